@@ -1,0 +1,52 @@
+"""The agent's errors, each in four parts (see ``firmware_bridge.errors.FourPartError``).
+
+    FourPartError
+    ├── ConfigError       the TOML file: exit status 2
+    ├── UsageError        the command line: exit status 2
+    ├── LogFileError      a log that cannot be read as what it claims to be
+    ├── OutboxError       the store on the card
+    └── BrokerError       the far end of the uplink
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from firmware_bridge.errors import FourPartError
+
+__all__ = [
+    "BrokerError",
+    "ConfigError",
+    "FourPartError",
+    "LogFileError",
+    "OutboxError",
+    "UsageError",
+    "did_you_mean",
+]
+
+
+class ConfigError(FourPartError):
+    """The configuration file, or a map, says something that cannot be done."""
+
+
+class UsageError(FourPartError):
+    """The command line asks for something that cannot be done."""
+
+
+class LogFileError(FourPartError):
+    """A log file is damaged, or is not what its name or its map says."""
+
+
+class OutboxError(FourPartError):
+    """The durable queue cannot keep its promise."""
+
+
+class BrokerError(FourPartError):
+    """The broker refuses, or cannot be reached."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``' (did you mean X?)'`` for the nearest of `known`, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,110 @@
+"""Record: what leaves the box. Its topic, its payload, and the exact bytes that MQTT carries for it.
+
+Payloads are JSON, described for machines in ``docs/asyncapi.yaml``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agent.timebase import TimeQuality
+
+PAYLOAD_VERSION = 1
+TOPIC_ROOT = "cargobox/1"
+
+
+class Kind(enum.StrEnum):
+    """The last level of a record's topic."""
+
+    ALARM = "alarm"
+    EVENT = "event"
+    FEATURES = "features"
+    GAP = "gap"
+    SNIPPET = "snippet"
+    HEALTH = "health"
+
+
+class Phase(enum.StrEnum):
+    """Where in its life an event is."""
+
+    START = "start"
+    UPDATE = "update"
+    END = "end"
+
+
+class Severity(enum.IntEnum):
+    """How bad an event is for the cargo."""
+
+    MINOR = 1
+    GENERAL = 2
+    MAJOR = 3
+    CRITICAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message to publish: unique by (box, boot, seq), numbered from 0 without a hole."""
+
+    kind: Kind
+    boot: str
+    seq: int
+    topic: str
+    payload: bytes
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it travels in the fast lane: on disk at once, ahead of everything."""
+        return self.kind is Kind.ALARM
+
+    @property
+    def published_bytes(self) -> int:
+        """Bytes that MQTT carries for it."""
+        return publish_size_bytes(self.topic, self.payload)
+
+
+def publish_size_bytes(topic: str, payload: bytes) -> int:
+    """Return the size of an MQTT 5 PUBLISH at QoS 1 without properties (MQTT 5.0, section 3.3)."""
+    # topic length, topic, packet identifier, property length, payload
+    remaining = 2 + len(topic.encode()) + 2 + 1 + len(payload)
+    length_bytes = 1 if remaining < 128 else 2 if remaining < 16_384 else 3 if remaining < 2_097_152 else 4
+    return 1 + length_bytes + remaining
+
+
+def topic_of(fleet: str, box: str, kind: str) -> str:
+    """Return the topic on which `box` of `fleet` publishes records of `kind`."""
+    return f"{TOPIC_ROOT}/{fleet}/{box}/{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The part that all payloads of a run share, beside what changes from record to record."""
+
+    box: str
+    boot: str
+    software: str
+
+    def payload(
+        self, *, seq: int, time: str, quality: TimeQuality, certificate: str, body: Mapping[str, Any]
+    ) -> bytes:
+        """Encode one payload; keys keep the order of the head, then of `body`."""
+        return _ENCODER.encode(
+            {
+                "v": PAYLOAD_VERSION,
+                "box": self.box,
+                "boot": self.boot,
+                "seq": seq,
+                "t": time,
+                "tq": quality.value,
+                "cal": certificate,
+                "sw": self.software,
+                **body,
+            }
+        )
+
+
+_ENCODER = msgspec.json.Encoder()

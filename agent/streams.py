@@ -1,0 +1,89 @@
+"""ONE table: every stream's name, axes, unit, rate, sample width, class and what is done with it.
+
+A source may override the rate, the scale and the full scale of a stream (a board describes itself, a
+map describes a log file), and the configuration may override anything or add streams of its own.
+All else in the agent looks here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+
+class StreamClass(enum.StrEnum):
+    """What a stream tells of; decides which features are computed from it."""
+
+    MOTION = "motion"
+    LOAD = "load"
+    PRESSURE = "pressure"
+    CLIMATE = "climate"
+
+
+class Unit(enum.StrEnum):
+    """Units of corrected values. Everything inside the agent is in these."""
+
+    MPS2 = "mps2"
+    RADPS = "radps"
+    KG = "kg"
+    PA = "Pa"
+    DEGC = "degC"
+    PERCENT = "percent"
+
+
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stream: what the sensor gives, and how to read it.
+
+    ``sample_bits`` is the width in which the sensor gives one axis: it defines *raw bytes*.
+    ``scale`` is the number of ``unit`` in one count; 1.0 where the source gives physical values.
+    ``full_scale`` is in ``unit``; a sample at or beyond it, either way, is saturated.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    unit: Unit
+    rate_hz: float
+    sample_bits: int
+    kind: StreamClass
+    scale: float = 1.0
+    full_scale: float | None = None
+
+    @property
+    def raw_bytes_per_sample(self) -> float:
+        """Bytes in which the sensor itself gives one sample of all axes."""
+        return len(self.axes) * self.sample_bits / 8
+
+
+def _spec(
+    name: str, axes: str, unit: Unit, rate_hz: float, sample_bits: int, kind: StreamClass
+) -> StreamSpec:
+    return StreamSpec(
+        name=name,
+        axes=tuple(axes.split()),
+        unit=unit,
+        rate_hz=rate_hz,
+        sample_bits=sample_bits,
+        kind=kind,
+    )
+
+
+# The order is the order in which records of the same instant are published.
+TABLE: Mapping[str, StreamSpec] = {
+    spec.name: spec
+    for spec in (
+        _spec("accel", "x y z", Unit.MPS2, 1000.0, 16, StreamClass.MOTION),
+        _spec("gyro", "x y z", Unit.RADPS, 100.0, 16, StreamClass.MOTION),
+        _spec("load", "fl fr rl rr", Unit.KG, 80.0, 24, StreamClass.LOAD),
+        _spec("pressure", "p", Unit.PA, 50.0, 16, StreamClass.PRESSURE),
+        _spec("temperature", "t", Unit.DEGC, 1.0, 16, StreamClass.CLIMATE),
+        _spec("humidity", "h", Unit.PERCENT, 1.0, 16, StreamClass.CLIMATE),
+    )
+}
+
+
+def table_order(specs: Iterable[StreamSpec]) -> tuple[StreamSpec, ...]:
+    """Sort `specs` as the table has them; streams that the table does not know follow by name."""
+    rank = {name: i for i, name in enumerate(TABLE)}
+    return tuple(sorted(specs, key=lambda s: (rank.get(s.name, len(rank)), s.name)))
