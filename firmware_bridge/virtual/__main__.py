@@ -1,0 +1,54 @@
+"""``python -m firmware_bridge.virtual --link PATH --seed N``: a virtual box until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from firmware_bridge.virtual import Interpreter, VirtualBox
+from firmware_bridge.virtual.trip import Trip
+
+
+def main() -> int:
+    """Plug a virtual box in, say where, and hold it until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(
+        prog="python -m firmware_bridge.virtual",
+        description="A cargo box without hardware: the real firmware behind a pty, playing a trip.",
+    )
+    parser.add_argument("--link", type=Path, help="a path that shall lead to the port, e.g. /tmp/cargobox")
+    parser.add_argument("--seed", type=int, default=1, help="which trip (default: %(default)s)")
+    parser.add_argument("--state", type=Path, help="folder for the board's flash (default: a temporary one)")
+    parser.add_argument(
+        "--interpreter",
+        choices=[i.value for i in Interpreter],
+        default=Interpreter.best().value,
+        help="what runs the firmware (default here: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    # before the box is plugged in, so that no signal finds the old handlers; the box's own processes
+    # are in another session and end when this one does
+    stop_signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+    with tempfile.TemporaryDirectory(prefix="cargobox-virtual-") as scratch:
+        box = VirtualBox(
+            Trip(seed=arguments.seed),
+            arguments.link,
+            arguments.state or Path(scratch),
+            interpreter=Interpreter(arguments.interpreter),
+        )
+        with box:
+            print(box.port, flush=True)
+            print(
+                f"{box.interpreter.value} firmware on {box.port}; the trip begins when a host connects; "
+                "Ctrl-C ends",
+                file=sys.stderr,
+            )
+            signal.sigwait(stop_signals)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
