@@ -14,14 +14,12 @@ BAND_LOW_DEGC = 2.0  # the goods' band: vaccines, 2 to 8 °C
 BAND_HIGH_DEGC = 8.0
 HUMIDITY_LIMIT_PERCENT = 75.0
 
-COLD_DEGC = 4.6  # what the cooling aims at
+COLD_DEGC = 5.0  # what the cooling aims at
 COLD_LAG_S = 18.0
 YARD_LAG_S = 80.0  # doors open: air of the yard creeps in
 MOIST_LAG_S = 50.0
-DRY_HPA = 4.2  # what the cold coil leaves in the air
+DRY_HPA = 4.36  # what the cold coil leaves in the air: 50 % at 5 °C
 DRY_LAG_S = 6.0
-START_DEGC = 5.0
-START_HPA = 4.36  # 50 % at 5 °C
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class ClimatePlan:
     yard_hpa: float
 
 
-START_AIR = Air(START_DEGC, START_HPA)
+START_AIR = Air(COLD_DEGC, DRY_HPA)
 
 
 def saturation_hpa(temperature_degc: float) -> float:
@@ -58,28 +56,31 @@ def saturation_hpa(temperature_degc: float) -> float:
 
 def air_at(plan: ClimatePlan | None, start: Air, until_s: float) -> Air:
     """State of the air `until_s` into a leg that began with `start`; without a plan all stays shut."""
-    if plan is None:
-        return start
-    temperature, vapour = start.temperature_degc, start.vapour_hpa
-    now_s = 0.0
-    for change_s, is_open, is_dry in (
-        (plan.open_s, False, True),
-        (plan.close_s, True, False),
-        (plan.dry_s, False, False),
-        (math.inf, False, True),
-    ):
+    air, now_s = start, 0.0
+    changes = [(math.inf, False, True)]
+    if plan is not None:
+        changes = [
+            (plan.open_s, False, True),
+            (plan.close_s, True, False),
+            (plan.dry_s, False, False),
+            *changes,
+        ]
+    for change_s, is_open, is_dry in changes:
         span_s = min(change_s, until_s) - now_s
         if span_s <= 0:
             break
         now_s += span_s
-        if is_open:
-            temperature = _lag(temperature, plan.yard_degc, span_s / YARD_LAG_S)
-            vapour = _lag(vapour, plan.yard_hpa, span_s / MOIST_LAG_S)
+        if is_open and plan is not None:
+            air = Air(
+                _lag(air.temperature_degc, plan.yard_degc, span_s / YARD_LAG_S),
+                _lag(air.vapour_hpa, plan.yard_hpa, span_s / MOIST_LAG_S),
+            )
         else:
-            temperature = _lag(temperature, COLD_DEGC, span_s / COLD_LAG_S)
-            if is_dry:
-                vapour = _lag(vapour, DRY_HPA, span_s / DRY_LAG_S)
-    return Air(temperature, vapour)
+            air = Air(
+                _lag(air.temperature_degc, COLD_DEGC, span_s / COLD_LAG_S),
+                _lag(air.vapour_hpa, DRY_HPA, span_s / DRY_LAG_S) if is_dry else air.vapour_hpa,
+            )
+    return air
 
 
 def _lag(value: float, target: float, time_constants: float) -> float:

@@ -50,7 +50,7 @@ class Trip:
         script: Script = "demo",
         road_level: str = "II",
     ) -> None:
-        """Plan a trip of `length_s` (for ever if None).
+        """Plan a trip of `length_s`, rounded up to whole legs, after which the box rests; None: for ever.
 
         `script` is "demo" (a harm of each kind once a minute), "road" (plain driving) or "none" (at
         rest); `road_level` the ASTM D4169 assurance level "I", "II" or "III". Raises ValueError for a
@@ -60,6 +60,8 @@ class Trip:
             raise ValueError(f"planning a trip: seed {seed}, expected a whole number from 0 up")
         self.seed = seed
         self.length_s = length_s
+        self.road_level = road_level
+        self._legs = math.inf if length_s is None else math.ceil(length_s / LEG_S)
         self.script: Script = script
         self.streams: tuple[VirtualStream, ...] = STREAMS
         self.cradle = Cradle()
@@ -70,32 +72,33 @@ class Trip:
         self._tank_force = functools.lru_cache(maxsize=MEMORY_S + 8)(self._tank_force_mps2)
         self._start_air = functools.lru_cache(maxsize=16)(self._air_at_leg_start)
 
-    def second(self, second: int) -> dict[str, NDArray[np.int32]]:
-        """Counts of every sample in [second, second + 1): for each stream (rate_hz, axes) int32.
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        again = functools.partial(
+            Trip, self.seed, length_s=self.length_s, script=self.script, road_level=self.road_level
+        )
+        return again, ()
 
-        Raises ValueError before the trip's start and from its end on.
+    def second(self, k: int) -> dict[str, NDArray[np.int32]]:
+        """Counts of every sample in [k, k + 1) s: for each stream (rate_hz, axes) int32.
+
+        Raises ValueError before the trip's start.
         """
-        if second < 0 or (self.length_s is not None and second >= self.length_s):
-            raise ValueError(
-                f"playing second {second} of a trip, expected 0 up to {self.length_s or 'any'}; "
-                "give the trip a greater length_s"
-            )
-        number, into_leg = divmod(second, LEG_S)
+        if k < 0:
+            raise ValueError(f"playing second {k} of a trip, expected a whole number from 0 up")
+        number, into_leg = divmod(k, LEG_S)
         air = climate.air_at(self._leg(number).climate, self._start_air(number), float(into_leg))
         values = {
-            "accel": self.motion.force_mps2(second),
-            "load": self._load_kg(second),
-            "pressure": self._pressure_pa(second)[:, None],
+            "accel": self.motion.force_mps2(k),
+            "load": self._load_kg(k),
+            "pressure": self._pressure_pa(k)[:, None],
             "temperature": np.array([[air.temperature_degc]]),
             "humidity": np.array([[air.humidity_percent]]),
         }
-        rng = np.random.default_rng((self.seed, _NOISE_TAG, second))
+        rng = np.random.default_rng((self.seed, _NOISE_TAG, k))
         return {stream.name: _counts(stream, values[stream.name], rng) for stream in self.streams}
 
     def truth(self, until_s: float) -> tuple[Happening, ...]:
         """All that has begun before `until_s`, in order; what is due later cannot be reported yet."""
-        if self.length_s is not None:
-            until_s = min(until_s, self.length_s)
         legs = range(math.ceil(until_s / LEG_S))
         return tuple(
             happening
@@ -113,7 +116,7 @@ class Trip:
         return json.dumps(document, indent=1, ensure_ascii=False)
 
     def _plan(self, number: int) -> Leg:
-        return plan_leg(self.seed, number, self.script, self.tank.slosh_hz)
+        return plan_leg(self.seed, number, self.script if number < self._legs else "none", self.tank.slosh_hz)
 
     def _air_at_leg_start(self, number: int) -> climate.Air:
         """Air in the box as a leg begins, from as many legs before as can still be felt."""
@@ -133,12 +136,14 @@ class Trip:
     def _centre_y_m(self, second: int, samples: int) -> NDArray[np.float64]:
         """Where the load's centre is across the box: (samples,), of which the last is the second's end."""
         number, into_leg = divmod(second, LEG_S)
+        # From one side to the other, so that each leg begins where the one before it ended.
+        shifts = min(number, self._legs) if self.script == "demo" else 0
+        start_y_m = self.cradle.shift_m / 2 * (1 if shifts % 2 == 0 else -1)
         shift = self._leg(number).shift
         if shift is None:
-            return np.full(samples, self.cradle.shift_m / 2)
+            return np.full(samples, start_y_m)
         time_s = into_leg + 1 + np.arange(-samples, 0) / SAMPLE_RATE_HZ
-        # From one side to the other, so that each leg begins where the one before it ended.
-        return shift.direction * self.cradle.shift_m * (slide_share(shift, time_s) - 0.5)
+        return start_y_m + shift.direction * self.cradle.shift_m * slide_share(shift, time_s)
 
     def _tank_force_mps2(self, second: int) -> NDArray[np.float64]:
         """Lateral and vertical specific force as means over each gauge period: (50, 2)."""
