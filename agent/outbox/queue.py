@@ -1,0 +1,279 @@
+"""Outbox: the durable queue between the pipeline and the uplink.
+
+*Two lanes*: `put` returns when an alarm is on the medium; all else is durable within the commit window,
+many records with one sync. *Order*: alarms first, then the oldest. *At least once*: a record waits until
+it is acknowledged; what was handed out and not acknowledged is handed out again after `release` or a
+restart.
+
+Only durable records are handed out, with one exception, said in `OutboxStats.trouble`: while the card
+refuses writes, records are kept in memory (4 MiB, alarms dropped last) and handed out from there.
+Durability is lost then, delivery is not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from agent.outbox.aside import AsideFile
+from agent.outbox.documents import Waiting, decode_waiting, encode_record, time_of
+from agent.outbox.files import Disk
+from agent.outbox.frames import MAX_BODY_BYTES, Flag, Why
+from agent.outbox.index import State
+from agent.outbox.limits import make_room, name_of
+from agent.outbox.log import MEMORY_MAX_BYTES, SegmentLog
+from agent.outbox.stats import OutboxStats
+from agent.outbox.storage import OutboxDB, SegmentStorage
+from agent.records import Record
+from agent.timebase import rfc3339
+
+Dropped = tuple[str, int, str]
+"""(boot, seq, kind) of a record that was not kept."""
+
+_log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Safe across threads. Raises OutboxError only on opening."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        commit_window_s: float = 0.5,
+        segment_bytes: int = 1 << 20,
+        max_bytes: int = 512 << 20,
+        memory_max_bytes: int = MEMORY_MAX_BYTES,
+        on_dropped: Callable[[list[Dropped]], None] | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        disk = disk or Disk()
+        self._segments = SegmentLog(
+            directory, segment_bytes=segment_bytes, memory_max_bytes=memory_max_bytes, disk=disk
+        )
+        self._aside = AsideFile(directory, disk)
+        self._commit_window_s = commit_window_s
+        self._max_bytes = max_bytes
+        self._on_dropped = on_dropped
+        self._lock = self._segments.lock
+        self._ready = threading.Condition(self._lock)  # something may be handed out
+        self._work = threading.Condition(self._lock)  # the committing thread has something to do
+        self._leased: set[int] = set()
+        self._acknowledged = self._dropped = 0
+        self._closed = self._woken = False
+        for finding in self._segments.recovery.findings:
+            _log.warning("outbox %s: %s", directory, finding)
+        self._committer = threading.Thread(target=self._commit_loop, name="outbox-commit", daemon=True)
+        self._committer.start()
+
+    @property
+    def db(self) -> OutboxDB:
+        """The same records through TinyDB's query API. Do not close it: close the outbox."""
+        return OutboxDB(self._segments.directory, storage=SegmentStorage, log=self._segments)
+
+    # -- the pipeline's side ---------------------------------------------------------------------
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Queue records, in order; returns when the alarms among them are durable. Never raises."""
+        items: list[tuple[bytes, Flag]] = []
+        dropped: list[Dropped] = []
+        urgent = False
+        for record in records:
+            body = encode_record(record)
+            if self._closed or len(body) > MAX_BODY_BYTES:
+                dropped.append((record.boot, record.seq, record.kind.value))
+                continue
+            urgent = urgent or record.urgent
+            items.append((body, Flag.RECORD | (Flag.URGENT if record.urgent else Flag.NONE)))
+        with self._lock:
+            if items:
+                self._segments.append(items)
+            dropped += make_room(self._segments, self._max_bytes)
+            dropped += [name_of(stored) for stored in self._segments.lost]
+            self._segments.lost.clear()
+            self._dropped += len(dropped)
+            self._work.notify()
+            if self._segments.trouble is not None:
+                self._ready.notify_all()
+        if urgent:
+            self.flush()
+        if dropped:
+            _log.warning("outbox: %d records were not kept, the oldest first", len(dropped))
+            if self._on_dropped is not None:
+                self._on_dropped(dropped)
+
+    def flush(self) -> None:
+        """Return when all that was put before is durable (or the card has refused it)."""
+        self._segments.commit()
+        with self._lock:
+            self._ready.notify_all()
+
+    # -- the uplink's side -----------------------------------------------------------------------
+
+    def take(self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None) -> list[Waiting]:
+        """Return and lease up to `limit` records: alarms first, then the oldest.
+
+        Blocks until there are some, until `timeout_s` has passed (None: for ever), or until `wake` or
+        `close`: then it returns an empty list.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            with self._lock:
+                ids = self._lease(limit, urgent_only)
+                while not ids and not self._closed and not self._woken:
+                    left_s = None if deadline_s is None else deadline_s - time.monotonic()
+                    if left_s is not None and left_s <= 0:
+                        return []
+                    self._ready.wait(left_s)
+                    ids = self._lease(limit, urgent_only)
+                self._woken = False
+            taken = [w for w in map(self._read, ids) if w is not None]
+            if taken or not ids:
+                return taken
+
+    def wake(self) -> None:
+        """Make a `take` that blocks, or else the next one, return at once."""
+        with self._lock:
+            self._woken = True
+            self._ready.notify_all()
+
+    def acknowledge(self, doc_ids: Iterable[int]) -> None:
+        """Forget records: they have arrived."""
+        with self._lock:
+            ids = list(doc_ids)
+            self._leased.difference_update(ids)
+            self._acknowledged += self._segments.done(ids, Why.ACKNOWLEDGED)
+            if self._segments.needs_commit:
+                self._work.notify()
+
+    def release(self, doc_ids: Iterable[int]) -> None:
+        """Put records back that were handed out: they did not arrive."""
+        with self._lock:
+            for doc_id in doc_ids:
+                if doc_id in self._leased:
+                    self._leased.discard(doc_id)
+                    state = self._segments.index.state(doc_id)
+                    if state is State.LEASED:
+                        self._segments.index.set_state(doc_id, State.READY)
+                    elif state is State.URGENT_LEASED:
+                        self._segments.index.set_state(doc_id, State.URGENT_READY)
+            self._ready.notify_all()
+
+    def release_all(self) -> None:
+        """Put back all that was handed out."""
+        with self._lock:
+            self.release(list(self._leased))
+
+    def set_aside(self, doc_id: int, reason: str) -> None:
+        """Take a record out of the queue that the broker refuses, and keep it to be looked at."""
+        stored = self._segments.read(doc_id)
+        if stored is None:
+            return
+        _log.warning("outbox: record %d is set aside: %s", doc_id, reason)
+        with self._lock:
+            try:
+                self._aside.add(stored, reason, rfc3339(time.time_ns()))
+            except OSError as error:
+                _log.error("outbox: the refused record %r cannot be kept: %s", stored.body, error)
+            self._leased.discard(doc_id)
+            self._segments.done([doc_id], Why.SET_ASIDE)
+            self._work.notify()
+
+    def waiting(self) -> int:
+        """Return how many records wait, those handed out among them."""
+        return len(self._segments.index)
+
+    # -- both ------------------------------------------------------------------------------------
+
+    def stats(self) -> OutboxStats:
+        """Return the state at this moment."""
+        with self._lock:
+            log, recovery = self._segments, self._segments.recovery
+            first = log.index.first()
+            trouble = log.trouble
+            stats = OutboxStats(
+                waiting=len(log.index),
+                waiting_urgent=log.index.urgent,
+                leased=len(self._leased),
+                bytes=log.size_bytes,
+                oldest_t=None,
+                segments=log.segments,
+                appended=log.appended,
+                acknowledged=self._acknowledged,
+                set_aside=self._aside.count,
+                dropped=self._dropped,
+                damaged=log.damaged,
+                in_memory=log.in_memory,
+                trouble=None if trouble is None else str(trouble),
+                recovered_records=recovery.records,
+                torn_bytes=recovery.torn_bytes,
+                damaged_stretches=recovery.damaged_stretches,
+                damaged_bytes=recovery.damaged_bytes,
+                findings=tuple(recovery.findings),
+            )
+        oldest = None if first is None else self._read(first, drop=False)
+        return msgspec.structs.replace(stats, oldest_t=None if oldest is None else time_of(oldest.payload))
+
+    def close(self) -> None:
+        """Make all durable and let go of the directory. Waiting `take` calls return."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._work.notify_all()
+            self._ready.notify_all()
+        self._committer.join()
+        self._segments.close()
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _lease(self, limit: int, urgent_only: bool) -> list[int]:
+        index = self._segments.index
+        if self._closed:
+            return []
+        ids = index.ready(limit, urgent=True)
+        for doc_id in ids:
+            index.set_state(doc_id, State.URGENT_LEASED)
+        if not urgent_only and len(ids) < limit:
+            plain = index.ready(limit - len(ids), urgent=False)
+            for doc_id in plain:
+                index.set_state(doc_id, State.LEASED)
+            ids += plain
+        self._leased.update(ids)
+        return ids
+
+    def _read(self, doc_id: int, *, drop: bool = True) -> Waiting | None:
+        stored = self._segments.read(doc_id)
+        if stored is None:
+            return None
+        try:
+            return decode_waiting(doc_id, stored.body, urgent=stored.urgent, sliced=stored.sliced)
+        except (msgspec.DecodeError, ValueError) as error:
+            if drop:
+                self.set_aside(doc_id, f"it is no record: {error}")
+            return None
+
+    def _commit_loop(self) -> None:
+        """Commit what was put, `commit_window_s` after the first of it; offer again what was refused."""
+        while True:
+            with self._lock:
+                retry_s = self._segments.retry() if self._segments.trouble is not None else None
+                while not self._closed and not self._segments.needs_commit:
+                    if not self._work.wait(retry_s):
+                        break
+                if self._closed:
+                    return
+                if self._segments.needs_commit:
+                    self._work.wait_for(lambda: self._closed, self._commit_window_s)
+            self.flush()

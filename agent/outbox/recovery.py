@@ -1,0 +1,133 @@
+"""Recovery: from whatever a power cut left on the card to an index of the records that wait.
+
+Opening never fails on account of what is in the files. A torn tail is cut off, a damaged stretch is
+stepped over, and both are said in numbers and in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.outbox.files import Disk, segment_files
+from agent.outbox.frames import (
+    SEGMENT_HEADER_BYTES,
+    Damage,
+    Flag,
+    Op,
+    decode_header,
+    decode_runs,
+    scan,
+)
+from agent.outbox.index import Index, State
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What was found on opening. ``sizes`` is the number of good bytes of each segment, oldest first."""
+
+    sizes: dict[int, int] = field(default_factory=dict)
+    next_id: int = 1
+    records: int = 0
+    torn_bytes: int = 0
+    damaged_stretches: int = 0
+    damaged_bytes: int = 0
+    unreadable_segments: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def load(directory: Path, index: Index, disk: Disk, *, repair: bool) -> Recovery:
+    """Read all segments into `index`; with `repair`, cut torn tails and put unreadable files aside.
+
+    Raises OSError only if the directory itself cannot be read.
+    """
+    found = Recovery()
+    segments = list(segment_files(directory))
+    for place, (number, path) in enumerate(segments):
+        last = place == len(segments) - 1
+        try:
+            data = disk.read_file(path)
+        except FileNotFoundError:
+            continue  # a running agent removed it between the listing and now: all of it was done
+        except OSError as error:
+            found.unreadable_segments += 1
+            found.findings.append(f"{path.name} cannot be read ({error.strerror}); put aside as .unreadable")
+            if repair:
+                _try_rename(disk, path)
+            continue
+        _load_segment(number, path, data, index, found, last=last)
+        if repair:
+            _repair(path, number, len(data), found, disk, last=last)
+    return found
+
+
+def _load_segment(number: int, path: Path, data: bytes, index: Index, found: Recovery, *, last: bool) -> None:
+    header = decode_header(data)
+    if header is not None:
+        found.next_id = max(found.next_id, header[1])
+    elif len(data) > SEGMENT_HEADER_BYTES:
+        found.damaged_stretches += 1
+        found.damaged_bytes += SEGMENT_HEADER_BYTES
+        found.findings.append(f"{path.name}: damaged header; its records are read all the same")
+    else:
+        found.sizes[number] = 0
+        if data and last:
+            found.torn_bytes += len(data)
+            found.findings.append(f"{path.name}: cut while it was being created; nothing was in it")
+        return
+
+    size = len(data)
+    next_id = found.next_id
+    ready, urgent_ready, urgent = int(State.READY), int(State.URGENT_READY), int(Flag.URGENT)
+    put = index.put
+    for item in scan(data):
+        if isinstance(item, Damage):
+            if item.at_end and last:
+                size = item.start
+            _report(path, item, found, torn=item.at_end and last)
+        elif item.op == Op.PUT:
+            put(item.doc_id, number, item.offset, urgent_ready if item.flags & urgent else ready)
+            found.records += 1
+            if item.doc_id >= next_id:
+                next_id = item.doc_id + 1
+        elif item.op == Op.DONE:
+            for doc_id in decode_runs(data[item.body_start : item.body_end]):
+                index.remove(doc_id)
+    found.sizes[number] = size
+    found.next_id = next_id
+
+
+def _report(path: Path, damage: Damage, found: Recovery, *, torn: bool) -> None:
+    length = damage.end - damage.start
+    if torn:
+        found.torn_bytes += length
+        found.findings.append(f"{path.name}: the last {length} bytes were never completely written; cut off")
+    else:
+        found.damaged_stretches += 1
+        found.damaged_bytes += length
+        found.findings.append(
+            f"{path.name}: {length} damaged bytes at {damage.start}; that part is lost, the rest is read"
+        )
+
+
+def _repair(path: Path, number: int, length: int, found: Recovery, disk: Disk, *, last: bool) -> None:
+    """Cut a torn tail off, and make sure that what was read is on the medium and not in a cache only."""
+    size = found.sizes[number]
+    try:
+        fd = disk.open_write(path)
+        try:
+            if last and size < length:
+                disk.truncate(fd, size)
+            disk.sync(fd)
+        finally:
+            disk.close(fd)
+    except OSError as error:
+        # A read-only card: the records can still be delivered from it.
+        found.findings.append(f"{path.name} cannot be written ({error.strerror})")
+
+
+def _try_rename(disk: Disk, path: Path) -> None:
+    try:
+        disk.rename(path, path.with_suffix(".unreadable"))
+    except OSError:
+        return  # it stays where it is, is not in the index and is never removed
