@@ -173,3 +173,21 @@ class Silence:
 
     stream: str
     until_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SiBlock:
+    """A block after correction: SI units, every sample with its time.
+
+    ``times_ns``: (n,) int64 box time; ``values``: (n, axes) float32; ``quality``: as in `Block`.
+    """
+
+    stream: str
+    first: int
+    times_ns: TimesNs
+    period_ns: int
+    values: npt.NDArray[np.float32]
+    quality: QualityFlags | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)

@@ -39,6 +39,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ``sample_bits`` is the width in which the sensor gives one axis: it defines *raw bytes*.
     ``scale`` is the number of ``unit`` in one count; 1.0 where the source gives physical values.
     ``full_scale`` is in ``unit``; a sample at or beyond it, either way, is saturated.
+    ``watch`` and ``summarise`` say what is done with it: whether detectors read it, and whether its
+    features go up. Raw samples stay at home in any case.
     """
 
     name: str
@@ -49,6 +51,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kind: StreamClass
     scale: float = 1.0
     full_scale: float | None = None
+    watch: bool = True
+    summarise: bool = True
 
     @property
     def raw_bytes_per_sample(self) -> float:

@@ -1,0 +1,108 @@
+"""Temperature and humidity excursions: a value that leaves its band for longer than it may.
+
+One machine for both. MKT and the like are features for the customer's file and never clear an
+excursion; what counts here is the band, the time outside, and the farthest value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from agent.blocks import NS_PER_S, SiBlock
+from agent.detection.finding import EventType, Finding
+from agent.detection.hold import Hold, Turn
+from agent.records import Phase, Severity
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class BandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A band in the stream's unit (°C, % relative humidity). None: no limit on that side."""
+
+    enabled: bool = True
+    low: float | None = None
+    high: float | None = None
+    hysteresis: float = 0.5
+    hold_s: Seconds = 2.0
+    release_s: Seconds = 2.0
+    major_beyond: float = 2.0
+    """Farther out than this is critical."""
+
+
+class BandDetector:
+    """Watches one axis of a slow stream."""
+
+    def __init__(self, settings: BandSettings, event_type: EventType, stream: str) -> None:
+        self.streams: tuple[str, ...] = (stream,)
+        self._type = event_type
+        self._settings = settings
+        self._hold = Hold(round(settings.hold_s * NS_PER_S), round(settings.release_s * NS_PER_S))
+        self._count = 0
+        self._start_ns = 0
+        self._farthest = 0.0
+
+    def notes(self) -> Sequence[str]:
+        """Say that there is no band, where there is none."""
+        if self._settings.low is None and self._settings.high is None:
+            return (f"{self._type}: not watched: no band set; set [detect.{self._type}] low and high",)
+        return ()
+
+    def advance(self, horizon_ns: int) -> Sequence[Finding]:
+        """Samples decide."""
+        return ()
+
+    def feed(self, block: SiBlock) -> Sequence[Finding]:
+        """Judge each sample."""
+        found: list[Finding] = []
+        for time_ns, value in zip(block.times_ns.tolist(), block.values[:, 0].tolist(), strict=True):
+            finding = self._judge(time_ns, value)
+            if finding is not None:
+                found.append(finding)
+        return found
+
+    def _judge(self, time_ns: int, value: float) -> Finding | None:
+        beyond = self._beyond(value)
+        turn = self._hold.step(time_ns, on=beyond > 0, off=beyond < -self._settings.hysteresis)
+        if self._hold.since_ns is None:
+            return None
+        if self._hold.since_ns == time_ns or beyond > self._beyond(self._farthest):
+            self._farthest = value
+        if turn is Turn.NONE:
+            return None
+        if turn is Turn.STARTED:
+            self._count += 1
+            self._start_ns = self._hold.since_ns
+            return self._finding(time_ns, Phase.START, None)
+        finding = self._finding(time_ns, Phase.END, self._hold.until_ns)
+        self._hold.rearm()
+        return finding
+
+    def _beyond(self, value: float) -> float:
+        """How far outside the band; negative inside, by the distance to the nearer limit."""
+        s = self._settings
+        sides = [s.low - value] if s.low is not None else []
+        if s.high is not None:
+            sides.append(value - s.high)
+        return max(sides, default=-1.0e9)
+
+    def _finding(self, decided_ns: int, phase: Phase, end_ns: int | None) -> Finding:
+        s = self._settings
+        far = self._beyond(self._farthest) >= s.major_beyond
+        limits = {"low": s.low, "high": s.high}
+        return Finding(
+            decided_ns=decided_ns,
+            type=self._type,
+            number=self._count,
+            phase=phase,
+            start_ns=self._start_ns,
+            end_ns=end_ns,
+            severity=Severity.CRITICAL if far else Severity.MAJOR,
+            values={
+                "farthest": round(self._farthest, 2),
+                **{k: v for k, v in limits.items() if v is not None},
+            },
+            streams=self.streams,
+        )

@@ -1,0 +1,163 @@
+"""Load shift: the centre of the load moves on its four cells, and stays there.
+
+Four cells at the corners give the load's centre as a fraction of the platform, free of its mass.
+Braking, turning and a slope move it too; so it is judged only while the specific force, low-passed
+alike, is what it was when the reference was taken. The reference follows slowly and waits while in
+doubt. A change of total mass is loading or unloading, not a shift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from agent.blocks import NS_PER_S, SiBlock
+from agent.detection.finding import EventType, Finding
+from agent.detection.hold import Hold, Turn
+from agent.hops import Hops
+from agent.records import Phase, Severity
+
+HOP_NS = 250_000_000
+CELLS = 4
+
+
+class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shifts are of the centre of load, as a fraction of half the platform's width or length."""
+
+    enabled: bool = True
+    shift: float = 0.10
+    hold_s: float = 2.0
+    lowpass_s: float = 0.6
+    follow_s: float = 30.0
+    """How fast the reference follows; a slow creep of the load is not a shift."""
+    settle_s: float = 2.0
+    """How long the first reference is averaged before anything is judged."""
+    min_load_kg: float = 5.0
+    same_load: float = 0.1
+    """A total that changed by more than this part is loading."""
+    same_force_mps2: float = 0.5
+    """Beyond this change of the low-passed specific force, braking or a slope moves the centre."""
+    adopt_s: float = 20.0
+    """After so long in another attitude, that one becomes the reference."""
+    major_shift: float = 0.3
+
+
+class LoadShiftDetector:
+    """Watches four cells, in the order front left, front right, rear left, rear right."""
+
+    def __init__(
+        self, settings: LoadShiftSettings, stream: str = "load", motion_stream: str | None = "accel"
+    ) -> None:
+        self.streams: tuple[str, ...] = (stream,) if motion_stream is None else (stream, motion_stream)
+        self._settings = settings
+        self._load = Hops(HOP_NS)
+        self._motion = Hops(HOP_NS) if motion_stream is not None else None
+        self._hold = Hold(round(settings.hold_s * NS_PER_S), 0)
+        self._cells_kg: list[float] | None = None
+        self._force: list[float] = []
+        self._reference: list[float] | None = None  # centre right, centre front, total, then the force
+        self._settled_hops = 0
+        self._elsewhere_hops = 0
+        self._count = 0
+
+    def notes(self) -> Sequence[str]:
+        """Nothing to say: it watches whatever stands on the cells."""
+        return ()
+
+    def feed(self, block: SiBlock) -> Sequence[Finding]:
+        """Take samples; time decides."""
+        if block.stream == self.streams[0]:
+            self._load.feed(block)
+        elif self._motion is not None:
+            self._motion.feed(block)
+        return ()
+
+    def advance(self, horizon_ns: int) -> Sequence[Finding]:
+        """Judge the hops that are complete, with the motion of the same hops."""
+        motion = self._motion.advance(horizon_ns) if self._motion is not None else None
+        force_of = dict(zip(motion.index.tolist(), motion.mean.tolist(), strict=True)) if motion else {}
+        run = self._load.advance(horizon_ns)
+        found: list[Finding] = []
+        hops = run.index.tolist() if run else []
+        cells_of = dict(zip(hops, run.mean.tolist(), strict=True)) if run else {}
+        for hop in sorted(force_of.keys() | cells_of.keys()):
+            if hop in force_of:
+                self._force = _towards(self._force or None, force_of[hop], self._gain(self._settings.lowpass_s))
+            if hop in cells_of:
+                found.extend(self._judge((hop + 1) * HOP_NS, cells_of[hop]))
+        return found
+
+    def _gain(self, time_constant_s: float) -> float:
+        return 1.0 - math.exp(-HOP_NS / NS_PER_S / time_constant_s)
+
+    def _judge(self, time_ns: int, cells: list[float]) -> Sequence[Finding]:
+        s = self._settings
+        self._cells_kg = _towards(self._cells_kg, cells, self._gain(s.lowpass_s))
+        total = sum(self._cells_kg)
+        if total < s.min_load_kg:
+            return self._start_again(time_ns, None)
+        fl, fr, rl, rr = self._cells_kg
+        here = [(fr + rr - fl - rl) / total, (fl + fr - rl - rr) / total, total, *self._force]
+        known = self._reference
+        if known is None or len(known) != len(here) or abs(total - known[2]) > s.same_load * known[2]:
+            return self._start_again(time_ns, here)
+        if any(abs(f - r) > s.same_force_mps2 for f, r in zip(here[3:], known[3:], strict=True)):
+            self._elsewhere_hops += 1
+            self._hold.step(time_ns, on=False, off=False)
+            if self._elsewhere_hops * HOP_NS >= s.adopt_s * NS_PER_S:
+                return self._start_again(time_ns, here)
+            return ()
+        self._elsewhere_hops = 0
+        self._settled_hops += 1
+        if self._settled_hops * HOP_NS < s.settle_s * NS_PER_S:
+            self._reference = _towards(known, here, 1.0 / self._settled_hops)
+            return ()
+        moved = math.hypot(here[0] - known[0], here[1] - known[1])
+        turn = self._hold.step(time_ns, on=moved > s.shift, off=False)
+        if turn is Turn.STARTED:
+            return self._shifted(time_ns, known, here)
+        if self._hold.since_ns is None:
+            self._reference = _towards(known, here, self._gain(s.follow_s))
+        return ()
+
+    def _start_again(self, time_ns: int, here: list[float] | None) -> Sequence[Finding]:
+        """Take another reference: loaded, unloaded, or standing differently for long."""
+        self._reference, self._settled_hops, self._elsewhere_hops = here, 0, 0
+        self._hold.step(time_ns, on=False, off=False)
+        return ()
+
+    def _shifted(self, time_ns: int, before: list[float], here: list[float]) -> Sequence[Finding]:
+        """Report the shift, begun and ended at once: where the load stands now is the new reference."""
+        moved = math.hypot(here[0] - before[0], here[1] - before[1])
+        start_ns = self._hold.since_ns or time_ns
+        self._count += 1
+        self._reference = here
+        self._settled_hops = 0
+        self._hold = Hold(round(self._settings.hold_s * NS_PER_S), 0)
+        start = Finding(
+            decided_ns=time_ns,
+            type=EventType.LOAD_SHIFT,
+            number=self._count,
+            phase=Phase.START,
+            start_ns=start_ns,
+            end_ns=None,
+            severity=Severity.MAJOR if moved >= self._settings.major_shift else Severity.GENERAL,
+            values={
+                "moved": round(moved, 3),
+                "from": [round(v, 3) for v in before[:2]],
+                "to": [round(v, 3) for v in here[:2]],
+                "load_kg": round(here[2], 1),
+            },
+            streams=self.streams,
+        )
+        return start, replace(start, phase=Phase.END, end_ns=time_ns)
+
+
+def _towards(value: list[float] | None, target: list[float], gain: float) -> list[float]:
+    """One step of a first-order low-pass, each component by itself."""
+    if value is None:
+        return list(target)
+    return [v + gain * (t - v) for v, t in zip(value, target, strict=True)]

@@ -1,0 +1,62 @@
+"""Which way is up in the sensor's own axes: told, or seen while the box rests upright."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.hops import F64
+
+Vector = tuple[float, float, float]
+
+REST_HOPS = 20
+REST_SPREAD_MPS2 = 0.35  # hop means of a box that nobody moves stay together this closely
+SQUARE_WITHIN_DEG = 15.0
+
+
+class RestReference:
+    """Learns "up" from the first second of rest, if the sensor then stands square to gravity.
+
+    A sensor is mounted square to its box. When it rests at an odd angle, the box is leaning or the
+    sensor is not mounted yet, and to take that for upright would invent tilts for ever after; then
+    ``up`` stays None and ``odd_deg`` says how far off it was.
+    """
+
+    def __init__(self) -> None:
+        self.up: Vector | None = None
+        self.odd_deg: float | None = None
+        self._recent: list[list[float]] = []
+
+    @property
+    def decided(self) -> bool:
+        """Whether it has seen a rest."""
+        return self.up is not None or self.odd_deg is not None
+
+    def step(self, mean_mps2: Sequence[float]) -> None:
+        """Take the mean specific force of one hop: three axes."""
+        self._recent.append(list(mean_mps2))
+        if len(self._recent) < REST_HOPS:
+            return
+        recent: F64 = np.array(self._recent)
+        del self._recent[0]
+        if float((recent.max(axis=0) - recent.min(axis=0)).max()) > REST_SPREAD_MPS2:
+            return
+        force = recent.mean(axis=0)
+        axis = int(np.argmax(np.abs(force)))
+        cosine = abs(float(force[axis])) / float(np.sqrt((force * force).sum()))
+        angle_deg = math.degrees(math.acos(min(1.0, cosine)))
+        if angle_deg > SQUARE_WITHIN_DEG:
+            self.odd_deg = angle_deg
+            return
+        up = [0.0, 0.0, 0.0]
+        up[axis] = math.copysign(1.0, float(force[axis]))
+        self.up = (up[0], up[1], up[2])
+
+
+def angle_between_deg(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the angle between two vectors of three components."""
+    dot = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    norm = math.sqrt((a[0] ** 2 + a[1] ** 2 + a[2] ** 2) * (b[0] ** 2 + b[1] ** 2 + b[2] ** 2))
+    return math.degrees(math.acos(max(-1.0, min(1.0, dot / norm)))) if norm else 0.0

@@ -1,0 +1,312 @@
+"""The wiring: correction, detection, features and reduction, in the order that only this file knows.
+
+The same object runs live and in replay. It is a pure function of the items that are pushed: no
+clock, no file, no thread, no random number; and what it gives does not depend on how samples were cut
+into blocks, nor on which stream's block came first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.alignment import FOREVER_NS, Aligner
+from agent.blocks import NS_PER_S, Block, Silence
+from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
+from agent.detection import DetectorSettings, make_detectors
+from agent.detection.finding import Detector, Finding
+from agent.detection.mounting import Vector
+from agent.features import COLUMNS
+from agent.features.moments import Moments, Windows
+from agent.records import Head, Kind, Phase, Record, Severity, publish_size_bytes, topic_of
+from agent.reduction import Body, Reduction, Row, UploadSettings
+from agent.streams import StreamSpec, table_order
+from agent.timebase import TimeMark, WallClock, rfc3339
+from calibration.certificate import Certificate
+
+Item = Block | Silence | TimeMark
+
+WINDOW_NS = NS_PER_S
+
+# what happens at the same instant is published in this order: what ended there before what began there
+_RANK_WINDOW, _RANK_HOP, _RANK_GAP, _RANK_SAMPLE = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    stream: str
+    first: int
+    last: int
+    reason: str
+    start_ns: int
+    end_ns: int
+
+
+_Occurrence = Finding | _Gap | Row[Moments]
+_Key = tuple[int, int, int, int]  # box time, rank, which stream or detector, which of its own
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has gone through so far."""
+
+    samples: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    gaps: int = 0
+    raw_bytes: float = 0.0
+    published_bytes: int = 0
+    published: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    first_ns: int | None = None
+    last_ns: int | None = None
+
+    @property
+    def upload_ratio(self) -> float:
+        """Published bytes per raw byte."""
+        return self.published_bytes / self.raw_bytes if self.raw_bytes else 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """From the first sample to the last."""
+        if self.first_ns is None or self.last_ns is None:
+            return 0.0
+        return (self.last_ns - self.first_ns) / NS_PER_S
+
+
+class Pipeline:
+    """Turns items of the sources into records.
+
+    ``mount_up``: which way is up in the accelerometer's axes, or None where nobody said.
+    Raises ConfigError when a certificate does not fit its stream.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[StreamSpec],
+        *,
+        head: Head,
+        fleet: str,
+        detectors: DetectorSettings | None = None,
+        upload: UploadSettings | None = None,
+        certificates: Sequence[Certificate] = (),
+        mount_up: Vector | None = None,
+    ) -> None:
+        self._specs = {spec.name: spec for spec in table_order(specs)}
+        self._head = head
+        self._topics = {kind: topic_of(fleet, head.box, kind) for kind in Kind}
+        # the temperature first: the others may be corrected by it
+        order = sorted(self._specs, key=lambda name: name != TEMPERATURE)
+        self._aligner = Aligner(order)
+        self._correction = Correction(tuple(self._specs.values()), certificates)
+        self._detectors: tuple[Detector, ...] = make_detectors(
+            detectors or DetectorSettings(), {s.name for s in self._specs.values() if s.watch}, mount_up
+        )
+        self._watching: dict[str, list[tuple[int, Detector]]] = defaultdict(list)
+        for rank, detector in enumerate(self._detectors):
+            for name in detector.streams:
+                self._watching[name].append((rank, detector))
+        self._windows = {name: Windows(WINDOW_NS) for name in self._specs}
+        self._rank = {name: i for i, name in enumerate(self._specs)}
+        self._cal = self._correction.certificate_of(tuple(self._specs))
+        self._reduction: Reduction[Moments] = Reduction(
+            upload or UploadSettings(), merge=Moments.merged, render=self._render, price=self._price
+        )
+        self._wall = WallClock()
+        self._seq = 0
+        self._next_index: dict[str, int] = {}
+        self._last_ns: dict[str, int] = {}
+        self.tally = Tally()
+
+    @property
+    def streams(self) -> tuple[StreamSpec, ...]:
+        """The streams that it was made for, in the table's order."""
+        return tuple(self._specs.values())
+
+    @property
+    def overlapping_samples(self) -> int:
+        """Samples that came twice and were dropped."""
+        return self._aligner.overlapping_samples
+
+    @property
+    def withheld_rows(self) -> int:
+        """Feature rows that still wait for the upload budget."""
+        return self._reduction.withheld_rows
+
+    def notes(self) -> list[str]:
+        """Say, in plain words, what is not being watched and why."""
+        return [note for detector in self._detectors for note in detector.notes()]
+
+    def push(self, *items: Item) -> list[Record]:
+        """Take items; return the records that they complete, in their order."""
+        for item in items:
+            if isinstance(item, TimeMark):
+                self._wall.add(item)
+            else:
+                self._aligner.push(item)
+        return self._process(self._aligner.take())
+
+    def finish(self) -> list[Record]:
+        """The log has ended or the agent stops: return what was still waiting."""
+        return self._process(self._aligner.finish(), ended=True)
+
+    def _process(self, blocks: Sequence[Block], *, ended: bool = False) -> list[Record]:
+        happened: list[tuple[_Key, _Occurrence]] = []
+        for block in blocks:
+            self._take_block(block, happened)
+        horizon_ns = self._aligner.horizon_ns
+        if blocks or horizon_ns == FOREVER_NS:
+            self._correction.forget_before(horizon_ns)
+        self._advance(horizon_ns, happened)
+        happened.sort(key=lambda pair: pair[0])
+        records: list[Record] = []
+        for _, occurrence in happened:
+            records.extend(self._records_of(occurrence))
+        if ended:
+            records.extend(self._features(body) for body in self._reduction.finish())
+        return records
+
+    def _take_block(self, block: Block, happened: list[tuple[_Key, _Occurrence]]) -> None:
+        name, rank = block.stream, self._rank[block.stream]
+        gap = self._gap_before(block)
+        if gap is not None:
+            happened.append(((block.start_ns, _RANK_GAP, rank, 0), gap))
+        corrected = self._correction.apply(block)
+        self._next_index[name] = block.end
+        self._last_ns[name] = int(corrected.times_ns[-1])
+        self._count(block)
+        self._windows[name].feed(corrected)
+        for which, detector in self._watching[name]:
+            for i, finding in enumerate(detector.feed(corrected)):
+                happened.append(((finding.decided_ns, _RANK_SAMPLE, which, i), finding))
+
+    def _advance(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
+        for which, detector in enumerate(self._detectors):
+            for i, finding in enumerate(detector.advance(horizon_ns)):
+                happened.append(((finding.decided_ns, _RANK_HOP, which, i), finding))
+        rows: dict[int, dict[str, Moments]] = defaultdict(dict)
+        for name, windows in self._windows.items():
+            for index, moments in windows.advance(horizon_ns):
+                rows[index][name] = moments
+        for index, streams in rows.items():
+            happened.append((((index + 1) * WINDOW_NS, _RANK_WINDOW, 0, index), Row(index, 1, streams)))
+
+    def _gap_before(self, block: Block) -> _Gap | None:
+        expected = self._next_index.get(block.stream)
+        if expected is None or block.first <= expected:
+            return None
+        self.tally.gaps += 1
+        self.tally.missing[block.stream] += block.first - expected
+        last_ns = self._last_ns[block.stream]
+        reason = block.missing_reason or "unknown"
+        return _Gap(block.stream, expected, block.first - 1, reason, last_ns, block.start_ns)
+
+    def _count(self, block: Block) -> None:
+        tally = self.tally
+        tally.samples[block.stream] += len(block)
+        tally.raw_bytes += len(block) * self._specs[block.stream].raw_bytes_per_sample
+        if tally.first_ns is None or block.start_ns < tally.first_ns:
+            tally.first_ns = block.start_ns
+        tally.last_ns = max(tally.last_ns or block.last_ns, self._last_ns[block.stream])
+
+    def _records_of(self, occurrence: _Occurrence) -> list[Record]:
+        if isinstance(occurrence, Finding):
+            return [self._event(occurrence)]
+        if isinstance(occurrence, _Gap):
+            return [self._gap(occurrence)]
+        earned = sum(
+            moments.count * self._specs[name].raw_bytes_per_sample
+            for name, moments in occurrence.streams.items()
+        )
+        return [self._features(body) for body in self._reduction.add(occurrence, earned)]
+
+    def _event(self, finding: Finding) -> Record:
+        started = finding.phase is Phase.START
+        if started:
+            self.tally.events[finding.type.value] += 1
+        offset_ns = self._wall.at(finding.decided_ns).offset_ns
+        body: Body = {
+            "type": finding.type.value,
+            "id": f"{finding.type.value}-{finding.number}",
+            "phase": finding.phase.value,
+            "start": rfc3339(finding.start_ns + offset_ns),
+            "end": None if finding.end_ns is None else rfc3339(finding.end_ns + offset_ns),
+            "severity": int(finding.severity),
+            "values": dict(finding.values),
+            "streams": list(finding.streams),
+        }
+        kind = Kind.ALARM if started and finding.severity >= Severity.MAJOR else Kind.EVENT
+        return self._record(kind, finding.decided_ns, self._correction.certificate_of(finding.streams), body)
+
+    def _gap(self, gap: _Gap) -> Record:
+        offset_ns = self._wall.at(gap.end_ns).offset_ns
+        body: Body = {
+            "stream": gap.stream,
+            "first": gap.first,
+            "last": gap.last,
+            "reason": gap.reason,
+            "start": rfc3339(gap.start_ns + offset_ns),
+            "end": rfc3339(gap.end_ns + offset_ns),
+        }
+        return self._record(Kind.GAP, gap.end_ns, self._correction.certificate_of((gap.stream,)), body)
+
+    def _features(self, body: Body) -> Record:
+        return self._record(Kind.FEATURES, body.pop("_end_ns"), self._cal, body)
+
+    def _render(self, rows: Sequence[Row[Moments]], span: int) -> Body:
+        """Turn rows into columns: one array a feature and axis, nulls where a row has no such stream."""
+        start_ns = rows[0].index * WINDOW_NS
+        end_ns = (rows[-1].index + span) * WINDOW_NS
+        body: Body = {
+            "_end_ns": end_ns,
+            "window_s": span * WINDOW_NS // NS_PER_S,
+            "start": rfc3339(start_ns + self._wall.at(end_ns).offset_ns),
+            "n": len(rows),
+        }
+        if (rows[-1].index - rows[0].index) != (len(rows) - 1) * span:
+            body["at"] = [(row.index - rows[0].index) // span for row in rows]
+        columns: dict[str, Any] = {}
+        for name, spec in self._specs.items():
+            if not spec.summarise:
+                continue
+            family = COLUMNS[spec.kind]
+            cells = [family(spec, row.streams[name]) if name in row.streams else None for row in rows]
+            keys = dict.fromkeys(key for cell in cells if cell is not None for key in cell)
+            for key in keys:
+                column = [None if cell is None else cell[key] for cell in cells]
+                columns[key] = _by_axis(column, spec.axes)
+        body["columns"] = columns
+        return body
+
+    def _price(self, body: Body) -> int:
+        record = self._encode(
+            Kind.FEATURES, body["_end_ns"], self._cal, {k: v for k, v in body.items() if k != "_end_ns"}
+        )
+        return publish_size_bytes(self._topics[Kind.FEATURES], record)
+
+    def _encode(self, kind: Kind, time_ns: int, certificate: str, body: Mapping[str, Any]) -> bytes:
+        mark = self._wall.at(time_ns)
+        return self._head.payload(
+            seq=self._seq,
+            time=rfc3339(time_ns + mark.offset_ns),
+            quality=mark.quality,
+            certificate=certificate or NO_CERTIFICATE,
+            body=body,
+        )
+
+    def _record(self, kind: Kind, time_ns: int, certificate: str, body: Mapping[str, Any]) -> Record:
+        payload = self._encode(kind, time_ns, certificate, body)
+        record = Record(kind, self._head.boot, self._seq, self._topics[kind], payload)
+        self._seq += 1
+        self._reduction.spend(record.published_bytes)
+        self.tally.published_bytes += record.published_bytes
+        self.tally.published[kind.value] += 1
+        return record
+
+
+def _by_axis(column: Sequence[Any], axes: Sequence[str]) -> Any:
+    """Turn a column of cells with a value an axis into a column an axis; leave others as they are."""
+    if not any(isinstance(cell, list) for cell in column):
+        return list(column)
+    return {axis: [None if cell is None else cell[i] for cell in column] for i, axis in enumerate(axes)}

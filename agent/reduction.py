@@ -1,0 +1,120 @@
+"""What goes up, within the budget.
+
+Alarms, events and gap records always go. Features take what is left: one-second rows travel in
+batches of columns, and when the budget is short they wait and are merged to 10, 60 or 600 seconds,
+which the record says in ``window_s``. Raw samples stay at home.
+
+Pure like its neighbours: the budget is earned by the samples that were taken and by nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+Body = dict[str, Any]
+M = TypeVar("M")
+COARSER = (1, 10, 60, 600)
+MOST_HELD_ROWS = 1200
+
+
+class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``budget``: published bytes per raw byte. A batch holds ``batch_s`` rows of one second."""
+
+    budget: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.20
+    batch_s: Annotated[int, msgspec.Meta(ge=1, le=600)] = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[M]):
+    """What `span` windows from window `index` on come to, a stream each."""
+
+    index: int
+    span: int
+    streams: Mapping[str, M]
+
+
+class Reduction(Generic[M]):
+    """Holds feature rows until they fit.
+
+    `merge` joins the moments of two windows of a stream; `render` makes the body of a record out of
+    rows; `price` is the exact number of bytes that a body costs when it is published now.
+    """
+
+    def __init__(
+        self,
+        settings: UploadSettings,
+        *,
+        merge: Callable[[M, M], M],
+        render: Callable[[Sequence[Row[M]], int], Body],
+        price: Callable[[Body], int],
+    ) -> None:
+        self._settings = settings
+        self._merge = merge
+        self._render = render
+        self._price = price
+        self._rows: list[Row[M]] = []
+        self._held_span = 1
+        self.raw_bytes = 0.0
+        self.published_bytes = 0
+
+    @property
+    def withheld_rows(self) -> int:
+        """Rows that wait for the budget."""
+        return len(self._rows)
+
+    def spend(self, published_bytes: int) -> None:
+        """Account for what was published."""
+        self.published_bytes += published_bytes
+
+    def add(self, row: Row[M], raw_bytes: float) -> list[Body]:
+        """Take the row of a window and what its samples earned; return what is to be published."""
+        bodies = []
+        if self._rows and self._batch_of(self._rows[-1].index) != self._batch_of(row.index):
+            bodies = self._try_batch()
+        self.raw_bytes += raw_bytes
+        self._rows.append(row)
+        if (row.index + 1) % self._settings.batch_s == 0:
+            bodies = bodies + self._try_batch()
+        return bodies
+
+    def finish(self) -> list[Body]:
+        """Return what still fits; nothing more comes."""
+        return self._try_batch()
+
+    def _batch_of(self, index: int) -> int:
+        return index // self._settings.batch_s
+
+    def _try_batch(self) -> list[Body]:
+        if not self._rows:
+            return []
+        left_bytes = self._settings.budget * self.raw_bytes - self.published_bytes
+        for span in COARSER:
+            if span < self._held_span:
+                continue
+            body = self._render(self._merged(span), span)
+            if self._price(body) <= left_bytes:
+                self._rows, self._held_span = [], 1
+                return [body]
+        if len(self._rows) > MOST_HELD_ROWS and self._held_span < COARSER[-1]:
+            self._held_span = next(s for s in COARSER if s > self._held_span)
+            self._rows = self._merged(self._held_span)
+        return []
+
+    def _merged(self, span: int) -> list[Row[M]]:
+        groups: dict[int, list[Row[M]]] = {}
+        for row in self._rows:
+            groups.setdefault(row.index // span, []).append(row)
+        return [
+            Row(group * span, span, _join([r.streams for r in rows], self._merge))
+            for group, rows in groups.items()
+        ]
+
+
+def _join(parts: Sequence[Mapping[str, M]], merge: Callable[[M, M], M]) -> Mapping[str, M]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: functools.reduce(merge, [p[name] for p in parts if name in p]) for name in names}

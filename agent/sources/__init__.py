@@ -1,0 +1,29 @@
+"""Where samples come from: the box on its cable, the I2C bus, a log file. All look alike from here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Protocol
+
+from agent.blocks import Block, Silence
+from agent.streams import StreamSpec
+from agent.timebase import TimeMark
+
+Item = Block | Silence | TimeMark
+
+
+class Source(Protocol):
+    """Opened once, iterated once, closed once."""
+
+    def open(self) -> tuple[StreamSpec, ...]:
+        """Make contact and say which streams there are. Raises a FourPartError when it cannot."""
+        ...
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        """Yield what comes, until the log ends or soon after `stop` is set."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the port or the file."""
+        ...

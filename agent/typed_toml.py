@@ -1,0 +1,100 @@
+"""A TOML file as typed settings, and its mistakes in words: the key, what it got, what it wanted."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from agent.errors import ConfigError, did_you_mean
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+_WRONG = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+
+
+def read_table(path: Path, *, what: str, remedy: str) -> dict[str, Any]:
+    """Read a TOML file. `what` it is and the `remedy` go into the ConfigError that it may raise."""
+    doing = f"reading the {what} {path}"
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(doing, got=str(error.strerror), expected="a readable TOML file", remedy=remedy) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(doing, got=str(error), expected="valid TOML", remedy=remedy) from error
+
+
+def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -> S:
+    """Convert `table` to `kind`. Raises ConfigError that names the key, what it got, what it wanted."""
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        unknown = _UNKNOWN.search(str(error))
+        if unknown:
+            path = _keys(unknown["path"])
+            known = _fields_at(kind, path)
+            where = f" in [{'.'.join(path)}]" if path else ""
+            raise ConfigError(
+                doing,
+                got=f"a key {unknown['key']!r}{where}{did_you_mean(unknown['key'], known)}",
+                expected=f"only {', '.join(known)}" if known else "a key that is known there",
+                remedy="Correct the spelling or take the key out.",
+            ) from error
+        wrong = _WRONG.match(str(error))
+        path = _keys(wrong["path"] if wrong else None)
+        what = wrong["what"].replace("`", "") if wrong else str(error)
+        raise ConfigError(
+            doing,
+            got=f"{'.'.join(path)} = {_value_at(table, path)!r}",
+            expected=_wanted(what),
+            remedy=remedy,
+        ) from error
+
+
+def _wanted(what: str) -> str:
+    """Turn msgspec's words ('Expected int, got str') into the end of a sentence."""
+    what = re.sub(r", got .*$", "", what)
+    what = re.sub(r"^Expected ", "", what)
+    missing = re.match(r"Object missing required field (\w+)", what)
+    return f"a key {missing[1]!r} in it" if missing else what
+
+
+def _keys(path: str | None) -> list[str]:
+    return [k for k in re.split(r"[.\[\]]+", path or "") if k]
+
+
+def _value_at(table: Any, path: list[str]) -> Any:
+    for key in path:
+        if isinstance(table, Mapping) and key in table:
+            table = table[key]
+        elif isinstance(table, list) and key.isdigit() and int(key) < len(table):
+            table = table[int(key)]
+        else:
+            return table
+    return table
+
+
+def _fields_at(kind: Any, path: list[str]) -> list[str]:
+    for key in path:
+        hints = typing.get_type_hints(kind)
+        struct = _struct_in(hints.get(key)) if key in hints else None
+        if struct is None:
+            return []
+        kind = struct
+    return list(kind.__struct_fields__)
+
+
+def _struct_in(hint: Any) -> Any:
+    """Return the struct inside an Optional, an Annotated or a mapping."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, dict, typing.Annotated):
+        return next((s for part in typing.get_args(hint) if (s := _struct_in(part)) is not None), None)
+    return None

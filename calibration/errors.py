@@ -1,0 +1,17 @@
+"""What goes wrong in this room, in the four parts that every error of the project has."""
+
+from __future__ import annotations
+
+
+class CertificateError(Exception):
+    """A certificate cannot be read, or belongs to something else.
+
+    Same four parts as ``firmware_bridge.errors.FourPartError``; this package imports neither.
+    """
+
+    def __init__(self, doing: str, *, got: str, expected: str, remedy: str) -> None:
+        super().__init__(f"{doing}: {got}, expected {expected}. {remedy}")
+        self.doing = doing
+        self.got = got
+        self.expected = expected
+        self.remedy = remedy
