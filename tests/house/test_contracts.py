@@ -10,9 +10,10 @@ import pytest
 
 from tests.house.tree import PACKAGES, copy_to, python_files
 
-LINT = (
-    "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True, no_logo=True))"
-)
+LINT = """
+from importlinter.cli import lint_imports
+raise SystemExit(lint_imports(no_cache=True, no_logo=True))
+"""
 
 # The file to add a line to, the line, and what the report must say.
 BREACHES = {
