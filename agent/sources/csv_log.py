@@ -1,0 +1,292 @@
+"""CSV logs by a map: rows put in order, duplicates dropped, what is missing turned into jumps of the index.
+
+The whole file is held as arrays (about 8 bytes a cell, then 20 a sample of three axes): an hour of
+1 kHz takes some 300 MB at its peak. Times are the file's own: a format that tells the date gives box
+time = wall time, trusted; one that only counts gives its own count, and a date never set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.blocks import NS_PER_S, Block, ListedClock, Quality, RegularClock, Silence
+from agent.errors import LogFileError
+from agent.sources.csv_map import (
+    Order,
+    StreamMap,
+    load_map,
+)
+from agent.sources.csv_streams import (
+    Rows,
+    by_row,
+    pauses,
+    saturated,
+    spec_of,
+    states_of,
+    unread_before,
+    values_of,
+)
+from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable, read_table
+from agent.sources.log_file import LogCounters, LogIdentity, LogItem, LogOptions
+from agent.sources.log_times import (
+    COARSE_SHARE,
+    Timeline,
+    find_late,
+    find_runaways,
+    keep_order,
+    lay_out,
+    spread_ties,
+)
+from agent.streams import StreamSpec, table_order
+from agent.timebase import TimeMark, TimeQuality
+
+MISSING_REASON = "log"
+WINDOW_SAMPLES = 4096
+_PARSE_SHARE = 0.7  # of the work, as `progress` counts it
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One stream, ready to be cut: all arrays are (n, …)."""
+
+    spec: StreamSpec
+    clock: RegularClock | None
+    times_ns: Ints
+    timeline: Timeline
+    values: npt.NDArray[np.generic]
+    quality: npt.NDArray[np.uint8]
+
+
+class CsvLog:
+    """A CSV file and its map as a `LogSource`."""
+
+    def __init__(self, path: Path, options: LogOptions) -> None:
+        assert options.map_path is not None
+        self._path = path
+        self._options = options
+        self._map = load_map(options.map_path)
+        self._streams: tuple[_Stream, ...] = ()
+        self._row_times: Ints = np.zeros(0, np.int64)
+        self._marks: list[TimeMark] = []
+        self._identity: LogIdentity | None = None
+        self.counters = LogCounters()
+        self.notes: list[str] = []
+        self.progress = 0.0
+
+    @property
+    def identity(self) -> LogIdentity:
+        """Whose log it is; known once it is open."""
+        assert self._identity is not None, "open() first"
+        return self._identity
+
+    def open(self) -> tuple[StreamSpec, ...]:
+        """Read the file whole. Raises LogFileError, ConfigError."""
+        table = self._read()
+        rows = self._put_in_order(table)
+        streams = []
+        for name, stream_map in self._map.streams.items():
+            stream = self._stream(name, stream_map, table, rows)
+            if stream is None:
+                self.notes.append(f"The columns of {name} are empty in every row.")
+            else:
+                streams.append(stream)
+        if not streams:
+            raise LogFileError(
+                f"reading the log {self._path}",
+                got="no row with a number in every column of a stream",
+                expected="at least one",
+                remedy="Check which columns the map names.",
+            )
+        by_name = {stream.spec.name: stream for stream in streams}
+        specs = table_order(stream.spec for stream in streams)
+        self._streams = tuple(by_name[spec.name] for spec in specs)
+        self.counters.samples = sum(len(stream.times_ns) for stream in streams)
+        self._tell()
+        ups = [m.up_vector for m in self._map.streams.values() if m.up_vector is not None]
+        boot = hashlib.sha256(table.digest + self._map.meaning()).hexdigest()[:16]
+        meta = {"format": "csv", "file": self._path.name}
+        self._identity = LogIdentity(None, boot, ups[0] if ups else None, meta)
+        return specs
+
+    def items(self, stop: threading.Event | None = None) -> Iterator[LogItem]:
+        """Deliver window by window: each stream's samples, then the word that there were no more."""
+        yield from self._marks
+        begin = [0] * len(self._streams)
+        for until_ns, done in self._windows():
+            if stop is not None and stop.is_set():
+                return
+            for i, stream in enumerate(self._streams):
+                end = int(np.searchsorted(stream.times_ns, until_ns, side="left"))
+                yield from self._blocks(stream, begin[i], end)
+                begin[i] = end
+            for stream in self._streams:
+                yield Silence(stream.spec.name, until_ns)
+            self.progress = _PARSE_SHARE + (1 - _PARSE_SHARE) * done
+        self.progress = 1.0
+
+    def _read(self) -> RowTable:
+        def on_progress(done: float) -> None:
+            self.progress = _PARSE_SHARE * done
+
+        table = read_table(self._path, self._map, on_progress=on_progress)
+        self.notes += table.notes
+        self.counters.rows = len(table) + len(table.bad_after)
+        self.counters.unreadable_rows = len(table.bad_after)
+        return table
+
+    def _put_in_order(self, table: RowTable) -> Rows:
+        """Sort the rows by time, or let their order rule, as the map says; note where the dates begin."""
+        n = len(table)
+        if table.time_ns is None:
+            assert self._map.time.rate_hz is not None
+            # a row that cannot be read held a sample: those after it must not move up
+            slots = np.arange(n) + np.searchsorted(table.bad_after, np.arange(n), side="right")
+            times_ns = RegularClock.of_rate(self._map.time.rate_hz).times_ns(0, int(slots[-1]) + 1)[slots]
+            rows = Rows(np.arange(n), slots, times_ns, np.zeros(n, np.bool_))
+        else:
+            times_ns = self._without_runaways(table, table.time_ns)
+            if self._map.time.order is Order.KEEP:
+                rows = self._kept(times_ns)
+            else:
+                late = find_late(times_ns)
+                order = np.argsort(times_ns, kind="stable") if late.any() else np.arange(n)
+                rows = Rows(order, order, times_ns[order], late[order])
+                self.counters.late_rows = int(late.sum())
+        self._row_times = rows.times_ns
+        absolute = self._map.time.format is not None and self._map.time.format.absolute
+        if absolute:
+            self._marks.insert(0, TimeMark(int(rows.times_ns[0]), 0, TimeQuality.SYNCED))
+        else:
+            self._marks = [TimeMark(0, 0, TimeQuality.UNSET)]
+        return rows
+
+    def _without_runaways(self, table: RowTable, times_ns: Ints) -> Ints:
+        """Move a row with an absurd time to where it stands in the file, and mark its cells as unreadable."""
+        runaway = find_runaways(times_ns)
+        if not runaway.any():
+            return times_ns
+        count = int(runaway.sum())
+        self.counters.unreadable_rows += count
+        self.notes.append(f"{count} rows tell a time far ahead of the rows on both sides: not used.")
+        times_ns = times_ns.copy()
+        at = np.flatnonzero(runaway)
+        times_ns[at] = times_ns[at - 1]
+        for column, states in table.states.items():
+            marks = np.zeros(len(times_ns), np.uint8) if states is None else states
+            marks[at] = np.where(marks[at] == BLANK, BLANK, BAD)
+            table.states[column] = marks
+        return times_ns
+
+    def _kept(self, times_ns: Ints) -> Rows:
+        kept_ns, places, moves = keep_order(times_ns)
+        if len(places):
+            self.notes.append(
+                f"Time runs back at {len(places)} places: the log goes on from the row before (order = keep)."
+            )
+        for place, move in zip(places.tolist(), moves.tolist(), strict=True):
+            self._marks.append(TimeMark(int(kept_ns[place]), -move, TimeQuality.SYNCED))
+        n = len(kept_ns)
+        return Rows(np.arange(n), np.arange(n), kept_ns, np.zeros(n, np.bool_))
+
+    def _stream(self, name: str, stream_map: StreamMap, table: RowTable, rows: Rows) -> _Stream | None:
+        absent, bad = states_of(stream_map, table)
+        absent, bad = absent[rows.order], bad[rows.order]
+        here = np.flatnonzero(~absent & ~bad)
+        if not len(here):
+            return None
+        raw: Floats = np.stack([table.cells[c][rows.order[here]] for c in stream_map.columns], axis=1)
+        times_ns = rows.times_ns[here]
+        kept = self._without_duplicates(times_ns, raw)
+        if kept is not None:
+            here, times_ns, raw = here[kept], times_ns[kept], raw[kept]
+        times_ns = spread_ties(times_ns)
+        unread = unread_before(table, rows, here, absent, bad)
+        self.counters.unreadable_rows += int(bad.sum())
+        if table.time_ns is None and not absent.any():
+            assert self._map.time.rate_hz is not None
+            clock: RegularClock | None = RegularClock.of_rate(self._map.time.rate_hz)
+            timeline = by_row(rows.slots[here], self._map.time.rate_hz)
+        else:
+            clock = None
+            timeline = lay_out(times_ns, unread, pauses(here, absent))
+        self.counters.missing_samples += int(timeline.missing_before.sum())
+        quality = np.where(rows.late[here], Quality.LATE, 0).astype(np.uint8)
+        quality[timeline.missing_before > 0] |= np.uint8(Quality.MISSING_BEFORE)
+        quality[saturated(raw, stream_map)] |= np.uint8(Quality.SATURATED)
+        spec = spec_of(name, stream_map, self._map, timeline)
+        return _Stream(spec, clock, times_ns, timeline, values_of(raw, stream_map), quality)
+
+    def _without_duplicates(self, times_ns: Ints, raw: Floats) -> Ints | None:
+        """Return the positions to keep, or None for all: a sample that says again what one just said goes."""
+        tied = times_ns[1:] == times_ns[:-1]
+        if not tied.any():
+            return None
+        same = tied & (raw[1:] == raw[:-1]).all(axis=1)
+        differ = int((tied & ~same).sum())
+        if differ > COARSE_SHARE * len(times_ns):
+            # At rest a sensor repeats itself: with coarse times that is no duplicate.
+            self._note_ties("coarse times", len(times_ns))
+            return None
+        if differ:
+            self._note_ties("the same time and different values", differ)
+        self.counters.duplicate_rows = max(self.counters.duplicate_rows, int(same.sum()))
+        return np.flatnonzero(np.append(True, ~same))
+
+    def _note_ties(self, what: str, count: int) -> None:
+        note = f"{count} samples with {what}: all kept, spread evenly up to the next time."
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _tell(self) -> None:
+        found = self.counters
+        for count, words in (
+            (found.late_rows, "rows came late and were put back in their place."),
+            (found.duplicate_rows, "rows said the same twice and were dropped."),
+            (found.unreadable_rows, "rows could not be read."),
+            (found.missing_samples, "samples are missing."),
+        ):
+            if count:
+                self.notes.append(f"{count:,} {words}")
+
+    def _windows(self) -> Iterator[tuple[int, float]]:
+        """Yield the ends of windows with at most so many rows and seconds, and the share that is done."""
+        times_ns, n = self._row_times, len(self._row_times)
+        span_ns = round(self._options.window_s * NS_PER_S)
+        at = 0
+        while at < n:
+            by_time = int(np.searchsorted(times_ns, times_ns[at] + span_ns, side="left"))
+            at = max(at + 1, min(at + WINDOW_SAMPLES, by_time))
+            if at < n:
+                yield int(times_ns[at]), at / n
+        # past the last of any stream: ties may have been spread beyond the last row
+        yield max(int(stream.times_ns[-1]) for stream in self._streams) + 1, 1.0
+
+    def _blocks(self, stream: _Stream, begin: int, end: int) -> Iterator[Block]:
+        """Cut samples `begin` to `end` where a clock begins, and to the size that was asked for."""
+        timeline = stream.timeline
+        size = self._options.block_samples or WINDOW_SAMPLES
+        while begin < end:
+            part = int(np.searchsorted(timeline.starts, begin, side="right")) - 1
+            first = int(timeline.starts[part])
+            last = int(timeline.starts[part + 1]) if part + 1 < len(timeline.starts) else len(stream.times_ns)
+            stop = min(end, last, begin + size)
+            clock = stream.clock or ListedClock(
+                int(timeline.index[first]), stream.times_ns[first:last], int(timeline.period_ns[part]) * 1000
+            )
+            quality = stream.quality[begin:stop]
+            yield Block(
+                stream.spec.name,
+                int(timeline.index[begin]),
+                clock,
+                stream.values[begin:stop],
+                quality if quality.any() else None,
+                MISSING_REASON if timeline.missing_before[begin] else "",
+            )
+            begin = stop
