@@ -1,0 +1,189 @@
+"""The serial box as a source: what the link brings becomes blocks, silences and time marks.
+
+Times are the host's monotonic clock. A stream's samples share one `RegularClock` for as long as the
+estimate of the board's clock stays near it; so most blocks are cut from one straight line.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.blocks import PS_PER_NS, Block, RegularClock, Silence
+from agent.streams import TABLE, StreamClass, StreamSpec, Unit
+from agent.timebase import TimeMark, measure_mark
+from firmware_bridge.describe import BoardStream
+from firmware_bridge.errors import ProtocolError
+from firmware_bridge.link import Link, Samples
+
+READ_S = 0.05  # the longest that a set stop event waits for us while the cable is quiet
+MARK_NS = 55_000_000_000  # a mark at least once a minute
+LOOK_AT_WALL_NS = 1_000_000_000
+WALL_JUMP_NS = 10_000_000
+
+CLOCK_TOLERANCE_NS = 250_000  # half of what a step back may be, so one step mends it
+STEP_BACK_NS = 500_000  # what the pipeline allows a block to begin before its expected time
+PERIOD_SPAN_NS = 2_000_000_000  # over which a sensor's own period is measured
+PERIOD_TOLERANCE = 0.1  # an HX711's internal oscillator is the worst
+
+LAGS_NS = 500_000_000
+SAY_AGAIN_NS = 200_000_000
+IN_FLIGHT_NS = 20_000_000  # one turn of the firmware's loop, and the cable, several times over
+
+LATE = "late"
+
+_KIND_OF_UNIT = {
+    Unit.MPS2: StreamClass.MOTION,
+    Unit.RADPS: StreamClass.MOTION,
+    Unit.KG: StreamClass.LOAD,
+    Unit.PA: StreamClass.PRESSURE,
+    Unit.DEGC: StreamClass.CLIMATE,
+    Unit.PERCENT: StreamClass.CLIMATE,
+}
+
+
+@dataclass(slots=True)
+class _StreamState:
+    """Where one stream has come to."""
+
+    name: str
+    nominal_period_ps: int
+    clock: RegularClock | None = None
+    measured_index: int = 0
+    measured_ns: int = 0  # what the link said of that index when the clock was anchored
+    next_index: int = 0
+    last_ns: int | None = None
+    silent_until_ns: int | None = None
+    withheld_reason: str = ""
+
+    def follow(self, first: int, time_ns: int) -> RegularClock:
+        """Return the clock for samples from `first` on, whose first the link puts at `time_ns`."""
+        clock = self.clock
+        if clock is not None and abs(time_ns - clock.time_ns(first)) <= CLOCK_TOLERANCE_NS:
+            return clock
+        period_ps = self.nominal_period_ps
+        anchor_ns = time_ns
+        if clock is not None:
+            period_ps = clock.period_ps
+            if (span_ns := time_ns - self.measured_ns) >= PERIOD_SPAN_NS:
+                measured_ps = span_ns * PS_PER_NS // (first - self.measured_index)
+                if abs(measured_ps / self.nominal_period_ps - 1) <= PERIOD_TOLERANCE:
+                    period_ps = measured_ps
+        if self.last_ns is not None:
+            period_ns = period_ps // PS_PER_NS
+            # a block's own spacing counts; times must also go on rising in streams faster than 1 kHz
+            step_back_ns = min(STEP_BACK_NS, period_ns // 2)
+            anchor_ns = max(anchor_ns, self.last_ns + period_ns + 1 - step_back_ns)
+        self.measured_index, self.measured_ns = first, time_ns
+        self.clock = RegularClock(first, anchor_ns, period_ps)
+        return self.clock
+
+
+class SerialBox:
+    """A source: the box on a serial port."""
+
+    def __init__(self, port: str) -> None:
+        self.link = Link(port)
+        self.mount_up: tuple[float, float, float] | None = None
+        self._states: dict[str, _StreamState] = {}
+        self._begun_ns: int | None = None
+
+    def open(self) -> tuple[StreamSpec, ...]:
+        """Connect and return what the board measures; it begins with `items`. Raises `LinkError`."""
+        description = self.link.open()
+        self.mount_up = description.mount_up
+        specs = tuple(_spec(s, self.link.port_name) for s in description.streams)
+        self._states = {s.name: _StreamState(s.name, round(1e12 / s.rate_hz)) for s in specs}
+        return specs
+
+    def items(self, stop: threading.Event) -> Iterator[Block | Silence | TimeMark]:
+        """Start the board and give what it measures until `stop` is set, through any trouble."""
+        mark = measure_mark()
+        yield mark
+        looked_ns = mark.box_ns
+        while not stop.is_set():
+            for samples in self.link.read(READ_S, stop.wait):
+                block = self._block(samples)
+                if block is not None:
+                    yield block
+            yield from self._silences()
+            if time.monotonic_ns() - looked_ns >= LOOK_AT_WALL_NS:
+                newer = measure_mark()
+                looked_ns = newer.box_ns
+                if _tells_more(mark, newer):
+                    mark = newer
+                    yield mark
+
+    def close(self) -> None:
+        """Stop the board and let go of the port."""
+        self.link.close()
+
+    def _block(self, samples: Samples) -> Block | None:
+        state = self._states[samples.stream.name]
+        clock = state.follow(samples.first, samples.time_ns)
+        reason = samples.missing_reason
+        if state.withheld_reason:
+            reason = state.withheld_reason
+        block = Block(state.name, samples.first, clock, samples.values)
+        if self._begun_ns is None:
+            self._begun_ns = block.start_ns
+        if state.silent_until_ns is not None:
+            late = block.count_before(state.silent_until_ns)
+            if late:
+                # the pipeline was told that nothing older would come, and went on
+                state.withheld_reason = reason = LATE
+                if late == len(block):
+                    return None
+                block = block.cut(late, len(block))
+        if block.first != state.next_index:
+            block = Block(block.stream, block.first, block.clock, block.values, None, reason)
+        state.withheld_reason = ""
+        state.next_index = block.end
+        state.last_ns = block.last_ns
+        return block
+
+    def _silences(self) -> Iterator[Silence]:
+        if self._begun_ns is None:
+            return
+        youngest_ns = max(s.last_ns for s in self._states.values() if s.last_ns is not None)
+        for state in self._states.values():
+            last_ns = self._begun_ns if state.last_ns is None else state.last_ns
+            if youngest_ns - last_ns - state.nominal_period_ps // PS_PER_NS <= LAGS_NS:
+                continue
+            until_ns = youngest_ns - IN_FLIGHT_NS
+            if state.silent_until_ns is None or until_ns - state.silent_until_ns >= SAY_AGAIN_NS:
+                state.silent_until_ns = until_ns
+                yield Silence(state.name, until_ns)
+
+
+def _tells_more(known: TimeMark, newer: TimeMark) -> bool:
+    return (
+        abs(newer.offset_ns - known.offset_ns) > WALL_JUMP_NS
+        or newer.quality is not known.quality
+        or newer.box_ns - known.box_ns >= MARK_NS
+    )
+
+
+def _spec(stream: BoardStream, port: str) -> StreamSpec:
+    try:
+        unit = Unit(stream.unit)
+    except ValueError:
+        raise ProtocolError(
+            f"board on {port}, stream {stream.name}",
+            got=f"unit {stream.unit!r}",
+            expected=f"one of {', '.join(Unit)}",
+            remedy=f"`cargobox flash --port {port}` gives it the firmware that belongs to this program.",
+        ) from None
+    known = TABLE.get(stream.name)
+    return StreamSpec(
+        name=stream.name,
+        axes=stream.axes,
+        unit=unit,
+        rate_hz=stream.rate_hz,
+        sample_bits=stream.sample_bits,
+        kind=_KIND_OF_UNIT[unit] if known is None else known.kind,
+        scale=stream.scale,
+        full_scale=stream.full_scale,
+    )

@@ -1,0 +1,97 @@
+"""Where each sample stands in its stream, through holes, reboots and counters that wrap.
+
+The board counts a session's samples from 0; the host counts a stream's samples from the link's opening
+on. A jump in the host's index is a hole, and it comes with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_bridge.describe import BoardStream
+
+INDEX_WRAP = 1 << 32
+SEQ_WRAP = 1 << 16
+
+CABLE = "cable"
+REBOOT = "reboot"
+OVERFLOW = "overflow"
+
+# A frame that is wrong and yet passes its CRC comes once in 65,536 damaged ones. Its index and its ticks
+# then contradict each other; a sensor's own oscillator may stray by this much from the nominal rate.
+OSCILLATOR_TOLERANCE = 0.1
+JUMP_TOLERANCE_NS = 250_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Index of a frame's first sample on the host, and why samples before it are missing ("" if none)."""
+
+    first: int
+    missing_reason: str
+
+
+class Continuity:
+    """The index of one stream."""
+
+    def __init__(self, stream: BoardStream) -> None:
+        self._period_ns = stream.period_ns
+        self._offset: int | None = None  # host index - board index; None until the session's first frame
+        self._starts_at_zero = True
+        self._session_reason = ""
+        self._next_board = 0
+        self._next_seq = 0
+        self._next_host = 0
+        self._next_ns: int | None = None
+        self._suspect = False
+        self.lost = 0
+        """Samples that never came, so far."""
+        self.rejected = 0
+        """Frames set aside: of a time past, or contradicting themselves."""
+
+    def begin_session(self, *, reason: str, counts_from_zero: bool) -> None:
+        """The board counts anew from here on; what was lost between is `reason`'s."""
+        self._offset = None
+        self._session_reason = reason
+        self._starts_at_zero = counts_from_zero
+
+    def place(self, seq: int, index: int, count: int, time_ns: int) -> Place | None:
+        """Return where a frame stands; None when it has to be dropped. `time_ns`: its first sample's."""
+        if self._offset is None:
+            place = self._place_first(index, time_ns)
+        else:
+            half = INDEX_WRAP // 2
+            index = self._next_board + (index - self._next_board + half) % INDEX_WRAP - half
+            if not self._plausible(index, time_ns):
+                self.rejected += 1
+                return None
+            reason = ""
+            if index > self._next_board:
+                # the board numbers what leaves it: a hole without a missing number never left
+                reason = OVERFLOW if seq == self._next_seq else CABLE
+            place = Place(index + self._offset, reason)
+        self._offset = place.first - index
+        self.lost += place.first - self._next_host
+        self._next_board = index + count
+        self._next_seq = (seq + 1) % SEQ_WRAP
+        self._next_host = place.first + count
+        self._next_ns = time_ns + round(count * self._period_ns)
+        return place
+
+    def _place_first(self, index: int, time_ns: int) -> Place:
+        if self._next_ns is None:  # the first session of this link
+            first = index if self._starts_at_zero else 0
+            return Place(first, CABLE if first else "")
+        missing = max(0, round((time_ns - self._next_ns) / self._period_ns))
+        return Place(self._next_host + missing, self._session_reason if missing else "")
+
+    def _plausible(self, index: int, time_ns: int) -> bool:
+        if index < self._next_board:
+            return False
+        assert self._next_ns is not None
+        by_index_ns = (index - self._next_board) * self._period_ns
+        by_ticks_ns = time_ns - self._next_ns
+        tolerance_ns = JUMP_TOLERANCE_NS + OSCILLATOR_TOLERANCE * max(by_index_ns, abs(by_ticks_ns))
+        # twice in a row it is no damaged frame but a sensor that really paused
+        self._suspect = not self._suspect and abs(by_index_ns - by_ticks_ns) > tolerance_ns
+        return not self._suspect

@@ -1,0 +1,107 @@
+"""What a board says of itself: the host needs no table of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from firmware_bridge import wire
+from firmware_bridge.errors import ProtocolError
+
+SAMPLE_BITS = (8, 16, 24, 32)
+DEFAULT_TICK_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class BoardStream:
+    """One stream as the board describes it; `scale` is the number of `unit` in one count."""
+
+    name: str
+    axes: tuple[str, ...]
+    unit: str
+    scale: float
+    rate_hz: float
+    sample_bits: int
+    full_scale: float | None
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample of all axes."""
+        return len(self.axes) * self.sample_bits // 8
+
+    @property
+    def period_ns(self) -> float:
+        """Nominal spacing of the samples."""
+        return 1e9 / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Who a board is and what it measures."""
+
+    firmware: str
+    board: str
+    unique_id: str
+    reset_cause: str
+    boots: int
+    session: int
+    """The session that is under way; 0 when the board is not sampling."""
+    tick_bits: int
+    mount_up: tuple[float, float, float] | None
+    streams: tuple[BoardStream, ...]
+
+
+def parse_description(body: bytes | bytearray, port: str) -> Description:
+    """Read the body of a DESCRIBE frame (without its CRC); raise `ProtocolError`."""
+    protocol = body[1] if len(body) > 1 else 0
+    if protocol != wire.PROTOCOL_VERSION:
+        raise ProtocolError(
+            f"board on {port}",
+            got=f"it speaks protocol {protocol}",
+            expected=f"protocol {wire.PROTOCOL_VERSION}",
+            remedy=f"`cargobox flash --port {port}` gives it the firmware that belongs to this program.",
+        )
+    try:
+        about = json.loads(bytes(body[2:]))
+        return Description(
+            firmware=str(about["firmware"]),
+            board=str(about["board"]),
+            unique_id=str(about["id"]),
+            reset_cause=str(about["reset"]),
+            boots=int(about["boots"]),
+            session=int(about["session"]),
+            tick_bits=int(about.get("tick_bits", DEFAULT_TICK_BITS)),
+            mount_up=_vector(about.get("mount_up")),
+            streams=tuple(_stream(s) for s in about["streams"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProtocolError(
+            f"board on {port}",
+            got=f"a description that cannot be read ({type(error).__name__}: {error})",
+            expected="the keys of docs/protocol.md",
+            remedy=f"`cargobox flash --port {port}` gives it the firmware that belongs to this program.",
+        ) from error
+
+
+def _stream(about: dict[str, Any]) -> BoardStream:
+    full_scale = about.get("full_scale")
+    stream = BoardStream(
+        name=str(about["name"]),
+        axes=tuple(str(a) for a in about["axes"]),
+        unit=str(about["unit"]),
+        scale=float(about["scale"]),
+        rate_hz=float(about["rate_hz"]),
+        sample_bits=int(about["bits"]),
+        full_scale=None if full_scale is None else float(full_scale),
+    )
+    if stream.sample_bits not in SAMPLE_BITS or not stream.axes or stream.rate_hz <= 0:
+        raise ValueError(f"stream {stream.name}: {stream.sample_bits} bits, {stream.rate_hz} Hz")
+    return stream
+
+
+def _vector(about: Any) -> tuple[float, float, float] | None:
+    if about is None:
+        return None
+    x, y, z = (float(v) for v in about)
+    return x, y, z
