@@ -121,7 +121,8 @@ def bump_mps2(isolator: Isolator, *, crossing_s: float) -> NDArray[np.float64]:
     between two halves of a pulse up, without change of speed or height at its end.
     """
     samples = int(_BUMP_TEMPLATE_S * SAMPLE_RATE_HZ)
-    time_s = np.arange(2 * samples) / SAMPLE_RATE_HZ  # twice as long, so that no ring comes round
+    # Twice as long, so that no ring comes round; mid-sample, so that the jumps at both ends weigh right.
+    time_s = (np.arange(2 * samples) + 0.5) / SAMPLE_RATE_HZ
     omega = 2 * math.pi / crossing_s
     pulse = np.where(time_s < crossing_s, 0.5 * omega**2 * np.cos(omega * time_s), 0.0)
     spectrum = np.asarray(np.fft.rfft(pulse), dtype=np.complex128)
