@@ -55,9 +55,9 @@ find_python() {
             "a Python with venv" "Run: sudo apt-get install python$version-venv"
 }
 
-# pip_install ARGUMENT...: quiet, and never a compiler, which a bare system does not have.
+# pip_install ARGUMENT...: says errors only, and never needs a compiler, which a bare system does not have.
 pip_install() {
-    "$py" -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null
+    "$py" -m pip install -qq --disable-pip-version-check --no-input "$@" </dev/null
 }
 
 # fingerprint: changes with whatever decides what stands in .venv.
