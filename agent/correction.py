@@ -96,7 +96,7 @@ def _saturation(
     if not beyond.any():
         return quality
     flags = np.zeros(len(nominal), np.uint8) if quality is None else quality.copy()
-    flags[beyond] |= Quality.SATURATED
+    flags[beyond] |= np.uint8(Quality.SATURATED)
     return flags
 
 

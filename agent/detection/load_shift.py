@@ -21,7 +21,8 @@ from agent.hops import Hops
 from agent.records import Phase, Severity
 
 HOP_NS = 250_000_000
-CELLS = 4
+GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
+WEIGHTLESS_MPS2 = 2.0  # in free fall the cells say nothing of the load
 
 
 class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,8 +37,10 @@ class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     settle_s: float = 2.0
     """How long the first reference is averaged before anything is judged."""
     min_load_kg: float = 5.0
-    same_load: float = 0.1
-    """A total that changed by more than this part is loading."""
+    same_load: float = 0.04
+    """A mass that changed by more than this part is loading ..."""
+    adopt_load_s: float = 5.0
+    """... and after so long, what stands there is the reference."""
     same_force_mps2: float = 0.5
     """Beyond this change of the low-passed specific force, braking or a slope moves the centre."""
     adopt_s: float = 20.0
@@ -58,7 +61,7 @@ class LoadShiftDetector:
         self._hold = Hold(round(settings.hold_s * NS_PER_S), 0)
         self._cells_kg: list[float] | None = None
         self._force: list[float] = []
-        self._reference: list[float] | None = None  # centre right, centre front, total, then the force
+        self._reference: list[float] | None = None  # centre right, centre front, mass, then the force
         self._settled_hops = 0
         self._elsewhere_hops = 0
         self._count = 0
@@ -96,23 +99,29 @@ class LoadShiftDetector:
     def _judge(self, time_ns: int, cells: list[float]) -> Sequence[Finding]:
         s = self._settings
         self._cells_kg = _towards(self._cells_kg, cells, self._gain(s.lowpass_s))
-        total = sum(self._cells_kg)
-        if total < s.min_load_kg:
+        weight_kg = sum(self._cells_kg)
+        force_mps2 = math.hypot(*self._force) if self._force else GRAVITY_MPS2
+        if weight_kg < s.min_load_kg or force_mps2 < WEIGHTLESS_MPS2:
             return self._start_again(time_ns, None)
         fl, fr, rl, rr = self._cells_kg
-        here = [(fr + rr - fl - rl) / total, (fl + fr - rl - rr) / total, total, *self._force]
+        mass_kg = weight_kg * GRAVITY_MPS2 / force_mps2
+        here = [(fr + rr - fl - rl) / weight_kg, (fl + fr - rl - rr) / weight_kg, mass_kg, *self._force]
         known = self._reference
-        if known is None or len(known) != len(here) or abs(total - known[2]) > s.same_load * known[2]:
+        if known is None or len(known) != len(here):
             return self._start_again(time_ns, here)
-        if any(abs(f - r) > s.same_force_mps2 for f, r in zip(here[3:], known[3:], strict=True)):
+        loading = abs(mass_kg - known[2]) > s.same_load * known[2]
+        swaying = any(abs(f - r) > s.same_force_mps2 for f, r in zip(here[3:], known[3:], strict=True))
+        settled = self._settled_hops * HOP_NS >= s.settle_s * NS_PER_S
+        if loading or swaying:
             self._elsewhere_hops += 1
             self._hold.step(time_ns, on=False, off=False)
-            if self._elsewhere_hops * HOP_NS >= s.adopt_s * NS_PER_S:
+            patience_s = (s.adopt_load_s if loading else s.adopt_s) if settled else 0.0
+            if self._elsewhere_hops * HOP_NS >= patience_s * NS_PER_S:
                 return self._start_again(time_ns, here)
             return ()
         self._elsewhere_hops = 0
         self._settled_hops += 1
-        if self._settled_hops * HOP_NS < s.settle_s * NS_PER_S:
+        if not settled:
             self._reference = _towards(known, here, 1.0 / self._settled_hops)
             return ()
         moved = math.hypot(here[0] - known[0], here[1] - known[1])

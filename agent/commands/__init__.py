@@ -1,0 +1,1 @@
+"""The verbs of ``cargobox``: one thin file each, with ``configure(parser)`` and ``run(args)``."""

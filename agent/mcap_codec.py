@@ -1,0 +1,227 @@
+"""What an MCAP log of ours holds: schemas, the bytes of each message, and the record that tells whose it is.
+
+Messages are CDR (OMG DDS-XTypes 1.3, section 7.4, plain CDR version 1, little endian) under ``ros2msg``
+schemas, so that Foxglove and the stock tools read them without us. The order of the fields is chosen so
+that the values of a block are aligned without padding and both ends are a ``memcpy``.
+
+Times are box time. A file of ours is known by its metadata record `METADATA_NAME`; since MCAP has no
+checksum on metadata, it brings its own.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from agent.blocks import Block, Clock, ListedClock, RegularClock, Silence
+from agent.streams import StreamSpec
+from agent.timebase import TimeMark, TimeQuality
+
+METADATA_NAME = "cargobox"
+LAYOUT_VERSION = 1
+MESSAGE_ENCODING = "cdr"
+SCHEMA_ENCODING = "ros2msg"
+
+# The place of a dtype here is part of the layout: it makes the number of a channel.
+DTYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(word) for word in ("<i2", "<i4", "<f4", "<f8"))
+_TYPE_WORDS = ("int16", "int32", "float32", "float64")
+_DTYPE_CODES: Mapping[np.dtype[Any], int] = {dtype: code for code, dtype in enumerate(DTYPES)}
+
+_CDR_HEAD = b"\x00\x01\x00\x00"
+_BLOCK_HEAD = struct.Struct("<4xqqqqqII")
+_U32 = struct.Struct("<I")
+_SILENCE = struct.Struct("<4xqI")
+_MARK = struct.Struct("<4xqqI")
+_ORIGIN = len(_CDR_HEAD)  # alignment counts from here
+
+_SAMPLES_TEXT = """\
+# Consecutive samples of one stream of a smart cargo box. Times are nanoseconds of box time.
+int64 first            # index of the first sample; missing samples are counted, so a jump is a gap
+int64 start_ns         # time of the first sample
+int64 anchor_index     # sample i of a regular clock is at anchor_ns + (i - anchor_index) * period_ps / 1000
+int64 anchor_ns
+int64 period_ps        # the typical spacing where listed_ns is not empty
+uint32 axes
+{word}[] values  # axes values a sample, as the sensor gives them
+uint8[] quality        # a sample: 1 saturated, 2 missing before, 4 late; empty: all good
+string missing_reason  # why samples before the first are missing
+int64[] listed_ns      # time of each sample; empty: a regular clock
+"""
+_SILENCE_TEXT = """\
+# The source's word that a stream has no sample before until_ns beyond those already given.
+int64 until_ns
+string stream
+"""
+_MARK_TEXT = """\
+# From box time box_ns on, wall time is box time + offset_ns, trusted as quality says.
+int64 box_ns
+int64 offset_ns
+string quality
+"""
+SCHEMAS: tuple[tuple[str, str], ...] = (
+    *((f"cargobox/msg/{w.capitalize()}Samples", _SAMPLES_TEXT.format(word=w)) for w in _TYPE_WORDS),
+    ("cargobox/msg/Silence", _SILENCE_TEXT),
+    ("cargobox/msg/TimeMark", _MARK_TEXT),
+)
+SILENCE_SCHEMA = len(DTYPES)
+MARK_SCHEMA = SILENCE_SCHEMA + 1
+
+
+class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose recording it is and what is in it. Unknown keys are of a later version, and let pass."""
+
+    layout: int = LAYOUT_VERSION
+    box: str | None
+    boot: str
+    software: str
+    streams: tuple[StreamSpec, ...]
+    mount_up: tuple[float, float, float] | None = None
+    meta: dict[str, str] = {}
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the map of strings that an MCAP metadata record holds."""
+        text = msgspec.json.encode(self).decode()
+        return {"info": text, "crc32": f"{zlib.crc32(text.encode()):08x}"}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> RecordingInfo:
+        """Read it back. Raises ValueError if it is damaged or of a layout not known here."""
+        text = metadata.get("info", "")
+        if metadata.get("crc32") != f"{zlib.crc32(text.encode()):08x}":
+            raise ValueError("its checksum does not match")
+        info = msgspec.json.decode(text, type=cls)
+        if info.layout != LAYOUT_VERSION:
+            raise ValueError(f"layout {info.layout}, this version reads {LAYOUT_VERSION}")
+        return info
+
+
+class Channels:
+    """The numbers of the channels: they follow from the streams alone.
+
+    So a chunk can be read even if the one that held its channel's record is lost.
+    """
+
+    def __init__(self, streams: tuple[StreamSpec, ...]) -> None:
+        self._streams = streams
+        self._place = {spec.name: i for i, spec in enumerate(streams)}
+        self.silence = 1 + len(DTYPES) * len(streams)
+        self.mark = self.silence + 1
+
+    def of_block(self, block: Block) -> int:
+        """Return the channel of a block. Raises KeyError for a stream or a dtype that has none."""
+        return 1 + len(DTYPES) * self._place[block.stream] + _DTYPE_CODES[block.values.dtype]
+
+    def stream_of(self, channel: int) -> tuple[StreamSpec, np.dtype[Any]]:
+        """Return what a channel of samples holds. Raises LookupError."""
+        if channel < 1:
+            raise LookupError(channel)
+        place, code = divmod(channel - 1, len(DTYPES))
+        return self._streams[place], DTYPES[code]
+
+    def describe(self, channel: int) -> tuple[int, str]:
+        """Return the place of a channel's schema in `SCHEMAS`, and its topic."""
+        if channel == self.silence:
+            return SILENCE_SCHEMA, "/cargobox/silence"
+        if channel == self.mark:
+            return MARK_SCHEMA, "/cargobox/time"
+        spec, dtype = self.stream_of(channel)
+        return _DTYPE_CODES[dtype], f"/cargobox/{spec.name}"
+
+
+def storable(block: Block) -> bool:
+    """Return whether the values of a block are of a kind that has a schema."""
+    return block.values.dtype in _DTYPE_CODES and block.values.ndim == 2
+
+
+def encode_block(block: Block) -> bytes:
+    """Return a block as CDR; the clock, the quality and the reason exactly as they are."""
+    clock = block.clock
+    if isinstance(clock, RegularClock):
+        anchor_index, anchor_ns, listed = clock.anchor_index, clock.anchor_ns, b""
+        start_ns = block.start_ns
+    else:
+        times_ns = np.ascontiguousarray(block.times_ns(), dtype="<i8")
+        start_ns = int(times_ns[0])
+        anchor_index, anchor_ns, listed = block.first, start_ns, times_ns.tobytes()
+    values = block.values.tobytes()
+    head = bytearray(
+        _BLOCK_HEAD.pack(
+            block.first,
+            start_ns,
+            anchor_index,
+            anchor_ns,
+            clock.period_ps,
+            block.values.shape[1],
+            block.values.size,
+        )
+    )
+    head[:_ORIGIN] = _CDR_HEAD
+    quality = b"" if block.quality is None else block.quality.tobytes()
+    reason = block.missing_reason.encode() + b"\0"
+    out = b"".join((head, values))
+    out += _pad(out, 4) + _U32.pack(len(quality)) + quality
+    out += _pad(out, 4) + _U32.pack(len(reason)) + reason
+    out += _pad(out, 4) + _U32.pack(len(listed) // 8)
+    return out + _pad(out, 8) + listed if listed else out
+
+
+def _pad(out: bytes, align: int) -> bytes:
+    return b"\0" * (-(len(out) - _ORIGIN) % align)
+
+
+def decode_block(data: memoryview, stream: str, dtype: np.dtype[Any]) -> Block:
+    """Return the block in `data`; its arrays are views. Raises ValueError, struct.error."""
+    first, _, anchor_index, anchor_ns, period_ps, axes, size = _BLOCK_HEAD.unpack_from(data)
+    at = _BLOCK_HEAD.size
+    values: npt.NDArray[Any] = np.frombuffer(data, dtype, size, at).reshape(-1, axes)
+    at = _aligned(at + size * dtype.itemsize, 4)
+    (length,) = _U32.unpack_from(data, at)
+    at += 4
+    quality = np.frombuffer(data, np.uint8, length, at) if length else None
+    at = _aligned(at + length, 4)
+    (length,) = _U32.unpack_from(data, at)
+    at += 4
+    reason = str(data[at : at + length - 1], "utf-8") if length > 1 else ""
+    at = _aligned(at + length, 4)
+    (length,) = _U32.unpack_from(data, at)
+    clock: Clock
+    if length:
+        clock = ListedClock(first, np.frombuffer(data, "<i8", length, _aligned(at + 4, 8)), period_ps)
+    else:
+        clock = RegularClock(anchor_index, anchor_ns, period_ps)
+    return Block(stream, first, clock, values, quality, reason)
+
+
+def _aligned(at: int, align: int) -> int:
+    return at + -(at - _ORIGIN) % align
+
+
+def encode_silence(silence: Silence) -> bytes:
+    """Return a silence as CDR."""
+    name = silence.stream.encode() + b"\0"
+    return _CDR_HEAD + _SILENCE.pack(silence.until_ns, len(name))[_ORIGIN:] + name
+
+
+def decode_silence(data: memoryview) -> Silence:
+    """Return the silence in `data`. Raises ValueError, struct.error."""
+    until_ns, length = _SILENCE.unpack_from(data)
+    return Silence(str(data[_SILENCE.size : _SILENCE.size + length - 1], "utf-8"), until_ns)
+
+
+def encode_mark(mark: TimeMark) -> bytes:
+    """Return a time mark as CDR."""
+    word = mark.quality.value.encode() + b"\0"
+    return _CDR_HEAD + _MARK.pack(mark.box_ns, mark.offset_ns, len(word))[_ORIGIN:] + word
+
+
+def decode_mark(data: memoryview) -> TimeMark:
+    """Return the time mark in `data`. Raises ValueError, struct.error."""
+    box_ns, offset_ns, length = _MARK.unpack_from(data)
+    word = str(data[_MARK.size : _MARK.size + length - 1], "utf-8")
+    return TimeMark(box_ns, offset_ns, TimeQuality(word))

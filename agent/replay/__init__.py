@@ -1,0 +1,1 @@
+"""Logs through the very pipeline that runs live, as fast as it goes."""

@@ -1,0 +1,184 @@
+"""One log through the pipeline: its records and its summary in a folder.
+
+``records.jsonl`` holds what the agent would have published, in order; ``summary.json`` what it came
+to. Both are written beside their final names and renamed when whole, so that a half-done replay is
+never taken for a finished one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import agent
+from agent.blocks import NS_PER_S, Block
+from agent.config import Config, load_certificates
+from agent.pipeline import Item, Pipeline
+from agent.records import Head, Record
+from agent.sources.log_file import LogSource, open_log
+
+RECORDS_FILE = "records.jsonl"
+SUMMARY_FILE = "summary.json"
+QOS = 1
+
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How to replay. ``speed`` None: as fast as it goes; 1.0: as it happened."""
+
+    map_path: Path | None = None
+    block_samples: int | None = None
+    speed: float | None = None
+
+
+class Interrupted(Exception):
+    """Somebody asked to stop half-way."""
+
+
+def replay_log(  # noqa: PLR0913 - each is a choice of the caller's
+    log: Path,
+    out: Path,
+    config: Config,
+    options: ReplayOptions,
+    *,
+    stop: threading.Event | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
+    on_records: Callable[[Sequence[Record]], None] = lambda _: None,
+) -> Summary:
+    """Replay one log into the folder `out` and return its summary.
+
+    Raises a FourPartError for a log, a map or a configuration that cannot be read, and Interrupted.
+    """
+    stop = stop or threading.Event()
+    began_s = time.monotonic()
+    source = open_log(log, map_path=options.map_path, block_samples=options.block_samples)
+    pipeline = pipeline_of(source, config)
+    out.mkdir(parents=True, exist_ok=True)
+    part = out / f"{RECORDS_FILE}.part"
+    with part.open("wb") as file:
+        for records in _batches(source, pipeline, options.speed, stop, on_progress):
+            file.write(b"".join(line_of(record) for record in records))
+            on_records(records)
+    if stop.is_set():
+        raise Interrupted
+    os.replace(part, out / RECORDS_FILE)
+    summary = summarise(pipeline, source, time.monotonic() - began_s)
+    write_summary(out, summary)
+    return summary
+
+
+def pipeline_of(source: LogSource, config: Config) -> Pipeline:
+    """Open `source` and build the pipeline for what it says of itself."""
+    specs = config.apply_to(source.open())
+    identity = source.identity
+    return Pipeline(
+        specs,
+        head=Head(identity.box or config.box.id, identity.boot, agent.__version__),
+        fleet=config.box.fleet,
+        detectors=config.detect,
+        upload=config.upload,
+        certificates=load_certificates(config),
+        mount_up=config.mount_up(identity.mount_up),
+    )
+
+
+def line_of(record: Record) -> bytes:
+    """Return the line of ``records.jsonl`` for a record, its payload as it would be published."""
+    topic = msgspec.json.encode(record.topic)
+    return b'{"topic":%s,"qos":%d,"payload":%s}\n' % (topic, QOS, record.payload)
+
+
+def _batches(
+    source: LogSource,
+    pipeline: Pipeline,
+    speed: float | None,
+    stop: threading.Event,
+    on_progress: Callable[[float], None],
+) -> Iterator[list[Record]]:
+    pace = _Pace(speed, stop) if speed else None
+    for item in source.items(stop):
+        if pace is not None:
+            pace.wait_for(item)
+        records = pipeline.push(item)
+        if records:
+            yield records
+        on_progress(source.progress)
+    if not stop.is_set():
+        yield pipeline.finish()
+
+
+class _Pace:
+    """Holds items back until their time has come, `speed` times as fast as it was."""
+
+    def __init__(self, speed: float, stop: threading.Event) -> None:
+        self._speed = speed
+        self._stop = stop
+        self._began_s = time.monotonic()
+        self._first_ns: int | None = None
+
+    def wait_for(self, item: Item) -> None:
+        if not isinstance(item, Block):
+            return
+        if self._first_ns is None:
+            self._first_ns = item.start_ns
+        due_s = self._began_s + (item.last_ns - self._first_ns) / NS_PER_S / self._speed
+        self._stop.wait(max(0.0, due_s - time.monotonic()))
+
+
+def summarise(pipeline: Pipeline, source: LogSource, wall_s: float) -> Summary:
+    """Return what ``summary.json`` says."""
+    tally, counters = pipeline.tally, source.counters
+    notes = [*source.notes, *pipeline.notes()]
+    if pipeline.withheld_rows:
+        notes.append(f"{pipeline.withheld_rows} feature rows did not fit the upload budget and stayed at home")
+    return {
+        "box": source.identity.box,
+        "boot": source.identity.boot,
+        "software": agent.__version__,
+        "duration_s": round(tally.duration_s, 6),
+        "wall_s": round(wall_s, 3),
+        "realtime_factor": round(tally.duration_s / wall_s, 1) if wall_s else 0.0,
+        "samples": sum(tally.samples.values()),
+        "gaps": tally.gaps,
+        "missing_samples": sum(tally.missing.values()),
+        "raw_bytes": round(tally.raw_bytes),
+        "published_bytes": tally.published_bytes,
+        "upload_ratio": round(tally.upload_ratio, 6),
+        "events": dict(sorted(tally.events.items())),
+        "records": dict(sorted(tally.published.items())),
+        "streams": {
+            spec.name: {
+                "samples": tally.samples[spec.name],
+                "missing": tally.missing[spec.name],
+                "rate_hz": spec.rate_hz,
+                "unit": spec.unit.value,
+                "axes": list(spec.axes),
+            }
+            for spec in pipeline.streams
+        },
+        "input": {
+            "rows": counters.rows,
+            "late_rows": counters.late_rows,
+            "duplicate_rows": counters.duplicate_rows,
+            "unreadable_rows": counters.unreadable_rows,
+            "lost_chunks": counters.lost_chunks,
+            "overlapping_samples": pipeline.overlapping_samples,
+        },
+        "notes": notes,
+    }
+
+
+def write_summary(out: Path, summary: Summary) -> None:
+    """Write ``summary.json`` into `out`, whole or not at all."""
+    part = out / f"{SUMMARY_FILE}.part"
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    os.replace(part, out / SUMMARY_FILE)
