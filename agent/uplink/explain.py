@@ -1,0 +1,148 @@
+"""What went wrong with the broker, in four parts: exceptions and MQTT reason codes into words.
+
+Reason codes: MQTT 5.0, section 2.4; for PUBACK section 3.4.2.1.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+
+from agent.errors import BrokerError
+from agent.uplink.settings import BrokerConfig
+
+FAILURE = 0x80
+"""Reason codes from here on are refusals."""
+
+NOT_AUTHORISED = 0x87
+PACKET_TOO_LARGE = 0x95
+
+RETRY_LATER = frozenset({0x89, 0x91, 0x97})
+"""Server busy, packet identifier in use, quota exceeded: the record is good, the moment is not."""
+
+BLAMES_RECORD = frozenset({0x81, NOT_AUTHORISED, 0x90, PACKET_TOO_LARGE, 0x99})
+"""DISCONNECT reasons that a single PUBLISH can bring about: malformed, not authorised, topic name,
+too large, payload format."""
+
+_CONNACK_HINTS = {
+    0x81: "Check that an MQTT broker listens there.",
+    0x84: 'Set protocol = "3.1.1" under [broker].',
+    0x85: "Choose another client_id under [broker].",
+    0x86: "Check username and password_file under [broker], and the broker's password list.",
+    0x87: "Check username, password_file and certificate under [broker], and the broker's access list.",
+    0x88: "Wait, or ask whoever runs the broker.",
+    0x89: "Wait: the agent tries again by itself.",
+    0x8A: "Ask whoever runs the broker why it bans this box.",
+    0x8C: "This broker wants a kind of authentication that the agent does not speak.",
+    0x97: "The broker's quota is used up; ask whoever runs it.",
+    0x9A: "The broker keeps no retained messages; the status topic needs them.",
+    0x9D: "The broker has moved; change host under [broker].",
+    0x9F: "Wait: the agent tries again by itself.",
+}
+
+
+def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
+    """Return what an exception on connecting means."""
+    doing = f"connecting to the broker {config.address}"
+    if isinstance(error, socket.gaierror):
+        return BrokerError(
+            doing,
+            got=f"the name {config.host!r} has no address ({error.strerror})",
+            expected="a name that DNS knows",
+            remedy="Check host under [broker], and whether the box has a network.",
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return BrokerError(
+            doing,
+            got=f"its certificate is refused: {error.verify_message}",
+            expected=f"a certificate for {config.host!r} by a trusted authority, valid now",
+            remedy="Check ca_file under [broker], the broker's certificate, and the clock of the box.",
+        )
+    if isinstance(error, ssl.SSLError):
+        return BrokerError(
+            doing,
+            got=f"no TLS connection comes about ({error.reason or error})",
+            expected="a broker that speaks TLS on this port",
+            remedy="Check port under [broker] (8883 is usual), and whether the broker wants a client "
+            "certificate (cert_file, key_file).",
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return BrokerError(
+            doing,
+            got="connection refused",
+            expected="a broker that listens there",
+            remedy="Check host and port under [broker], and that the broker runs. Records wait meanwhile.",
+        )
+    if isinstance(error, TimeoutError):
+        return BrokerError(
+            doing,
+            got=f"no answer within {config.connect_timeout_s:g} s",
+            expected="a broker that answers",
+            remedy="Check the network and any firewall between. Records wait meanwhile.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN):
+        return BrokerError(
+            doing,
+            got=error.strerror or str(error),
+            expected="a network",
+            remedy="The box has no way to the broker at the moment. Records wait meanwhile.",
+        )
+    return BrokerError(
+        doing,
+        got=str(error) or type(error).__name__,
+        expected="a connection",
+        remedy="Check host and port under [broker] and the network.",
+    )
+
+
+def refused_connection(config: BrokerConfig, code: int, name: str) -> BrokerError:
+    """Return what a refusal in CONNACK means."""
+    return BrokerError(
+        f"connecting to the broker {config.address}",
+        got=f"it refuses: {name.lower()} (0x{code:02X})",
+        expected="to be let in",
+        remedy=_CONNACK_HINTS.get(code, "See the broker's log for the reason."),
+    )
+
+
+def closed_before_answer(config: BrokerConfig) -> BrokerError:
+    """Return what it means that the far end hangs up on our CONNECT."""
+    hint = 'If it is an old broker, set protocol = "3.1.1" under [broker].' if config.protocol == "5" else ""
+    return BrokerError(
+        f"connecting to the broker {config.address}",
+        got="the far end closed the connection without an answer",
+        expected="an MQTT broker's CONNACK",
+        remedy=f"Check port and tls under [broker]. {hint}".strip(),
+    )
+
+
+def lost_connection(config: BrokerConfig, why: str) -> BrokerError:
+    """Return what it means that a connection ended which we did not end."""
+    return BrokerError(
+        f"speaking with the broker {config.address}",
+        got=f"the connection ended: {why}",
+        expected="a connection that holds",
+        remedy="The agent connects again by itself; nothing is lost. If it happens often, see the broker's "
+        "log: two agents with one client_id push each other out.",
+    )
+
+
+def never_acknowledged(config: BrokerConfig) -> BrokerError:
+    """Return what it means that a PUBACK does not come."""
+    return BrokerError(
+        f"publishing to the broker {config.address}",
+        got=f"no acknowledgement within {config.acknowledge_timeout_s:g} s",
+        expected="a PUBACK for each record",
+        remedy="The agent connects anew and sends again. If it goes on, see the broker's log.",
+    )
+
+
+def unreadable_secret(config: BrokerConfig, what: str, path: str, error: Exception) -> BrokerError:
+    """Return what it means that a file of secrets cannot be used."""
+    return BrokerError(
+        f"preparing to connect to the broker {config.address}",
+        got=f"{what} {path!r}: {getattr(error, 'strerror', None) or error}",
+        expected="a file that the agent can read and that holds what its name says",
+        remedy=f"Check {what} under [broker], and that the agent's user may read the file.",
+    )

@@ -1,0 +1,372 @@
+"""Uplink: from the outbox to the broker, for as long as the agent runs.
+
+One thread connects, sends and connects again; nothing that a broker does ends it. A record leaves the
+outbox only after its PUBACK. Alarms have places of their own in the window of unacknowledged records, so
+that a backlog never stands before them.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent.errors import BrokerError
+from agent.records import PAYLOAD_VERSION, publish_size_bytes
+from agent.timebase import measure_mark, rfc3339
+from agent.uplink import explain
+from agent.uplink.backoff import Backoff
+from agent.uplink.session import Answer, Message, Session
+from agent.uplink.settings import BrokerConfig
+from agent.uplink.topics import status_topic
+from agent.uplink.window import Window
+
+STATUS_TOKEN = -1
+GOODBYE_TIMEOUT_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Parcel(Protocol):
+    """A record that waits to be published."""
+
+    @property
+    def doc_id(self) -> int: ...  # noqa: D102
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def payload(self) -> bytes: ...  # noqa: D102
+    @property
+    def urgent(self) -> bool: ...  # noqa: D102
+
+
+class Queue(Protocol):
+    """What the uplink needs of an outbox; ``agent.outbox.Outbox`` is one."""
+
+    def take(
+        self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None
+    ) -> Sequence[Parcel]:
+        """Lease up to `limit` records, alarms first; block until there are some or `wake` is called."""
+
+    def wake(self) -> None:
+        """Make `take` return."""
+
+    def acknowledge(self, doc_ids: Iterable[int]) -> None:
+        """Forget records that have arrived."""
+
+    def release(self, doc_ids: Iterable[int]) -> None:
+        """Put back records that have not."""
+
+    def release_all(self) -> None:
+        """Put back all that was handed out."""
+
+    def set_aside(self, doc_id: int, reason: str) -> None:
+        """Take a record out that the broker refuses."""
+
+    def waiting(self) -> int:
+        """Return how many records wait, leased ones among them."""
+
+    def flush(self) -> None:
+        """Make durable what was put."""
+
+
+class UplinkStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What the uplink has done since it was started."""
+
+    state: str
+    """connecting, connected, waiting (to try again) or stopped."""
+    published: int
+    acknowledged: int
+    refused: int
+    published_bytes: int
+    inflight: int
+    connections: int
+    reconnects: int
+    last_error: str | None
+    """In four parts; of the latest failure, also after it is over."""
+
+
+class Uplink:
+    """Sends what waits in `queue`. `random` returns numbers in [0, 1); tests inject their own."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        queue: Queue,
+        *,
+        fleet: str,
+        box: str,
+        boot: str,
+        software: str,
+        on_change: Callable[[str, BrokerError | None], None] | None = None,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._config = config
+        self._queue = queue
+        self._box, self._boot, self._software = box, boot, software
+        self._client_id = config.client_id or f"cargobox-{box}"
+        self._status_topic = status_topic(fleet, box)
+        self._on_change = on_change
+        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s, random)
+        self._cond = threading.Condition()
+        self._stop_at_s: float | None = None  # monotonic; set by stop()
+        self._paused_until_s = 0.0
+        self._state = "stopped"
+        self._last_error: BrokerError | None = None
+        self._published = self._acknowledged = self._refused = self._bytes = self._connections = 0
+        self._window = Window(1)
+        self._careful = False  # one record at a time, to find the one for which the broker hangs up
+        self._thread: threading.Thread | None = None
+
+    # -- for the service -------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """``connecting``, ``connected``, ``waiting`` (to try again) or ``stopped``."""
+        return self._state
+
+    @property
+    def last_error(self) -> BrokerError | None:
+        """The latest failure, in four parts."""
+        return self._last_error
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+        self._thread.start()
+
+    def stop(self, drain_s: float = 0.0) -> None:
+        """Send what waits for up to `drain_s`, say offline, and end. Does not wait for a lost broker."""
+        if self._thread is None:
+            return
+        if drain_s > 0:
+            self._queue.flush()
+        with self._cond:
+            self._stop_at_s = time.monotonic() + drain_s
+            self._cond.notify_all()
+        self._queue.wake()
+        self._thread.join(drain_s + self._config.connect_timeout_s + 2 * GOODBYE_TIMEOUT_S)
+
+    def stats(self) -> UplinkStats:
+        """Return what was done so far."""
+        with self._cond:
+            return UplinkStats(
+                state=self._state,
+                published=self._published,
+                acknowledged=self._acknowledged,
+                refused=self._refused,
+                published_bytes=self._bytes,
+                inflight=len(self._window),
+                connections=self._connections,
+                reconnects=max(0, self._connections - 1),
+                last_error=None if self._last_error is None else str(self._last_error),
+            )
+
+    # -- the uplink's thread ---------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while self._stop_at_s is None:
+            self._enter("connecting")
+            session = Session(
+                self._config,
+                client_id=self._client_id,
+                will=Message(self._status_topic, self._status("offline", "connection lost")),
+                on_answer=self._answered,
+                on_lost=self._wake,
+            )
+            error: BrokerError | None
+            try:
+                session.open()
+                error = self._serve(session)
+            except BrokerError as refusal:
+                error = refusal
+            except Exception as unforeseen:  # the uplink outlives its own mistakes
+                _log.exception("uplink: unforeseen error")
+                session.abort()
+                error = explain.connection_error(self._config, unforeseen)
+            self._window.clear()
+            self._queue.release_all()
+            if error is None:
+                break
+            self._fail(error)
+        self._enter("stopped")
+
+    def _serve(self, session: Session) -> BrokerError | None:
+        """Send until the session is lost (return why) or the agent stops (return None)."""
+        since_s = time.monotonic()
+        self._connections += 1
+        most = 1 if self._careful else min(session.limits.receive_maximum, self._config.inflight_max)
+        self._window = Window(most)
+        self._paused_until_s = 0.0
+        self._enter("connected")
+        _log.info("uplink: connected to %s", self._config.address)
+        self._window.add(STATUS_TOKEN, 0)
+        session.publish(STATUS_TOKEN, self._status_topic, self._status("online"), retain=True)
+        while session.lost is None:
+            now_s = time.monotonic()
+            if self._stop_at_s is not None and (now_s >= self._stop_at_s or not self._queue.waiting()):
+                self._say_goodbye(session)
+                return None
+            sent_s = session.oldest_sent_s()
+            if sent_s is not None and now_s >= sent_s + self._config.acknowledge_timeout_s:
+                session.abort(explain.never_acknowledged(self._config))
+                break
+            self._send_some(session, self._wait_s(now_s, sent_s))
+        if time.monotonic() - since_s >= self._config.stable_s:
+            self._backoff.reset()
+            self._careful = False
+        self._blame_record(session)
+        session.abort()
+        return session.lost
+
+    def _send_some(self, session: Session, wait_s: float | None) -> None:
+        """Take what the window has room for and send it; block up to `wait_s` while there is nothing."""
+        with self._cond:
+            room = self._window.room()
+            if room.urgent == 0 or time.monotonic() < self._paused_until_s:
+                if session.lost is None:
+                    self._cond.wait(wait_s)
+                return
+            self._window.starved = room.plain == 0
+        limit = room.plain or room.urgent
+        for parcel in self._queue.take(limit, urgent_only=room.plain == 0, timeout_s=wait_s):
+            self._send(session, parcel)
+
+    def _send(self, session: Session, parcel: Parcel) -> None:
+        size_bytes = publish_size_bytes(parcel.topic, parcel.payload)
+        most_bytes = session.limits.packet_max_bytes
+        if most_bytes is not None and size_bytes > most_bytes:
+            self._refuse(parcel.doc_id, f"it has {size_bytes} bytes, the broker takes at most {most_bytes}")
+            return
+        with self._cond:
+            # Before it is sent: the answer may come before publish() returns.
+            self._window.add(parcel.doc_id, size_bytes)
+            self._published += 1
+            self._bytes += size_bytes
+        try:
+            session.publish(parcel.doc_id, parcel.topic, parcel.payload)
+        except ValueError as error:  # a topic with a wildcard, or a payload beyond what MQTT can carry
+            with self._cond:
+                self._window.remove(parcel.doc_id)
+            self._refuse(parcel.doc_id, f"MQTT cannot carry it: {error}")
+
+    def _wait_s(self, now_s: float, sent_s: float | None) -> float | None:
+        """Return how long nothing need be looked at."""
+        times = [self._stop_at_s]
+        if sent_s is not None:
+            times.append(sent_s + self._config.acknowledge_timeout_s)
+        if self._paused_until_s > now_s:
+            times.append(self._paused_until_s)
+        due = [t for t in times if t is not None]
+        return max(0.0, min(due) - now_s) if due else None
+
+    def _say_goodbye(self, session: Session) -> None:
+        deadline_s = time.monotonic() + GOODBYE_TIMEOUT_S
+        with self._cond:
+            has_room = self._cond.wait_for(
+                lambda: self._window.room().urgent > 0 or session.lost is not None, GOODBYE_TIMEOUT_S
+            )
+            self._window.add(STATUS_TOKEN, 0)
+        if not has_room:
+            session.abort()  # the last will says offline too
+            return
+        session.publish(STATUS_TOKEN, self._status_topic, self._status("offline", "stopped"), retain=True)
+        with self._cond:
+            self._cond.wait_for(
+                lambda: STATUS_TOKEN not in self._window or session.lost is not None,
+                max(0.0, deadline_s - time.monotonic()),
+            )
+        session.close()
+
+    def _fail(self, error: BrokerError) -> None:
+        """Note a failure and wait before the next attempt."""
+        # The same words over and over would bury what else the log has to say.
+        again = self._last_error is not None and str(self._last_error) == str(error)
+        _log.log(logging.DEBUG if again else logging.WARNING, "uplink: %s", error)
+        error.__traceback__ = error.__cause__ = error.__context__ = None  # they would keep the session
+        self._last_error = error
+        self._enter("waiting")
+        with self._cond:
+            self._cond.wait_for(lambda: self._stop_at_s is not None, self._backoff.next_s())
+
+    def _blame_record(self, session: Session) -> None:
+        """Set the record aside for which the broker hung up, if it said so and only one can be meant."""
+        if session.lost_code not in explain.BLAMES_RECORD:
+            return
+        with self._cond:
+            guilty = self._window.largest() if session.lost_code == explain.PACKET_TOO_LARGE else None
+            if guilty is None and not self._careful:
+                # One at a time from now on: then it is plain which one the broker cannot stand.
+                self._careful = True
+                return
+            if guilty is None:
+                guilty = self._window.only()
+            self._careful = False
+            if guilty is None or guilty == STATUS_TOKEN:
+                return
+            self._window.remove(guilty)
+        self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
+
+    # -- on the network thread -------------------------------------------------------------------
+
+    def _answered(self, answer: Answer) -> None:
+        refused = answer.code >= explain.FAILURE
+        with self._cond:
+            if not self._window.remove(answer.token):
+                return
+            if not refused and answer.token != STATUS_TOKEN:
+                self._acknowledged += 1
+        if answer.token == STATUS_TOKEN:
+            if refused:
+                _log.warning("uplink: the broker refuses the status topic: %s", answer.reason)
+        elif not refused:
+            self._queue.acknowledge([answer.token])
+        elif answer.code in explain.RETRY_LATER:
+            with self._cond:
+                self._paused_until_s = time.monotonic() + self._config.quota_pause_s
+            self._queue.release([answer.token])
+        else:
+            self._refuse(answer.token, f"the broker refuses it: {answer.reason} (0x{answer.code:02X})")
+        with self._cond:
+            wake = self._stop_at_s is not None or self._window.relieved()
+            self._cond.notify_all()
+        if wake:
+            self._queue.wake()
+
+    def _refuse(self, doc_id: int, reason: str) -> None:
+        with self._cond:
+            self._refused += 1
+        self._queue.set_aside(doc_id, reason)
+
+    def _wake(self) -> None:
+        with self._cond:
+            self._cond.notify_all()
+        self._queue.wake()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _enter(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            if self._on_change is not None:
+                self._on_change(state, self._last_error if state == "waiting" else None)
+
+    def _status(self, state: str, reason: str | None = None) -> bytes:
+        mark = measure_mark()
+        status = {
+            "v": PAYLOAD_VERSION,
+            "box": self._box,
+            "boot": self._boot,
+            "t": rfc3339(mark.box_ns + mark.offset_ns),
+            "tq": mark.quality.value,
+            "sw": self._software,
+            "state": state,
+        }
+        if reason is not None:
+            status["reason"] = reason
+        return msgspec.json.encode(status)

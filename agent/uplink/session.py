@@ -1,0 +1,266 @@
+"""Session: one connection to the broker, from TCP to DISCONNECT (MQTT 5.0; 3.1.1 where it must be).
+
+Each connection has a client of its own and a clean start, so that what was not acknowledged is sent
+again from the outbox and from nowhere else. The network is served by a thread of ours rather than by
+paho's: an exception in it becomes the end of the session instead of a silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.errors import BrokerError
+from agent.uplink import explain
+from agent.uplink.settings import BrokerConfig
+
+DEFAULT_RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, 3.2.2.3.3
+JOIN_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the uplink's own."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the broker allows on this connection."""
+
+    receive_maximum: int = DEFAULT_RECEIVE_MAXIMUM
+    packet_max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The broker's word on one message: `token` is what `publish` was given."""
+
+    token: int
+    code: int
+    reason: str
+
+
+class Session:
+    """`on_answer` and `on_lost` are called on the network thread and must be short."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        *,
+        client_id: str,
+        will: Message,
+        on_answer: Callable[[Answer], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.limits = Limits()
+        self.lost: BrokerError | None = None
+        """Why the connection ended, once it has."""
+        self.lost_code = 0
+        """The reason code of the broker's DISCONNECT, if it sent one."""
+        self._config = config
+        self._on_answer = on_answer
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+        self._tokens: dict[int, tuple[int, float]] = {}  # packet id -> token, when it was sent
+        self._early: dict[int, Answer] = {}  # answers that overtook the return of publish()
+        self._answered = threading.Event()  # CONNACK came, or the connection ended before it
+        self._connected = self._closing = False
+        self._thread: threading.Thread | None = None
+        version = MQTTProtocolVersion.MQTTv5 if config.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=version,
+            clean_session=None if config.protocol == "5" else True,
+            reconnect_on_failure=False,
+        )
+        self._client.will_set(will.topic, will.payload, qos=1, retain=True)
+        self._client.on_connect = self._connack
+        self._client.on_disconnect = self._disconnected
+        self._client.on_publish = self._published
+        # Its presence tells paho that another thread writes to the socket (see Client._packet_queue).
+        self._client.on_socket_register_write = _leave_it_to_the_network_thread
+
+    def open(self) -> None:
+        """Connect; returns when the broker has let us in. Raises BrokerError."""
+        config, client = self._config, self._client
+        self._prepare()
+        client.connect_timeout = config.connect_timeout_s
+        client.max_inflight_messages_set(0)  # the window is ours
+        try:
+            client.connect(config.host, config.port, keepalive=config.keepalive_s)
+        except (OSError, ValueError) as error:
+            raise explain.connection_error(config, error) from error
+        self._thread = threading.Thread(target=self._serve, name="uplink-network", daemon=True)
+        self._thread.start()
+        in_time = self._answered.wait(config.connect_timeout_s)
+        with self._lock:
+            lost, connected = self.lost, self._connected
+        if connected:
+            return
+        self.abort()
+        if lost is not None:
+            raise lost
+        if not in_time:
+            raise explain.connection_error(config, TimeoutError())
+        raise explain.closed_before_answer(config)
+
+    def publish(self, token: int, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send a message at QoS 1; `on_answer` will be called with `token`, unless the session ends."""
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
+            self._end(explain.lost_connection(self._config, mqtt.error_string(info.rc)))
+            return
+        with self._lock:
+            early = self._early.pop(info.mid, None)
+            if early is None:
+                self._tokens[info.mid] = (token, time.monotonic())
+        if early is not None:
+            self._on_answer(Answer(token, early.code, early.reason))
+
+    def oldest_sent_s(self) -> float | None:
+        """Return when (monotonic) the oldest message was sent that is not answered."""
+        with self._lock:
+            # Packet ids are answered nearly in order and a dict keeps its order: the first is the oldest.
+            return next((sent_s for _, sent_s in self._tokens.values()), None)
+
+    def abort(self, why: BrokerError | None = None) -> None:
+        """End the connection without a word: the broker then publishes the last will."""
+        if why is not None:
+            self._end(why)
+        self._closing = True
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # wakes the network thread; close() alone would not
+        self._join()
+
+    def close(self) -> None:
+        """Say goodbye (no last will) and end the connection."""
+        self._closing = True
+        self._client.disconnect()
+        self._join()
+
+    # -- on the network thread -------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        try:
+            result = MQTTErrorCode.MQTT_ERR_SUCCESS
+            while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.lost is None:
+                result = self._client.loop(timeout=max(1.0, self._config.keepalive_s / 4))
+            why = mqtt.error_string(result)
+        except Exception as error:  # whatever the far end made paho trip over
+            why = f"it sent what is no MQTT ({type(error).__name__}: {error})"
+        if not self._closing:
+            self._end(explain.lost_connection(self._config, why.rstrip(".")))
+        self._answered.set()
+
+    def _connack(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, code: ReasonCode, props: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._end(explain.refused_connection(self._config, code.value, str(code)))
+            return
+        self.limits = Limits(
+            receive_maximum=getattr(props, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM),
+            packet_max_bytes=getattr(props, "MaximumPacketSize", None),
+        )
+        if getattr(props, "MaximumQoS", 2) < 1:
+            self._end(
+                BrokerError(
+                    f"connecting to the broker {self._config.address}",
+                    got="it offers QoS 0 only",
+                    expected="QoS 1, which acknowledges each record",
+                    remedy="Allow QoS 1 on the broker, or choose another broker.",
+                )
+            )
+            return
+        self._connected = True
+        self._answered.set()
+
+    def _disconnected(
+        self, _client: mqtt.Client, _data: Any, flags: Any, code: ReasonCode, _props: Properties | None
+    ) -> None:
+        if self._closing:
+            return
+        if not self._connected:
+            self._end(explain.closed_before_answer(self._config))
+            return
+        if flags.is_disconnect_packet_from_server:
+            self.lost_code = code.value
+        self._end(explain.lost_connection(self._config, str(code).lower()))
+
+    def _published(
+        self, _client: mqtt.Client, _data: Any, mid: int, code: ReasonCode, _props: Properties | None
+    ) -> None:
+        with self._lock:
+            sent = self._tokens.pop(mid, None)
+            if sent is None:
+                self._early[mid] = Answer(-1, code.value, str(code))
+                return
+        self._on_answer(Answer(sent[0], code.value, str(code)))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _end(self, why: BrokerError) -> None:
+        with self._lock:
+            if self.lost is not None:
+                return
+            self.lost = why
+        self._answered.set()
+        self._on_lost()
+
+    def _join(self) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(JOIN_TIMEOUT_S)
+        # The client closes its socket when it goes; the callbacks would keep it from going.
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_publish = None
+
+    def _prepare(self) -> None:
+        config = self._config
+        if config.username:
+            self._client.username_pw_set(config.username, self._password())
+        if config.tls:
+            self._client.tls_set_context(self._tls_context())
+
+    def _password(self) -> str | None:
+        path = self._config.password_file
+        if not path:
+            return None
+        try:
+            return Path(path).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise explain.unreadable_secret(self._config, "password_file", path, error) from error
+
+    def _tls_context(self) -> ssl.SSLContext:
+        config = self._config
+        try:
+            context = ssl.create_default_context(cafile=config.ca_file or None)
+        except (OSError, ssl.SSLError) as error:
+            raise explain.unreadable_secret(config, "ca_file", config.ca_file, error) from error
+        if config.cert_file:
+            try:
+                context.load_cert_chain(config.cert_file, config.key_file or None)
+            except (OSError, ssl.SSLError) as error:
+                raise explain.unreadable_secret(config, "cert_file", config.cert_file, error) from error
+        return context
+
+
+def _leave_it_to_the_network_thread(_client: mqtt.Client, _data: Any, _sock: Any) -> None:
+    """Do nothing: `Session._serve` is woken by paho's own socket pair."""

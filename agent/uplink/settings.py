@@ -1,0 +1,51 @@
+"""Settings of the uplink: the table ``[broker]`` of the agent's configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Where the broker is and how it is spoken to. Empty texts mean *none*."""
+
+    host: str = "localhost"
+    port: Port = 1883
+    """Brokers listen for TLS at 8883."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """3.1.1 is for brokers that cannot do better: refusals are then invisible, and records lost to them."""
+    client_id: str = ""
+    """``cargobox-<box>`` if empty. A broker closes the older of two connections with one id."""
+    username: str = ""
+    password_file: str = ""
+    """A file that holds the password, so that the configuration can be shown to others."""
+
+    tls: bool = False
+    """Speak TLS and nothing else: there is no way back to plain text."""
+    ca_file: str = ""
+    """Authorities to trust instead of the system's."""
+    cert_file: str = ""
+    key_file: str = ""
+
+    keepalive_s: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 30
+    """After one and a half times as long in silence the broker publishes the last will."""
+    connect_timeout_s: Seconds = 10.0
+    acknowledge_timeout_s: Seconds = 30.0
+    """A broker that leaves a record unacknowledged for so long is left and connected to anew."""
+    reconnect_min_s: Seconds = 1.0
+    reconnect_max_s: Seconds = 60.0
+    stable_s: Seconds = 30.0
+    """A connection that held for so long makes the next attempt begin at `reconnect_min_s` again."""
+    quota_pause_s: Seconds = 5.0
+    """Nothing is sent for so long after the broker said that its quota is used up."""
+    inflight_max: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 100
+    """Records sent and not yet acknowledged; a broker's Receive Maximum lowers it."""
+
+    @property
+    def address(self) -> str:
+        """Return how errors name the broker."""
+        return f"{self.host}:{self.port}{' (TLS)' if self.tls else ''}"
