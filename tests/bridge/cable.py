@@ -1,0 +1,83 @@
+"""A bad cable: stands between a port and the host, and can do to the bytes what cables do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import serial
+
+Spoil = Callable[[bytes], list[bytes]]
+
+
+def clean(data: bytes) -> list[bytes]:
+    return [data]
+
+
+class Cable:
+    """A pty at `link`; what comes from `far_port` (or from `answer`) passes through `spoil`.
+
+    `spoil` takes what came in one read and returns the pieces that go on. `answer`, where there is no
+    far port, is called with what the host sent and gives what comes back.
+    """
+
+    def __init__(
+        self, link: Path, far_port: str | None = None, answer: Callable[[bytes], bytes] = lambda _: b""
+    ) -> None:
+        self.spoil: Spoil = clean
+        self._answer = answer
+        self._far = None if far_port is None else serial.Serial(far_port, timeout=0)
+        self._near_fd, self._slave_fd = pty.openpty()
+        tty.setraw(self._slave_fd)
+        self._wake_read, self._wake_write = os.pipe()
+        self._link = link
+        link.symlink_to(os.ttyname(self._slave_fd))
+        self._thread = threading.Thread(target=self._carry, name="cable")
+        self._thread.start()
+
+    def _carry(self) -> None:
+        far_fd = None if self._far is None else self._far.fileno()
+        sources = [fd for fd in (self._near_fd, self._wake_read, far_fd) if fd is not None]
+        while True:
+            readable, _, _ = select.select(sources, [], [])
+            if self._wake_read in readable:
+                return
+            if self._near_fd in readable:
+                sent = os.read(self._near_fd, 4096)
+                if far_fd is None:
+                    self._give(self._answer(sent))
+                else:
+                    os.write(far_fd, sent)
+            if far_fd is not None and far_fd in readable:
+                with contextlib.suppress(BlockingIOError):
+                    self._give(os.read(far_fd, 4096))
+
+    def _give(self, data: bytes) -> None:
+        for piece in self.spoil(data) if data else []:
+            os.write(self._near_fd, piece)
+
+    def close(self) -> None:
+        os.write(self._wake_write, b"x")
+        self._thread.join()
+        for fd in (self._near_fd, self._slave_fd, self._wake_read, self._wake_write):
+            os.close(fd)
+        if self._far is not None:
+            self._far.close()
+        self._link.unlink()
+
+
+@contextlib.contextmanager
+def cable(
+    link: Path, far_port: str | None = None, answer: Callable[[bytes], bytes] = lambda _: b""
+) -> Iterator[Cable]:
+    it = Cable(link, far_port, answer)
+    try:
+        yield it
+    finally:
+        it.close()
