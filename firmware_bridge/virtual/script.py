@@ -191,10 +191,10 @@ def _plan_demo(dice: _Dice, number: int, slosh_hz: float) -> Leg:
         math.radians(dice.about(34.5, 0.5)),
     )  # fmt: skip
     drop = Drop(at(21.0, 0.2), dice.about(0.60, 0.04))
-    slide_s = at(31.6, 0.2)
+    slide_s = at(30.8, 0.2)
     shift = Shift(slide_s, slide_s + 0.4, side)
     slope = Push(
-        "slope", Channel.PITCH, at(40.9, 0.2), at(46.4, 0.1), 1.2, math.radians(dice.about(8.0, 0.3))
+        "slope", Channel.PITCH, at(41.4, 0.2), at(46.4, 0.1), 1.2, math.radians(dice.about(8.0, 0.3))
     )
     slalom_s = at(47.8, 0.2)
     slalom = Slalom(slalom_s, slalom_s + SLALOM_TURNS / slosh_hz, slosh_hz, dice.about(0.078, 0.003) * g)
@@ -205,12 +205,12 @@ def _plan_demo(dice: _Dice, number: int, slosh_hz: float) -> Leg:
         _push("turn", Channel.LEFT, at(4.0, 0.1), 2.2, edge_s=0.9, size=-side * dice.about(0.11, 0.01) * g),
         Push("brake", Channel.FORWARD, stop, stop + 1.9, 0.35, -dice.about(0.275, 0.02) * g),
         tilt,
-        Push("", Channel.ROAD, 24.0, 40.6, 1.0, 1.0),
+        Push("", Channel.ROAD, 24.0, 41.0, 1.0, 1.0),
         Push("", Channel.IDLE, 23.4, 60.0, 0.2, 1.0),
         Push("pull_away", Channel.FORWARD, 24.1, 26.6, 0.6, 0.10 * g),
         # The turn that makes the load slide pushes it outwards: a left turn to the right.
-        _push("turn", Channel.LEFT, slide_s - 1.2, 3.0, edge_s=1.1, size=-side * dice.about(0.12, 0.01) * g),
-        Push("brake", Channel.FORWARD, 38.8, 40.6, 0.5, -0.18 * g),
+        _push("turn", Channel.LEFT, slide_s - 1.2, 2.4, edge_s=0.9, size=-side * dice.about(0.12, 0.01) * g),
+        Push("brake", Channel.FORWARD, 39.3, 41.0, 0.5, -0.18 * g),
         slope,
         Push("", Channel.ROAD, 46.5, 57.6, 0.8, 1.0),
         Push("pull_away", Channel.FORWARD, 46.5, 48.0, 0.6, 0.08 * g),
