@@ -23,6 +23,7 @@ IMPACT_S = 0.050  # contact with a cushioned floor
 SETTLE_S = 0.040  # the second, small contact
 RESTITUTION = 0.1  # of speed: 0.07 s in the air after a drop of 0.6 m
 SLALOM_TURNS = 4  # whole periods
+PULL_AWAY_G = 0.045  # a laden truck
 _PLAN_TAG = 0x9A7  # keeps this stream of random numbers apart from the trip's others
 
 
@@ -170,7 +171,7 @@ def _plan_road(dice: _Dice, number: int) -> Leg:
     pushes = (
         Push("", Channel.ROAD, 2.2, 57.5, 1.0, 1.0),
         Push("", Channel.IDLE, 1.0, 60.0, 0.4, 1.0),
-        Push("pull_away", Channel.FORWARD, 2.3, 5.8, 0.8, 0.10 * g),
+        Push("pull_away", Channel.FORWARD, 2.3, 5.8, 0.8, PULL_AWAY_G * g),
         _push("turn", Channel.LEFT, at(10.0, 1.0), 4.0, edge_s=1.2, size=side * dice.about(0.11, 0.01) * g),
         _push("brake", Channel.FORWARD, at(22.0, 1.0), 2.2, edge_s=0.4, size=-dice.about(0.24, 0.02) * g),
         _push("turn", Channel.LEFT, at(38.0, 1.0), 4.0, edge_s=1.2, size=-side * dice.about(0.11, 0.01) * g),
@@ -201,19 +202,19 @@ def _plan_demo(dice: _Dice, number: int, slosh_hz: float) -> Leg:
     pushes = (
         Push("", Channel.ROAD, 2.3, stop + 1.9, 0.9, 1.0),
         Push("", Channel.IDLE, 2.0, 10.0, 0.2, 1.0),
-        Push("pull_away", Channel.FORWARD, 2.3, 4.3, 0.6, 0.10 * g),
+        Push("pull_away", Channel.FORWARD, 2.3, 4.3, 0.6, PULL_AWAY_G * g),
         _push("turn", Channel.LEFT, at(4.0, 0.1), 2.2, edge_s=0.9, size=-side * dice.about(0.11, 0.01) * g),
         Push("brake", Channel.FORWARD, stop, stop + 1.9, 0.35, -dice.about(0.275, 0.02) * g),
         tilt,
         Push("", Channel.ROAD, 24.0, 41.0, 1.0, 1.0),
         Push("", Channel.IDLE, 23.4, 60.0, 0.2, 1.0),
-        Push("pull_away", Channel.FORWARD, 24.1, 26.6, 0.6, 0.10 * g),
+        Push("pull_away", Channel.FORWARD, 24.1, 27.6, 0.6, PULL_AWAY_G * g),
         # The turn that makes the load slide pushes it outwards: a left turn to the right.
         _push("turn", Channel.LEFT, slide_s - 1.2, 2.4, edge_s=0.9, size=-side * dice.about(0.12, 0.01) * g),
         Push("brake", Channel.FORWARD, 39.3, 41.0, 0.5, -0.18 * g),
         slope,
         Push("", Channel.ROAD, 46.5, 57.6, 0.8, 1.0),
-        Push("pull_away", Channel.FORWARD, 46.5, 48.0, 0.6, 0.08 * g),
+        Push("pull_away", Channel.FORWARD, 46.5, 48.0, 0.6, PULL_AWAY_G * g),
         Push("brake", Channel.FORWARD, 55.4, 57.6, 0.6, -dice.about(0.17, 0.02) * g),
     )
     climate = ClimatePlan(
