@@ -61,7 +61,7 @@ class BlockJoiner:
 
     def flush(self, stream: str | None = None) -> list[Block]:
         """Return what is held of `stream`, or of all."""
-        lanes = self._lanes.values() if stream is None else [self._lanes[stream]] if stream in self._lanes else []
+        lanes = [lane for name, lane in self._lanes.items() if stream is None or name == stream]
         return [block for lane in lanes for block in self._give(lane)]
 
     def _give(self, lane: _Pending, *, keep: int = 0) -> list[Block]:

@@ -115,6 +115,9 @@ class CsvLog:
         self._identity = LogIdentity(None, boot, ups[0] if ups else None, meta)
         return specs
 
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
     def items(self, stop: threading.Event | None = None) -> Iterator[LogItem]:
         """Deliver window by window: each stream's samples, then the word that there were no more."""
         yield from self._marks

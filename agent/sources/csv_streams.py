@@ -82,8 +82,7 @@ def saturated(raw: Floats, stream_map: StreamMap) -> Bools:
         return np.zeros(len(raw), np.bool_)
     step = 1.0 if (raw == np.rint(raw)).all() else 0.0
     beyond = (raw <= -stream_map.full_scale) | (raw >= stream_map.full_scale - step)
-    flags: Bools = beyond.any(axis=1)
-    return flags
+    return np.asarray(beyond.any(axis=1), np.bool_)
 
 
 def values_of(raw: Floats, stream_map: StreamMap) -> npt.NDArray[np.generic]:

@@ -16,12 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from agent.blocks import Block, Silence
 from agent.errors import UsageError, did_you_mean
+from agent.sources import Item, Source
 from agent.streams import StreamSpec
-from agent.timebase import TimeMark
 
-LogItem = Block | Silence | TimeMark
+LogItem = Item
 
 DEFAULT_WINDOW_S = 4.0
 _NO_META: Mapping[str, str] = MappingProxyType({})
@@ -71,7 +70,7 @@ class LogOptions:
     """Streams are delivered in turn, at most so many seconds of each."""
 
 
-class LogSource(Protocol):
+class LogSource(Source, Protocol):
     """A log that is being read. `open` first; `items` once."""
 
     @property

@@ -1,0 +1,218 @@
+"""Records what a source gives to an MCAP log that is readable after a power cut, and by the stock tools.
+
+Short live blocks are joined first (how samples are cut changes no result), so a message carries up to a
+quarter of a second. Every chunk stands for itself: it begins with the time mark in force. Lost by a cut
+is what came since the last sync, `sync_s` at most.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from agent.block_joiner import BlockJoiner
+from agent.blocks import NS_PER_S, Block, Silence
+from agent.errors import FourPartError, LogFileError, UsageError
+from agent.mcap_codec import (
+    MESSAGE_ENCODING,
+    METADATA_NAME,
+    SCHEMA_ENCODING,
+    SCHEMAS,
+    Channels,
+    RecordingInfo,
+    encode_block,
+    encode_mark,
+    encode_silence,
+    storable,
+)
+from agent.recorder.mcap_file import Compression, McapFile
+from agent.streams import StreamSpec
+from agent.timebase import TimeMark
+
+DEFAULT_CHUNK_BYTES = 32_768  # of 16 KiB to 64 KiB: what one cut loses against what compression gains
+DEFAULT_SYNC_S = 5.0
+JOIN_SAMPLES = 256
+JOIN_SPAN_NS = NS_PER_S // 4
+SILENCE_STEP_NS = NS_PER_S
+"""Silence is worth a message when a stream has said nothing for so long."""
+
+
+class McapRecorder:
+    """One recording. Call `write` for each item of a source, `close` at the end; or use it in a ``with``."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        streams: Sequence[StreamSpec],
+        *,
+        box: str | None,
+        boot: str,
+        software: str,
+        mount_up: tuple[float, float, float] | None = None,
+        meta: Mapping[str, str] | None = None,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        compression: Compression = "zstd",
+        sync_s: float = DEFAULT_SYNC_S,
+        overwrite: bool = False,
+    ) -> None:
+        """Begin the file. Raises UsageError if there is one already, LogFileError if it cannot be made."""
+        self.path = Path(path)
+        self._info = RecordingInfo(
+            box=box,
+            boot=boot,
+            software=software,
+            streams=tuple(streams),
+            mount_up=mount_up,
+            meta=dict(meta or {}),
+        )
+        self._channels = Channels(self._info.streams)
+        self._chunk_bytes = chunk_bytes
+        self._sync_s = sync_s
+        self._joiner = BlockJoiner(max_samples=JOIN_SAMPLES, max_span_ns=JOIN_SPAN_NS)
+        self._heard_ns = {spec.name: -(1 << 62) for spec in streams}  # until when each stream is told of
+        self._mark: TimeMark | None = None
+        self._chunk_begun_s = self._synced_s = time.monotonic()
+        try:
+            self._file = McapFile(
+                self.path, library=f"cargobox {software}", compression=compression, overwrite=overwrite
+            )
+            self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
+            self._file.end_chunk(sync=True)
+            _sync_folder(self.path.parent)
+        except FileExistsError as error:
+            raise UsageError(
+                self._doing,
+                got="a file of this name",
+                expected="a name that is free",
+                remedy="Choose another name, or move that recording away: it may be the only one of a trip.",
+            ) from error
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def __enter__(self) -> McapRecorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _doing(self) -> str:
+        return f"recording to {self.path}"
+
+    def write(self, item: Block | Silence | TimeMark) -> None:
+        """Take one item. Raises LogFileError when the card fails or is full, or `item` cannot be stored."""
+        try:
+            if isinstance(item, Block):
+                self._check(item)
+                for block in self._joiner.add(item):
+                    self._put_block(block)
+            elif isinstance(item, Silence):
+                self._put_silence(item)
+            else:
+                # samples that came before a mark stay before it: records may have gone out without it
+                for block in self._joiner.flush():
+                    self._put_block(block)
+                self._mark = item
+                self._put(self._channels.mark, item.box_ns, encode_mark(item))
+            now_s = time.monotonic()
+            if now_s - self._chunk_begun_s > self._sync_s:
+                self._flush(now_s)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def flush(self) -> None:
+        """See all that was written onto the card. Raises LogFileError."""
+        try:
+            self._flush(time.monotonic())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """End the recording; a second call does nothing. Raises LogFileError."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            for block in self._joiner.flush():
+                self._put_block(block)
+            self._file.end_chunk(sync=False)
+            # once more at the end, in case the one at the beginning is what gets damaged
+            self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    _closed = False
+
+    def _check(self, block: Block) -> None:
+        if block.stream not in self._heard_ns or not storable(block):
+            kind = f"{block.values.dtype} in {block.values.ndim} dimensions"
+            raise LogFileError(
+                self._doing,
+                got=f"a block of {block.stream!r} with values of {kind}",
+                expected=f"int16, int32, float32 or float64, (n, axes), of {', '.join(self._heard_ns)}",
+                remedy="Name every stream when the recording begins.",
+            )
+
+    def _put_block(self, block: Block) -> None:
+        self._heard_ns[block.stream] = max(self._heard_ns[block.stream], block.last_ns)
+        self._put(self._channels.of_block(block), block.start_ns, encode_block(block))
+
+    def _put_silence(self, silence: Silence) -> None:
+        """Write a silence if it says something new, and never ahead of the samples that it speaks of."""
+        if silence.until_ns - self._heard_ns.get(silence.stream, 1 << 62) < SILENCE_STEP_NS:
+            return
+        for block in self._joiner.flush(silence.stream):
+            self._put_block(block)
+        if silence.until_ns - self._heard_ns[silence.stream] >= SILENCE_STEP_NS:
+            self._heard_ns[silence.stream] = silence.until_ns
+            self._put(self._channels.silence, silence.until_ns, encode_silence(silence))
+
+    def _put(self, channel: int, log_time_ns: int, data: bytes) -> None:
+        if not self._file.chunk_size and self._mark is not None and channel != self._channels.mark:
+            self._add(self._channels.mark, self._mark.box_ns, encode_mark(self._mark))
+        self._add(channel, log_time_ns, data)
+        if self._file.chunk_size >= self._chunk_bytes:
+            self._end_chunk(time.monotonic())
+
+    def _add(self, channel: int, log_time_ns: int, data: bytes) -> None:
+        place, topic = self._channels.describe(channel)
+        name, text = SCHEMAS[place]
+        self._file.add_schema(place + 1, name, SCHEMA_ENCODING, text)
+        self._file.add_channel(channel, topic, MESSAGE_ENCODING, place + 1)
+        self._file.add_message(channel, log_time_ns, data)
+
+    def _flush(self, now_s: float) -> None:
+        for block in self._joiner.flush():
+            self._put_block(block)
+        self._synced_s = now_s - self._sync_s  # so that this one is
+        self._end_chunk(now_s)
+
+    def _end_chunk(self, now_s: float) -> None:
+        sync = now_s - self._synced_s >= self._sync_s
+        self._file.end_chunk(sync=sync)
+        self._chunk_begun_s = now_s
+        if sync:
+            self._synced_s = now_s
+
+    def _failed(self, error: OSError) -> FourPartError:
+        return LogFileError(
+            self._doing,
+            got=error.strerror or str(error),
+            expected="a card that takes what is written",
+            remedy="Check free space (`df -h`) and whether the card has become read-only (`dmesg`).",
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """See the name of a new file onto the card: fsync(2) of the file alone does not."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,148 @@
+"""The framing of an MCAP file that may be damaged: its records, and the next chunk after a bad spot.
+
+A record is an opcode, a length and its content; none of the three has a checksum. What is redundant in
+a record is therefore checked before its length is believed, and where it contradicts itself the search
+goes on, byte by byte, for the head of a chunk. Only the checksum *inside* a chunk decides what is data.
+Format: mcap.dev/spec.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mcap.opcode import Opcode
+
+MAGIC = b"\x89MCAP0\r\n"
+LARGEST_CHUNK_BYTES = 64 << 20  # ours are far smaller; a damaged size must not fill the memory
+
+_HEAD = struct.Struct("<BQ")
+_CHUNK = struct.Struct("<QQQII")  # times, size, checksum, length of the name of the compression
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A record that does not contradict itself; ``at`` is where it begins in the file."""
+
+    opcode: int
+    at: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes that are no record; ``at_end``: nothing readable follows."""
+
+    at: int
+    size: int
+    at_end: bool
+
+
+class ChunkError(Exception):
+    """The content of a chunk is not what its checksum says."""
+
+
+def frames(data: mmap.mmap, *, after: int | None = None) -> Iterator[Frame | Damage]:
+    """Yield records up to the end of the data section, and what lies between as `Damage`.
+
+    `after`: begin by looking for the next chunk beyond this place, that of a chunk found to be bad.
+    """
+    size = len(data)
+    at = len(MAGIC)
+    if after is not None:
+        found = _next_chunk(data, after + 1)
+        yield Damage(after, (size if found is None else found) - after, found is None)
+        if found is None:
+            return
+        at = found
+    while at < size:
+        length = _believable(data, at)
+        if length is None:
+            found = _next_chunk(data, at + 1)
+            yield Damage(at, (size if found is None else found) - at, found is None)
+            if found is None:
+                return
+            at = found
+            continue
+        opcode = data[at]
+        yield Frame(opcode, at, data[at + _HEAD.size : at + _HEAD.size + length])
+        if opcode == Opcode.DATA_END:
+            return
+        at += _HEAD.size + length
+
+
+def _believable(data: mmap.mmap, at: int) -> int | None:
+    """Return the length of the content of the record at `at`, or None if it contradicts itself."""
+    if at + _HEAD.size > len(data):
+        return None
+    opcode, length = _HEAD.unpack_from(data, at)
+    begin, end = at + _HEAD.size, at + _HEAD.size + length
+    if end > len(data):
+        return None
+    try:
+        if opcode == Opcode.CHUNK:
+            ours = _chunk_end(data, begin, end) == end
+        elif opcode == Opcode.MESSAGE_INDEX:
+            ours = length >= 6 and 6 + _U32.unpack_from(data, begin + 2)[0] == length
+        elif opcode in (Opcode.HEADER, Opcode.METADATA):
+            (first,) = _U32.unpack_from(data, begin)
+            (second,) = _U32.unpack_from(data, begin + 4 + first)
+            ours = 4 + first + 4 + second == length
+        else:
+            ours = opcode == Opcode.DATA_END and length == 4
+    except struct.error:
+        return None
+    return length if ours else None
+
+
+def _chunk_end(data: mmap.mmap, begin: int, end: int) -> int | None:
+    if end - begin < _CHUNK.size + _U64.size:
+        return None
+    name_length = _CHUNK.unpack_from(data, begin)[4]
+    if name_length > len("zstd"):
+        return None
+    at = begin + _CHUNK.size + name_length
+    return int(at + _U64.size + _U64.unpack_from(data, at)[0])
+
+
+def _next_chunk(data: mmap.mmap, at: int) -> int | None:
+    """Return where the next thing that looks like a chunk begins."""
+    mark = bytes([Opcode.CHUNK])
+    while (at := data.find(mark, at)) >= 0:
+        if _believable(data, at) is not None:
+            return at
+        at += 1
+    return None
+
+
+def open_chunk(content: bytes) -> bytes:
+    """Return the records in a chunk. Raises ChunkError unless its checksum is right."""
+    _, _, size, crc, name_length = _CHUNK.unpack_from(content)
+    name = content[_CHUNK.size : _CHUNK.size + name_length]
+    packed = content[_CHUNK.size + name_length + _U64.size :]
+    if size > LARGEST_CHUNK_BYTES:
+        raise ChunkError(f"a chunk of {size} bytes")
+    data = _decompress(name, packed, size)
+    if len(data) != size or zlib.crc32(data) != crc:
+        raise ChunkError("its checksum does not match")
+    return data
+
+
+def _decompress(name: bytes, packed: bytes, size: int) -> bytes:
+    if name == b"zstd":
+        import zstandard
+
+        try:
+            if zstandard.frame_content_size(packed) != size:  # it would be allocated before it is checked
+                raise ChunkError("two sizes that differ")
+            return zstandard.ZstdDecompressor().decompress(packed)
+        except zstandard.ZstdError as error:
+            raise ChunkError(str(error)) from error
+    if name == b"":
+        return packed
+    raise ChunkError(f"compressed by {name!r}")
