@@ -1,0 +1,136 @@
+"""Run the agent in the foreground, as systemd starts it (Type=notify).
+
+Reads the box on its serial port, publishes what matters, keeps the rest at home. SIGTERM and Ctrl-C
+end it in order: what was decided is on the card, and sent if the broker is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from agent.config import Config, load_config, serial_port
+from agent.errors import FourPartError
+from agent.notify import notify, watchdog_s
+from agent.service import RecorderFactory, Service
+from agent.sources.serial_box import SerialBox
+
+log = logging.getLogger("cargobox")
+
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 30.0
+IDLE_S = 10.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--config", type=Path, metavar="FILE", required=True, help="configuration (TOML)")
+    parser.add_argument("--port", metavar="PORT", help="serial port, instead of the configured one")
+    parser.add_argument("--record", type=Path, metavar="LOG", help="also record the raw streams (.mcap)")
+    parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds; default: never")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for a box that is not there, instead of ending with 1"
+    )
+    parser.add_argument("--json", action="store_true", help="at the end, one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until told to stop; 1 when the agent could not go on."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    config = load_config(args.config)
+    port = args.port or serial_port(config, args.config)
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    make_recorder = recorder_factory(args.record, config) if args.record else None
+    service = Service(config, SerialBox(port), make_recorder=make_recorder)
+    service.start_uplink()
+    try:
+        if not _make_contact(service, stop, wait=args.wait):
+            return 0
+        log.info("reading %s; boot %s", port, service.boot)
+        for note in service.notes:
+            log.info("%s", note)
+        notify("READY=1\nSTATUS=reading the box")
+        _until_stopped(service, stop, args.seconds)
+    finally:
+        notify("STOPPING=1")
+        service.stop()
+        if args.json:
+            print(json.dumps(document_of(service)))
+    return 1 if service.failure is not None else 0
+
+
+def recorder_factory(path: Path, config: Config) -> RecorderFactory:
+    """Return what begins a recording at `path` once the streams are known."""
+    import agent
+    from agent.recorder.mcap_writer import McapRecorder
+
+    return lambda streams, boot, mount_up: McapRecorder(
+        path, streams, box=config.box.id, boot=boot, software=agent.__version__, mount_up=mount_up
+    )
+
+
+def _make_contact(service: Service, stop: threading.Event, *, wait: bool) -> bool:
+    """Open the source, again and again with `wait`; meanwhile the uplink sends what an earlier run left."""
+    pause_s = FIRST_RETRY_S
+    said = ""
+    while True:
+        try:
+            service.start()
+        except FourPartError as error:
+            if not wait:
+                raise
+            if str(error) != said:
+                log.error("%s", error)
+                said = str(error)
+            notify(f"READY=1\nSTATUS=waiting for the box: {error.got}\nWATCHDOG=1")
+        else:
+            return True
+        if stop.wait(pause_s):
+            return False
+        pause_s = min(2 * pause_s, LAST_RETRY_S)
+
+
+def _until_stopped(service: Service, stop: threading.Event, seconds: float | None) -> None:
+    """Wait, feed the watchdog while the agent makes progress, and end when anything ends."""
+    feed_s = watchdog_s() or IDLE_S
+    timer = threading.Timer(seconds, stop.set) if seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    ended = threading.Thread(target=lambda: (service.ended.wait(), stop.set()), daemon=True)
+    ended.start()
+    while not stop.wait(feed_s):
+        if service.alive:
+            notify("WATCHDOG=1")
+    if timer is not None:
+        timer.cancel()
+
+
+def document_of(service: Service) -> dict[str, Any]:
+    """Return what the run came to."""
+    tally, outbox, uplink = service.tally, service.outbox.stats(), service.uplink.stats()
+    return {
+        "boot": service.boot,
+        "duration_s": round(tally.duration_s, 3),
+        "samples": dict(tally.samples),
+        "gaps": tally.gaps,
+        "missing_samples": sum(tally.missing.values()),
+        "raw_bytes": round(tally.raw_bytes),
+        "published_bytes": tally.published_bytes,
+        "upload_ratio": round(tally.upload_ratio, 6),
+        "events": dict(sorted(tally.events.items())),
+        "records": dict(sorted(tally.published.items())),
+        "waiting": outbox.waiting,
+        "acknowledged": uplink.acknowledged,
+        "refused": uplink.refused,
+        "last_error": uplink.last_error,
+        "notes": service.notes,
+    }

@@ -1,0 +1,243 @@
+"""The agent, live: threads around the pipeline, and nothing of what it decides.
+
+One thread reads the source and waits for it; one runs the pipeline, puts its records on the card and
+writes the recording; the uplink has its own. They meet at a bounded queue and at the outbox.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import agent
+from agent.config import Config, load_certificates
+from agent.errors import FourPartError
+from agent.outbox import Outbox
+from agent.pipeline import Item, Pipeline, Tally
+from agent.records import Head, Record
+from agent.sources import Source
+from agent.streams import StreamSpec
+from agent.timebase import new_boot_id
+from agent.uplink import Uplink
+
+log = logging.getLogger("cargobox")
+
+QUEUE_ITEMS = 4096  # ten seconds of a busy box; more would only hide that the machine is too slow
+MOST_ITEMS_AT_ONCE = 256
+HEARTBEAT_S = 1.0
+DRAIN_S = 5.0
+
+Vector = tuple[float, float, float]
+
+
+class LiveSource(Source, Protocol):
+    """A source that also knows how the sensor is mounted."""
+
+    mount_up: Vector | None
+
+
+class Recorder(Protocol):
+    """What a recording looks like from here."""
+
+    def write(self, item: Item) -> None:
+        """Take one item of the source."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+RecorderFactory = Callable[[Sequence[StreamSpec], str, Vector | None], Recorder]
+
+
+class Service:
+    """The whole agent around one source.
+
+    ``on_items`` and ``on_records`` are told what flows, on the pipeline's thread: the demo's live view.
+    ``make_recorder(streams, boot, mount_up)`` begins a recording of all that the source gives.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        source: LiveSource,
+        *,
+        make_recorder: RecorderFactory | None = None,
+        on_items: Callable[[Sequence[Item]], None] = lambda _: None,
+        on_records: Callable[[Sequence[Record]], None] = lambda _: None,
+    ) -> None:
+        self.boot = new_boot_id()
+        self.ended = threading.Event()
+        """Set when the source has ended or the agent cannot go on."""
+        self.failure: BaseException | None = None
+        self._config = config
+        self._source = source
+        self._make_recorder = make_recorder
+        self._on_items = on_items
+        self._on_records = on_records
+        self._stop = threading.Event()
+        self._items: queue.Queue[Item | None] = queue.Queue(QUEUE_ITEMS)
+        self._threads: list[threading.Thread] = []
+        self._recorder: Recorder | None = None
+        self._pipeline: Pipeline | None = None
+        self._beat_s = time.monotonic()
+        self._certificates = load_certificates(config)
+        self.outbox = Outbox(
+            Path(config.outbox.directory),
+            commit_window_s=config.outbox.commit_window_s,
+            max_bytes=int(config.outbox.max_mib * (1 << 20)),
+        )
+        self.uplink = Uplink(
+            config.broker,
+            self.outbox,
+            fleet=config.box.fleet,
+            box=config.box.id,
+            boot=self.boot,
+            software=agent.__version__,
+            on_change=_log_uplink,
+        )
+
+    def start_uplink(self) -> None:
+        """Begin to send what an earlier run left on the card; needs no source."""
+        self.uplink.start()
+
+    def start(self) -> None:
+        """Make contact with the source and begin. Raises a FourPartError when there is no contact."""
+        specs = self._source.open()
+        said_up = self._source.mount_up
+        self._pipeline = Pipeline(
+            self._config.apply_to(specs),
+            head=Head(self._config.box.id, self.boot, agent.__version__),
+            fleet=self._config.box.fleet,
+            detectors=self._config.detect,
+            upload=self._config.upload,
+            certificates=self._certificates,
+            mount_up=self._config.mount_up(said_up),
+        )
+        if self._make_recorder is not None:
+            self._recorder = self._make_recorder(specs, self.boot, said_up)
+        for name, target in (("source", self._read), ("pipeline", self._work)):
+            thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    @property
+    def streams(self) -> tuple[StreamSpec, ...]:
+        """The streams as the pipeline has them; empty before the start."""
+        return self._pipeline.streams if self._pipeline is not None else ()
+
+    @property
+    def tally(self) -> Tally:
+        """What has gone through so far."""
+        return self._pipeline.tally if self._pipeline is not None else Tally()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not being watched, and why."""
+        return self._pipeline.notes() if self._pipeline is not None else []
+
+    @property
+    def alive(self) -> bool:
+        """Whether the threads have made progress lately: what feeds the watchdog."""
+        return time.monotonic() - self._beat_s < 4 * HEARTBEAT_S and not self.ended.is_set()
+
+    def stop(self, drain_s: float = DRAIN_S) -> None:
+        """End in order: the source, the pipeline with what it still held, the uplink, the card."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._source.close()
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+        self.uplink.stop(drain_s)
+        self.outbox.close()
+
+    def _guarded(self, target: Callable[[], None]) -> None:
+        """Run a thread's work; its failure ends the agent, told in words, and never in silence."""
+        try:
+            target()
+        except Exception as error:  # whatever it is, the main thread must hear of it
+            self.failure = error
+            if isinstance(error, FourPartError):
+                log.error("%s", error)
+            else:
+                log.exception("the %s thread failed", threading.current_thread().name)
+            self._stop.set()
+            self.ended.set()
+
+    def _read(self) -> None:
+        try:
+            for item in self._source.items(self._stop):
+                self._hand_on(item)
+        finally:
+            self._hand_on(None)
+
+    def _hand_on(self, item: Item | None) -> None:
+        # a full queue holds the source back; the board counts what it then could not send
+        while True:
+            try:
+                self._items.put(item, timeout=HEARTBEAT_S)
+            except queue.Full:
+                if self.failure is not None:
+                    return
+            else:
+                return
+
+    def _work(self) -> None:
+        assert self._pipeline is not None  # noqa: S101 - start() has just made it
+        ended = False
+        while not ended:
+            items, ended = self._next_items()
+            self._beat_s = time.monotonic()
+            if items:
+                self._record(items)
+                self._emit(self._pipeline.push(*items))
+                self._on_items(items)
+        self._emit(self._pipeline.finish())
+        self.ended.set()
+
+    def _next_items(self) -> tuple[list[Item], bool]:
+        """Wait for items; return them, and whether the source has ended."""
+        items: list[Item] = []
+        try:
+            item = self._items.get(timeout=HEARTBEAT_S)
+            while item is not None:
+                items.append(item)
+                if len(items) >= MOST_ITEMS_AT_ONCE:
+                    return items, False
+                item = self._items.get_nowait()
+        except queue.Empty:
+            return items, False
+        return items, True
+
+    def _emit(self, records: list[Record]) -> None:
+        if records:
+            self.outbox.put(records)
+            self._on_records(records)
+
+    def _record(self, items: Sequence[Item]) -> None:
+        if self._recorder is None:
+            return
+        try:
+            for item in items:
+                self._recorder.write(item)
+        except FourPartError as error:
+            # a full card ends the recording and nothing else
+            log.error("%s", error)
+            recorder, self._recorder = self._recorder, None
+            try:
+                recorder.close()
+            except FourPartError as second:
+                log.error("%s", second)
+
+
+def _log_uplink(state: str, error: FourPartError | None) -> None:
+    if error is not None:
+        log.warning("%s", error)
+    else:
+        log.info("broker: %s", state)
