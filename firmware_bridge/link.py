@@ -28,7 +28,7 @@ from firmware_bridge.continuity import CABLE, REBOOT, Continuity
 from firmware_bridge.describe import BoardStream, Description, parse_description
 from firmware_bridge.errors import LinkError
 from firmware_bridge.port import Port
-from firmware_bridge.status import Counters, silent, streams_changed, strange
+from firmware_bridge.status import Counters, silent, strange, streams_changed
 
 log = logging.getLogger(__name__)
 
@@ -153,10 +153,9 @@ class Link:
 
     def close(self) -> None:
         """Tell the board to stop, and let go of the port."""
-        if self._port is not None:
-            if self.state in (LinkState.STREAMING, LinkState.STARTING):
-                with contextlib.suppress(LinkError):
-                    self._send(wire.DO_STOP)
+        if self.state in (LinkState.STREAMING, LinkState.STARTING):
+            with contextlib.suppress(LinkError):
+                self._send(wire.DO_STOP)
         self._drop_port()
         self.state = LinkState.DOWN
 

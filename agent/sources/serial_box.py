@@ -25,7 +25,8 @@ WALL_JUMP_NS = 10_000_000
 
 CLOCK_TOLERANCE_NS = 250_000  # half of what a step back may be, so one step mends it
 STEP_BACK_NS = 500_000  # what the pipeline allows a block to begin before its expected time
-PERIOD_SPAN_NS = 2_000_000_000  # over which a sensor's own period is measured
+PERIOD_SPAN_NS = 2_000_000_000  # over which a sensor's own period is measured at least,
+PERIOD_RENEW_NS = 60_000_000_000  # and at most, for it changes with the temperature
 PERIOD_TOLERANCE = 0.1  # an HX711's internal oscillator is the worst
 
 LAGS_NS = 500_000_000
@@ -52,31 +53,31 @@ class _StreamState:
     nominal_period_ps: int
     clock: RegularClock | None = None
     measured_index: int = 0
-    measured_ns: int = 0  # what the link said of that index when the clock was anchored
+    measured_ns: int = 0  # the link's word for that index; since then the sensor's own period is measured
     next_index: int = 0
     last_ns: int | None = None
     silent_until_ns: int | None = None
     withheld_reason: str = ""
 
-    def follow(self, first: int, time_ns: int) -> RegularClock:
+    def follow(self, first: int, time_ns: int, *, jumped: bool) -> RegularClock:
         """Return the clock for samples from `first` on, whose first the link puts at `time_ns`."""
         clock = self.clock
         if clock is not None and abs(time_ns - clock.time_ns(first)) <= CLOCK_TOLERANCE_NS:
             return clock
-        period_ps = self.nominal_period_ps
+        period_ps = self.nominal_period_ps if clock is None else clock.period_ps
         anchor_ns = time_ns
-        if clock is not None:
-            period_ps = clock.period_ps
-            if (span_ns := time_ns - self.measured_ns) >= PERIOD_SPAN_NS:
-                measured_ps = span_ns * PS_PER_NS // (first - self.measured_index)
-                if abs(measured_ps / self.nominal_period_ps - 1) <= PERIOD_TOLERANCE:
-                    period_ps = measured_ps
+        since_index, span_ns = self.measured_index, time_ns - self.measured_ns
+        if clock is None or jumped or span_ns >= PERIOD_RENEW_NS:
+            self.measured_index, self.measured_ns = first, time_ns
+        if clock is not None and not jumped and span_ns >= PERIOD_SPAN_NS:
+            measured_ps = span_ns * PS_PER_NS // (first - since_index)
+            if abs(measured_ps / self.nominal_period_ps - 1) <= PERIOD_TOLERANCE:
+                period_ps = measured_ps
         if self.last_ns is not None:
             period_ns = period_ps // PS_PER_NS
             # a block's own spacing counts; times must also go on rising in streams faster than 1 kHz
             step_back_ns = min(STEP_BACK_NS, period_ns // 2)
             anchor_ns = max(anchor_ns, self.last_ns + period_ns + 1 - step_back_ns)
-        self.measured_index, self.measured_ns = first, time_ns
         self.clock = RegularClock(first, anchor_ns, period_ps)
         return self.clock
 
@@ -122,7 +123,7 @@ class SerialBox:
 
     def _block(self, samples: Samples) -> Block | None:
         state = self._states[samples.stream.name]
-        clock = state.follow(samples.first, samples.time_ns)
+        clock = state.follow(samples.first, samples.time_ns, jumped=samples.missing_reason != "")
         reason = samples.missing_reason
         if state.withheld_reason:
             reason = state.withheld_reason

@@ -89,7 +89,8 @@ class Board:
     def wait(self, timeout_ms):
         """Return when the host has sent something, at the latest after `timeout_ms`."""
         for what, _ in self._poll.poll(timeout_ms):
-            if what is self._power or what == self._power_fd:  # MicroPython gives the file, CPython its number
+            # MicroPython gives the file, CPython its number
+            if what is self._power or what == self._power_fd:
                 sys.exit()
 
     def read_host(self, buffer):

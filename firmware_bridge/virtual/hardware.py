@@ -46,9 +46,7 @@ class Hardware:
         self._flash = setup.state_dir / "flash"
         self._epoch_ns = time.monotonic_ns()
         self._lay_out_flash()
-        self._playback = Playback(
-            setup.trip, self._flash, epoch_ns=self._epoch_ns, drift_ppm=setup.drift_ppm
-        )
+        self._playback = Playback(setup.trip, self._flash, epoch_ns=self._epoch_ns, drift_ppm=setup.drift_ppm)
         self._playback.attend()
         self._console = (setup.state_dir / "console.log").open("ab")
         self._board: subprocess.Popen[bytes] | None = None

@@ -25,7 +25,9 @@ US_PER_S = 1_000_000
 class Trip(Protocol):
     """What a box lives through, as its sensors count it."""
 
-    streams: tuple[VirtualStream, ...]
+    @property
+    def streams(self) -> tuple[VirtualStream, ...]:
+        """What the box's board describes."""
 
     def second(self, k: int) -> dict[str, npt.NDArray[np.int32]]:
         """Return all samples in [k, k + 1) s by stream: counts, (rate_hz, axes)."""

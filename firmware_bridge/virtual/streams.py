@@ -42,9 +42,7 @@ STREAMS = (
     VirtualStream(
         "load", ("fl", "fr", "rl", "rr"), "kg", LOAD_KG_PER_COUNT, 80, 24, INT24_MAX * LOAD_KG_PER_COUNT
     ),
-    VirtualStream(
-        "pressure", ("p",), "Pa", PRESSURE_PA_PER_COUNT, 50, 16, INT16_MAX * PRESSURE_PA_PER_COUNT
-    ),
+    VirtualStream("pressure", ("p",), "Pa", PRESSURE_PA_PER_COUNT, 50, 16, INT16_MAX * PRESSURE_PA_PER_COUNT),
     VirtualStream("temperature", ("t",), "degC", CLIMATE_PER_COUNT, 1, 16, None),
     VirtualStream("humidity", ("h",), "percent", CLIMATE_PER_COUNT, 1, 16, None),
 )

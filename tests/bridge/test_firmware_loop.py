@@ -161,7 +161,7 @@ def test_pings_keep_the_outputs_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     def ping() -> None:
         board.inbox += wire.command(2, wire.DO_PING)
 
-    board.on_turn = {turn: ping for turn in range(0, 4000, 1000)}
+    board.on_turn = dict.fromkeys(range(0, 4000, 1000), ping)
     run(monkeypatch, board)
     assert board.safe == 0 and board.frames(wire.LOG) == []
     session = struct.unpack_from(wire.PONG, board.frames(wire.RESPONSE)[-1], 4)[2]

@@ -62,7 +62,9 @@ def test_a_burst_of_16_bits_is_noticed(body: bytes, data: st.DataObject) -> None
     frame = wire.seal(body)
     bits = 8 * (len(frame) - 1)
     burst = data.draw(st.integers(1, 0xFFFF)) << data.draw(st.integers(0, bits - 1))
-    damaged_frame = (int.from_bytes(frame[:-1], "big") ^ burst & (1 << bits) - 1).to_bytes(len(frame) - 1, "big")
+    damaged_frame = (int.from_bytes(frame[:-1], "big") ^ burst & (1 << bits) - 1).to_bytes(
+        len(frame) - 1, "big"
+    )
     if damaged_frame != frame[:-1]:
         bodies, _ = read_all(damaged_frame + b"\0")
         assert body not in bodies and bodies == []

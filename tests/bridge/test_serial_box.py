@@ -1,0 +1,248 @@
+"""The serial box as a source: blocks as exact as the box, and the promises that the pipeline builds on."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.blocks import Block, Silence
+from agent.sources import serial_box
+from agent.sources.serial_box import SerialBox
+from agent.streams import TABLE
+from agent.timebase import TimeMark, TimeQuality, measure_mark
+from firmware_bridge.describe import BoardStream, Description
+from firmware_bridge.errors import LinkError, ProtocolError
+from firmware_bridge.link import Samples
+from firmware_bridge.virtual import VirtualBox
+from firmware_bridge.virtual.streams import MOUNT_UP, STREAMS
+from tests.bridge.reading import BY_NAME
+from tests.bridge.tiny_trip import expected_counts
+
+MS = 1_000_000
+FAST = BoardStream("accel", ("x", "y", "z"), "mps2", 0.005, 1000.0, 16, 160.0)
+SLOW = BoardStream("temperature", ("t",), "degC", 0.01, 1.0, 16, None)
+STEP_BACK_NS = 500_000
+
+
+def samples(stream: BoardStream, first: int, time_ns: int, count: int = 3, reason: str = "") -> Samples:
+    values = np.arange(first, first + count, dtype=np.int16)[:, None].repeat(len(stream.axes), axis=1)
+    return Samples(stream, first, time_ns, values, reason)
+
+
+@dataclass
+class ScriptedLink:
+    """Gives the batches that it was told to, then sets the stop event."""
+
+    batches: list[list[Samples]]
+    streams: tuple[BoardStream, ...] = (FAST, SLOW)
+    stop: threading.Event = field(default_factory=threading.Event)
+    port_name: str = "scripted"
+
+    def open(self) -> Description:
+        return Description("1", "b", "0", "power-on", 1, 0, 32, None, self.streams)
+
+    def read(self, _timeout_s: float, _idle: Callable[[float], object]) -> list[Samples]:
+        if len(self.batches) == 1:
+            self.stop.set()
+        return self.batches.pop(0) if self.batches else []
+
+    def close(self) -> None:
+        self.stop.set()
+
+
+def items_of(batches: list[list[Samples]]) -> list[Block | Silence | TimeMark]:
+    link = ScriptedLink(batches)
+    source = SerialBox("scripted")
+    source.link = link  # type: ignore[assignment]  # has of a Link what a source uses
+    source.open()
+    return list(source.items(link.stop))
+
+
+def blocks_of(items: list[Block | Silence | TimeMark], stream: str = "accel") -> list[Block]:
+    return [i for i in items if isinstance(i, Block) and i.stream == stream]
+
+
+@pytest.fixture
+def source(quick_box: VirtualBox) -> Iterator[SerialBox]:
+    source = SerialBox(quick_box.port)
+    yield source
+    source.close()
+
+
+def test_the_box_as_blocks(source: SerialBox) -> None:
+    specs = source.open()
+    for spec, stream in zip(specs, STREAMS, strict=True):
+        assert (spec.name, spec.axes, spec.scale) == (stream.name, stream.axes, stream.scale)
+        assert (spec.rate_hz, spec.sample_bits, spec.full_scale) == (
+            stream.rate_hz,
+            stream.sample_bits,
+            stream.full_scale,
+        )
+        assert spec.kind is TABLE[spec.name].kind
+    assert source.mount_up == MOUNT_UP
+    stop = threading.Event()
+    ends: dict[str, int] = {}
+    before = measure_mark()
+    for n, item in enumerate(source.items(stop)):
+        assert isinstance(item, TimeMark) == (n == 0), f"item {n} is {item}"
+        if isinstance(item, TimeMark):
+            assert abs(item.offset_ns - before.offset_ns) < 10 * MS
+            continue
+        assert isinstance(item, Block), f"nothing lags, and yet: {item}"
+        assert item.first == ends.get(item.stream, 0)
+        np.testing.assert_array_equal(
+            item.values, expected_counts(BY_NAME[item.stream], item.first, len(item))
+        )
+        ends[item.stream] = item.end
+        age_ms = (measure_mark().box_ns - item.last_ns) / MS
+        assert -1 < age_ms < 1000, f"{item.stream} is {age_ms} ms old"
+        if ends.get("accel", 0) >= 1300:
+            stop.set()
+    assert set(ends) == {s.name for s in STREAMS}
+
+
+def test_a_port_that_is_not_there() -> None:
+    with pytest.raises(LinkError, match="no such port"):
+        SerialBox("/dev/no-such-port").open()
+
+
+def test_a_unit_that_the_agent_does_not_know() -> None:
+    source = SerialBox("scripted")
+    strange = BoardStream("force", ("f",), "pound", 1.0, 10.0, 16, None)
+    source.link = ScriptedLink([], (strange,))  # type: ignore[assignment]  # as above
+    with pytest.raises(ProtocolError, match="unit 'pound', expected one of mps2"):
+        source.open()
+
+
+def test_one_clock_as_long_as_the_estimate_moves_little() -> None:
+    jitter_ns = [0, 90_000, -100_000, 200_000, -200_000, 30_000]
+    blocks = blocks_of(items_of([[samples(FAST, 3 * i, 3 * i * MS + j)] for i, j in enumerate(jitter_ns)]))
+    assert {b.clock for b in blocks} == {blocks[0].clock}
+
+
+def test_a_sensors_own_oscillator_is_followed() -> None:
+    """1.03 kHz where 1 kHz was promised, as an HX711 would: after a while one line fits again."""
+    period_ns = 970_874
+    blocks = blocks_of(items_of([[samples(FAST, 3 * i, 3 * i * period_ns)] for i in range(5000)]))
+    late = blocks[3000:]
+    assert len({b.clock for b in late}) <= 3, f"{len({b.clock for b in late})} clocks in 6 s"
+    errors = [abs(b.start_ns - b.first * period_ns) for b in late]
+    assert max(errors) < 300_000, max(errors)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 40),  # samples in the frame
+            st.integers(0, 3),  # samples that are missing before it
+            st.integers(-5_000_000, 5_000_000),  # what the clock estimate moves by
+        ),
+        min_size=1,
+        max_size=60,
+    ),
+    st.sampled_from([FAST, BoardStream("accel", ("x",), "mps2", 1.0, 3200.0, 16, None)]),
+)
+def test_no_block_begins_earlier_than_promised(
+    script: list[tuple[int, int, int]], stream: BoardStream
+) -> None:
+    batches, index, offset_ns = [], 0, 0
+    for count, missing, moved_ns in script:
+        index += missing
+        offset_ns += moved_ns
+        batches.append([samples(stream, index, round(index * stream.period_ns) + offset_ns, count, "cable")])
+        index += count
+    blocks = blocks_of(items_of(batches))
+    for before, after in itertools.pairwise(blocks):
+        earliest_ns = before.last_ns + after.period_ns - STEP_BACK_NS
+        assert after.start_ns >= earliest_ns, f"{after.start_ns} < {earliest_ns}"
+        assert after.start_ns > before.last_ns, "times rise"
+        assert (after.missing_reason != "") == (after.first != before.end)
+
+
+def lagging() -> list[list[Samples]]:
+    """Temperature at 0 s; then only the accelerometer, for 3 s."""
+    batches = [[samples(FAST, 0, 0), samples(SLOW, 0, 0, 1)]]
+    batches += [[samples(FAST, 3 * i, 3 * i * MS)] for i in range(1, 1000)]
+    return batches
+
+
+def test_a_stream_that_lags_is_declared_silent_again_and_again() -> None:
+    youngest_ns = 0
+    said: list[tuple[int, int]] = []
+    for item in items_of(lagging()):
+        if isinstance(item, Block):
+            youngest_ns = item.last_ns
+        elif isinstance(item, Silence):
+            assert item.stream == "temperature"
+            said.append((youngest_ns, item.until_ns))
+    assert 1500 * MS < said[0][0] < 1510 * MS, "500 ms after its sample of 1 s was due"
+    times_ns = [at for at, _ in said] + [youngest_ns]
+    gaps_ms = [(b - a) / MS for a, b in itertools.pairwise(times_ns)]
+    assert max(gaps_ms) <= 250, gaps_ms
+    assert all(0 < at - until < 50 * MS for at, until in said), said
+
+
+def test_a_stream_that_never_began_is_declared_silent() -> None:
+    items = items_of([[samples(FAST, 3 * i, 3 * i * MS)] for i in range(1000)])
+    assert any(isinstance(i, Silence) and i.stream == "temperature" for i in items)
+
+
+def test_samples_of_a_time_that_was_declared_silent_are_late() -> None:
+    items = items_of(
+        [
+            *lagging(),
+            [samples(SLOW, 1, 1000 * MS, 1)],
+            [samples(SLOW, 2, 2000 * MS, 1)],
+            [samples(SLOW, 3, 3000 * MS, 1)],
+            [samples(SLOW, 4, 4000 * MS, 1)],
+        ]
+    )
+    blocks = blocks_of(items, "temperature")
+    assert [(b.first, b.missing_reason) for b in blocks] == [(0, ""), (3, "late"), (4, "")]
+    until_ns = max(i.until_ns for i in items if isinstance(i, Silence) and i.stream == "temperature")
+    assert blocks[1].start_ns >= until_ns
+
+
+def test_the_late_part_of_a_block_is_cut_off() -> None:
+    blocks = blocks_of(items_of([*lagging(), [samples(SLOW, 1, 1000 * MS, 4)]]), "temperature")
+    assert [(b.first, len(b), b.missing_reason) for b in blocks] == [(0, 1, ""), (3, 2, "late")]
+
+
+def test_the_wall_clock_is_marked_when_it_jumps_and_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 1000
+    wall_offset_ns = 0
+
+    def mark() -> TimeMark:
+        return TimeMark(now_ns, wall_offset_ns, TimeQuality.SYNCED)
+
+    monkeypatch.setattr(serial_box, "measure_mark", mark)
+    monkeypatch.setattr("agent.sources.serial_box.time.monotonic_ns", lambda: now_ns)
+    batches: list[list[Samples]] = [[] for _ in range(200)]
+    link = ScriptedLink(batches)
+    source = SerialBox("scripted")
+    source.link = link  # type: ignore[assignment]  # as above
+    source.open()
+    marks = []
+    original = link.read
+
+    def read(timeout_s: float, idle: Callable[[float], object]) -> list[Samples]:
+        nonlocal now_ns, wall_offset_ns
+        now_ns += 1_000 * MS
+        if len(batches) == 170:
+            wall_offset_ns += 11 * MS
+        if len(batches) == 160:
+            wall_offset_ns += 9 * MS
+        return original(timeout_s, idle)
+
+    monkeypatch.setattr(link, "read", read)
+    marks = [i for i in source.items(link.stop) if isinstance(i, TimeMark)]
+    seconds = [m.box_ns // 1_000_000_000 for m in marks]
+    assert seconds[:2] == [0, 31], "one at the beginning, one at the jump of 11 ms"
+    assert max(b - a for a, b in itertools.pairwise(seconds)) <= 60, seconds
