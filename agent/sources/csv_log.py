@@ -27,6 +27,7 @@ from agent.sources.csv_streams import (
     Rows,
     by_row,
     pauses,
+    repeated_rows,
     saturated,
     spec_of,
     states_of,
@@ -36,7 +37,6 @@ from agent.sources.csv_streams import (
 from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable, read_table
 from agent.sources.log_file import LogCounters, LogIdentity, LogItem, LogOptions
 from agent.sources.log_times import (
-    COARSE_SHARE,
     Timeline,
     find_late,
     find_runaways,
@@ -147,28 +147,34 @@ class CsvLog:
     def _put_in_order(self, table: RowTable) -> Rows:
         """Sort the rows by time, or let their order rule, as the map says; note where the dates begin."""
         n = len(table)
+        order = slots = np.arange(n)
+        late = np.zeros(n, np.bool_)
         if table.time_ns is None:
             assert self._map.time.rate_hz is not None
             # a row that cannot be read held a sample: those after it must not move up
-            slots = np.arange(n) + np.searchsorted(table.bad_after, np.arange(n), side="right")
+            slots = slots + np.searchsorted(table.bad_after, slots, side="right")
             times_ns = RegularClock.of_rate(self._map.time.rate_hz).times_ns(0, int(slots[-1]) + 1)[slots]
-            rows = Rows(np.arange(n), slots, times_ns, np.zeros(n, np.bool_))
         else:
             times_ns = self._without_runaways(table, table.time_ns)
             if self._map.time.order is Order.KEEP:
-                rows = self._kept(times_ns)
+                times_ns = self._kept(times_ns)
             else:
                 late = find_late(times_ns)
-                order = np.argsort(times_ns, kind="stable") if late.any() else np.arange(n)
-                rows = Rows(order, order, times_ns[order], late[order])
                 self.counters.late_rows = int(late.sum())
-        self._row_times = rows.times_ns
-        absolute = self._map.time.format is not None and self._map.time.format.absolute
-        if absolute:
-            self._marks.insert(0, TimeMark(int(rows.times_ns[0]), 0, TimeQuality.SYNCED))
+                order = np.argsort(times_ns, kind="stable") if late.any() else order
+                times_ns, late = times_ns[order], late[order]
+        repeated, differ = repeated_rows(table, order, times_ns)
+        self.counters.duplicate_rows = int(repeated.sum())
+        if differ:
+            self.notes.append(
+                f"{differ:,} rows have the time of the row before and differ: all kept, spread evenly."
+            )
+        if self._map.time.format is not None and self._map.time.format.absolute:
+            self._marks.insert(0, TimeMark(int(times_ns[0]), 0, TimeQuality.SYNCED))
         else:
             self._marks = [TimeMark(0, 0, TimeQuality.UNSET)]
-        return rows
+        self._row_times = times_ns
+        return Rows(order, slots, times_ns, late, repeated)
 
     def _without_runaways(self, table: RowTable, times_ns: Ints) -> Ints:
         """Move a row with an absurd time to where it stands in the file, and mark its cells as unreadable."""
@@ -180,14 +186,14 @@ class CsvLog:
         self.notes.append(f"{count} rows tell a time far ahead of the rows on both sides: not used.")
         times_ns = times_ns.copy()
         at = np.flatnonzero(runaway)
-        times_ns[at] = times_ns[at - 1]
+        times_ns[at] = times_ns[at - 1] + 1  # a time of its own: it is not the row before
         for column, states in table.states.items():
             marks = np.zeros(len(times_ns), np.uint8) if states is None else states
             marks[at] = np.where(marks[at] == BLANK, BLANK, BAD)
             table.states[column] = marks
         return times_ns
 
-    def _kept(self, times_ns: Ints) -> Rows:
+    def _kept(self, times_ns: Ints) -> Ints:
         kept_ns, places, moves = keep_order(times_ns)
         if len(places):
             self.notes.append(
@@ -195,21 +201,16 @@ class CsvLog:
             )
         for place, move in zip(places.tolist(), moves.tolist(), strict=True):
             self._marks.append(TimeMark(int(kept_ns[place]), -move, TimeQuality.SYNCED))
-        n = len(kept_ns)
-        return Rows(np.arange(n), np.arange(n), kept_ns, np.zeros(n, np.bool_))
+        return kept_ns
 
     def _stream(self, name: str, stream_map: StreamMap, table: RowTable, rows: Rows) -> _Stream | None:
         absent, bad = states_of(stream_map, table)
         absent, bad = absent[rows.order], bad[rows.order]
-        here = np.flatnonzero(~absent & ~bad)
+        here = np.flatnonzero(~absent & ~bad & ~rows.repeated)
         if not len(here):
             return None
         raw: Floats = np.stack([table.cells[c][rows.order[here]] for c in stream_map.columns], axis=1)
-        times_ns = rows.times_ns[here]
-        kept = self._without_duplicates(times_ns, raw)
-        if kept is not None:
-            here, times_ns, raw = here[kept], times_ns[kept], raw[kept]
-        times_ns = spread_ties(times_ns)
+        times_ns = spread_ties(rows.times_ns[here])
         unread = unread_before(table, rows, here, absent, bad)
         self.counters.unreadable_rows += int(bad.sum())
         if table.time_ns is None and not absent.any():
@@ -225,27 +226,6 @@ class CsvLog:
         quality[saturated(raw, stream_map)] |= np.uint8(Quality.SATURATED)
         spec = spec_of(name, stream_map, self._map, timeline)
         return _Stream(spec, clock, times_ns, timeline, values_of(raw, stream_map), quality)
-
-    def _without_duplicates(self, times_ns: Ints, raw: Floats) -> Ints | None:
-        """Return the positions to keep, or None for all: a sample that says again what one just said goes."""
-        tied = times_ns[1:] == times_ns[:-1]
-        if not tied.any():
-            return None
-        same = tied & (raw[1:] == raw[:-1]).all(axis=1)
-        differ = int((tied & ~same).sum())
-        if differ > COARSE_SHARE * len(times_ns):
-            # At rest a sensor repeats itself: with coarse times that is no duplicate.
-            self._note_ties("coarse times", len(times_ns))
-            return None
-        if differ:
-            self._note_ties("the same time and different values", differ)
-        self.counters.duplicate_rows = max(self.counters.duplicate_rows, int(same.sum()))
-        return np.flatnonzero(np.append(True, ~same))
-
-    def _note_ties(self, what: str, count: int) -> None:
-        note = f"{count} samples with {what}: all kept, spread evenly up to the next time."
-        if note not in self.notes:
-            self.notes.append(note)
 
     def _tell(self) -> None:
         found = self.counters

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from agent.blocks import NS_PER_S
 from agent.sources.csv_map import CONVERSIONS, DEFAULT_SAMPLE_BITS, CsvMap, MapUnit, StreamMap, unit_of
 from agent.sources.csv_table import BLANK, Floats, Ints, RowTable
-from agent.sources.log_times import Bools, Timeline
+from agent.sources.log_times import COARSE_SHARE, Bools, Timeline
 from agent.streams import TABLE, StreamSpec
 
 
@@ -23,6 +23,8 @@ class Rows:
     """Their place in a file at a fixed rate, the rows that could not be read counted."""
     times_ns: Ints
     late: Bools
+    repeated: Bools
+    """Whether it says again what the row before said."""
 
 
 def states_of(stream_map: StreamMap, table: RowTable) -> tuple[Bools, Bools]:
@@ -34,6 +36,30 @@ def states_of(stream_map: StreamMap, table: RowTable) -> tuple[Bools, Bools]:
         good &= True if states is None else states == 0
         blank &= False if states is None else states == BLANK
     return blank, ~good & ~blank
+
+
+def repeated_rows(table: RowTable, order: Ints, times_ns: Ints) -> tuple[Bools, int]:
+    """Return which rows say again what the one before said, and how many share a time and differ.
+
+    A cell left blank contradicts nothing. Where many rows share a time and differ, the times are coarse
+    and a sensor at rest may well repeat itself: no row is then called repeated.
+    """
+    repeated = np.zeros(len(order), np.bool_)
+    tied = np.flatnonzero(times_ns[1:] == times_ns[:-1]) + 1
+    if not len(tied):
+        return repeated, 0
+    same = np.ones(len(tied), np.bool_)
+    row, before = order[tied], order[tied - 1]
+    for column in table.columns:
+        cells, states = table.cells[column], table.states[column]
+        equal = cells[row] == cells[before]
+        if states is not None:
+            equal = np.where(states[row] == BLANK, True, equal & (states[row] == states[before]))
+        same &= equal
+    differ = len(tied) - int(same.sum())
+    if differ <= COARSE_SHARE * len(order):
+        repeated[tied[same]] = True
+    return repeated, differ
 
 
 def unread_before(table: RowTable, rows: Rows, here: Ints, absent: Bools, bad: Bools) -> Ints:

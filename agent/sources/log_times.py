@@ -17,9 +17,11 @@ Bools = npt.NDArray[np.bool_]
 NEIGHBOURS = 7
 """So many spacings are looked at together; four alike make a rate."""
 GAP_FACTOR = 2.5
-"""A spacing beyond so many times those around it is a gap. A phone's jitter reaches 1.7."""
+"""A spacing beyond so many times those around it is a gap, however uneven they are."""
 RATE_FACTOR = 1.6
 """A typical spacing that changes by this factor is a change of rate: less than doubling, more than drift."""
+JITTER_SHARE = 0.4
+"""Spacings within so much of the typical one are even."""
 COARSE_SHARE = 0.2
 """Where more than so many samples share their time with a different one, the times are just coarse."""
 _HALF = NEIGHBOURS // 2
@@ -91,10 +93,11 @@ def keep_order(times_ns: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def spread_ties(times_ns: Ints) -> Ints:
-    """Spread samples of equal time evenly up to the next time, so that all strictly increase.
+    """Spread samples of equal time evenly over the free time beside them, so that all strictly increase.
 
-    `times_ns` is sorted. Coarse time stamps (51 rows in one second) come out evenly spaced; nothing is
-    lost and nothing passes its neighbour, save where there are more samples than nanoseconds.
+    `times_ns` is sorted. Coarse times (51 rows in one second) come out evenly spaced up to the next.
+    Rows that a scale kept while it could not tell them, and then all stamped alike, go back into the
+    hole that they left. Nothing is lost and nothing passes its neighbour.
     """
     firsts = np.flatnonzero(np.append(True, times_ns[1:] != times_ns[:-1]))
     if len(firsts) == len(times_ns):
@@ -103,9 +106,13 @@ def spread_ties(times_ns: Ints) -> Ints:
     unique = times_ns[firsts]
     steps = np.diff(unique)
     usual = typical_ns(steps)
-    room = np.append(np.minimum(steps, usual), usual)
+    ahead, behind = np.append(steps, usual), np.insert(steps, 0, 0)
+    backwards = (behind > ahead) & (counts > 1)
+    # apart by what the room allows, but not farther than samples usually are
+    apart = np.minimum(np.where(backwards, behind, ahead) / counts, usual / np.median(counts))
+    begins = unique - np.where(backwards, apart * (counts - 1), 0).astype(np.int64)
     within = np.arange(len(times_ns)) - np.repeat(firsts, counts)
-    spread = times_ns + within * np.repeat(room, counts) // np.repeat(counts, counts)
+    spread = np.repeat(begins, counts) + (within * np.repeat(apart, counts)).astype(np.int64)
     # strictly increasing even where the room is less than a nanosecond each
     ramp = np.arange(len(spread))
     return np.maximum.accumulate(spread - ramp) + ramp
@@ -124,11 +131,15 @@ def lay_out(times_ns: Ints, unread_before: Ints, paused: Bools) -> Timeline:
         first = np.zeros(1, np.int64)
         return Timeline(np.cumsum(missing), missing, first, np.array([typical_ns(steps)]))
     around, centre = _neighbourhood(steps)
-    gap = (steps > GAP_FACTOR * around) & ~paused
+    wide = (steps > GAP_FACTOR * around) & ~paused
     regimes = _regimes(centre)
-    odd = gap | paused
-    spans = zip(regimes.tolist(), np.append(regimes[1:], n - 1).tolist(), strict=True)
-    usual = np.array([_usual(steps[begin:end], odd[begin:end]) for begin, end in spans])
+    spans = list(zip(regimes.tolist(), np.append(regimes[1:], n - 1).tolist(), strict=True))
+    usual = np.array([_usual(steps[begin:end], (wide | paused)[begin:end]) for begin, end in spans])
+    steady = np.repeat(
+        [_steady(steps[b:e], period) for (b, e), period in zip(spans, usual, strict=True)],
+        [e - b for b, e in spans],
+    )
+    gap = wide | (_lacking_one(steps, around) & steady & ~paused)
     # A sample at a change of rate belongs to the faster side, so that no clock promises too much.
     begins = regimes.copy()
     begins[1:] += usual[1:] > usual[:-1]
@@ -140,6 +151,21 @@ def lay_out(times_ns: Ints, unread_before: Ints, paused: Bools) -> Timeline:
     breaks = np.flatnonzero((missing[1:] > 0) | paused) + 1
     starts = np.unique(np.concatenate((begins, breaks)))
     return Timeline(np.arange(n) + np.cumsum(missing), missing, starts, usual[regime_of[starts]])
+
+
+def _steady(steps: Ints, usual_ns: int) -> bool:
+    """Whether spacings are so even that a single sample is missed."""
+    return bool(np.mean(np.abs(steps - usual_ns) > JITTER_SHARE * usual_ns) < 0.05)
+
+
+def _lacking_one(steps: Ints, around: npt.NDArray[np.float64]) -> Bools:
+    """Return which spacings are wide and not made good beside them: (n,) bool.
+
+    A sample that was only stamped late leaves a short spacing after the long one; a missing one does not.
+    """
+    beside = np.minimum(np.concatenate((around[:1], steps, around[-1:])), np.pad(around, 1, mode="edge"))
+    lacking: Bools = (steps > RATE_FACTOR * around) & (beside[:-2] + steps + beside[2:] > 3.5 * around)
+    return lacking
 
 
 def _usual(steps: Ints, odd: Bools) -> int:
