@@ -81,7 +81,7 @@ def read_aside(directory: Path) -> Iterator[tuple[int, SetAside]]:
             continue
         for item in scan(data, 0):
             if isinstance(item, Frame):
-                yield item.doc_id, _decode(data[item.body_start : item.body_end])
+                yield item.doc_id, _decode(data[item.body_start : item.end])
 
 
 def aside_as_json(doc_id: int, refused: SetAside) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import struct
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,14 +63,14 @@ class Why(enum.IntEnum):
 
 
 class Frame(NamedTuple):
-    """One whole, undamaged frame and where it lies in its segment. A tuple: opening makes a million."""
+    """One whole, undamaged frame and where it lies in its segment; its body ends where it ends."""
 
     offset: int
     op: int
     flags: int
     doc_id: int
     body_start: int
-    body_end: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,15 @@ class Damage:
     start: int
     end: int
     at_end: bool
+
+
+class PutRun(NamedTuple):
+    """PUT frames of ids `first_id` and on: where each begins, its flags, and where the last one ends."""
+
+    first_id: int
+    offsets: array[int]
+    flags: bytearray
+    end: int
 
 
 def encode(op: Op, flags: int, doc_id: int, body: bytes) -> bytes:
@@ -146,17 +156,49 @@ def scan(data: bytes, start: int = SEGMENT_HEADER_BYTES) -> Iterator[Frame | Dam
     """Return every frame of a segment in order, and every stretch that is none."""
     offset = start
     while offset < len(data):
-        frame = frame_at(data, offset)
-        if frame is not None:
-            yield frame
-            offset = frame.body_end
-            continue
-        resume = _next_frame(data, offset + 1)
-        if resume is None:
-            yield Damage(offset, len(data), at_end=True)
-            return
-        yield Damage(offset, resume, at_end=False)
-        offset = resume
+        item = step(data, offset)
+        yield item
+        offset = item.end
+
+
+def step(data: bytes, offset: int) -> Frame | Damage:
+    """Return the frame that begins at `offset`, or the stretch up to the next whole one."""
+    frame = frame_at(data, offset)
+    if frame is not None:
+        return frame
+    resume = _next_frame(data, offset + 1)
+    if resume is None:
+        return Damage(offset, len(data), at_end=True)
+    return Damage(offset, resume, at_end=False)
+
+
+def run_of_puts(data: bytes, offset: int) -> PutRun:
+    """Return the undamaged PUT frames with consecutive ids that follow each other from `offset` on.
+
+    The same as `step` again and again, in a third of the time: opening reads a million of them.
+    """
+    unpack, crc32, put, view = _FRAME.unpack_from, zlib.crc32, int(Op.PUT), memoryview(data)
+    offsets, flags = array("I"), bytearray()
+    last_head = len(data) - FRAME_HEAD_BYTES
+    first_id = expected = -1
+    while offset <= last_head:
+        sync, crc, op, flag, length, doc_id = unpack(data, offset)
+        end = offset + FRAME_HEAD_BYTES + length
+        if (
+            op != put
+            or (doc_id != expected and offsets)
+            or sync != SYNC
+            or end > len(data)
+            or crc32(view[offset + _CRC_END : end]) != crc
+        ):
+            break
+        if not offsets:
+            first_id = expected = doc_id
+        offsets.append(offset)
+        flags.append(flag)
+        expected += 1
+        offset = end
+    return PutRun(first_id, offsets, flags, offset)
 
 
 def _next_frame(data: bytes, start: int) -> int | None:

@@ -107,6 +107,32 @@ class Index:
         self._live_in[segment] = self._live_in.get(segment, 0) + 1
         self._change(chunk, at, state)
 
+    def put_run(self, first_id: int, segment: int, offsets: array[int], states: bytes | bytearray) -> None:
+        """Add records of consecutive ids at once."""
+        done = 0
+        while done < len(states):
+            number, at = divmod(first_id + done, CHUNK_IDS)
+            count = min(CHUNK_IDS - at, len(states) - done)
+            part = states[done : done + count]
+            self.put(first_id + done, segment, offsets[done], part[0])  # makes the chunk
+            chunk = self._chunks[number]
+            if count > 1 and not any(chunk.state[at + 1 : at + count]):
+                rest = part[1:]
+                chunk.segment[at + 1 : at + count] = array("I", [segment]) * (count - 1)
+                chunk.offset[at + 1 : at + count] = offsets[done + 1 : done + count]
+                chunk.state[at + 1 : at + count] = rest
+                urgent_ready = rest.count(_URGENT_READY)
+                chunk.live += count - 1
+                chunk.ready += rest.count(_READY)
+                chunk.urgent_ready += urgent_ready
+                self._live += count - 1
+                self._live_in[segment] += count - 1
+                self._urgent += sum(1 for state in rest if state >= _URGENT_READY) if urgent_ready else 0
+            else:
+                for k in range(1, count):
+                    self.put(first_id + done + k, segment, offsets[done + k], part[k])
+            done += count
+
     def set_state(self, doc_id: int, state: int) -> None:
         """Change where a known record stands."""
         chunk = self._chunks.get(doc_id // CHUNK_IDS)

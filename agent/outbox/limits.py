@@ -22,9 +22,11 @@ def make_room(log: SegmentLog, max_bytes: int) -> list[tuple[str, int, str]]:
     """
     dropped: list[Stored] = []
     with log.lock:
+        if log.size_bytes <= max_bytes:
+            return []
         for _ in range(log.segments):
             segment = log.oldest_segment()
-            if log.trouble is not None or segment is None:
+            if log.card.trouble is not None or segment is None:
                 break
             if log.size_bytes - log.spent_bytes <= max_bytes:
                 break

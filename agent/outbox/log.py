@@ -5,39 +5,33 @@ microseconds; `_sync_lock` lets one commit at a time wait for the medium, while 
 
 **When the card refuses** (full, read-only, broken) nothing is raised into the pipeline: the records
 stay in memory up to a bound, are handed out from there, and are written as soon as the card takes them
-again. Durability is lost then, delivery is not; `trouble` says so in four parts.
+again. Durability is lost then, delivery is not; `card.trouble` says so in four parts.
 """
 
 from __future__ import annotations
 
-import errno
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.errors import OutboxError
+from agent.outbox.card import CARD_ERRORS, Card, cannot_open
 from agent.outbox.files import DirectoryLock, Disk, segment_name
 from agent.outbox.frames import (
-    SEGMENT_HEADER_BYTES,
     Flag,
     Op,
     Why,
     encode,
-    encode_header,
     encode_runs,
 )
 from agent.outbox.index import IN_MEMORY, URGENT_STEP, Index, State
+from agent.outbox.overflow import Overflow
 from agent.outbox.reader import SegmentReader, Stored
 from agent.outbox.recovery import Recovery, load
+from agent.outbox.writer import Dirt, SegmentWriter
 
 MAX_SEGMENT_BYTES = 1 << 30  # offsets are 32 bits
-MEMORY_MAX_BYTES = 4 << 20
-RETRY_MIN_S = 1.0
-RETRY_MAX_S = 30.0
-"""After a failed write the card is left alone for so long: a broken one can take seconds to say no."""
-CARD_ERRORS = frozenset({errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT})
-"""Errors that speak of the card, not of the configuration: the agent starts all the same."""
+OVERFLOW_MAX_BYTES = 4 << 20
 
 
 class SegmentLog:
@@ -48,7 +42,7 @@ class SegmentLog:
         directory: Path,
         *,
         segment_bytes: int = 1 << 20,
-        memory_max_bytes: int = MEMORY_MAX_BYTES,
+        memory_max_bytes: int = OVERFLOW_MAX_BYTES,
         disk: Disk | None = None,
     ) -> None:
         if not 0 < segment_bytes <= MAX_SEGMENT_BYTES:
@@ -61,31 +55,25 @@ class SegmentLog:
         self.directory = directory
         self.lock = threading.RLock()
         self.index = Index()
-        self.trouble: OutboxError | None = None
+        self.card = Card(directory)
         self.appended = self.damaged = 0
         self.lost: list[Stored] = []  # dropped for want of memory; the owner takes them from here
         self._disk = disk or Disk()
-        self._segment_bytes = segment_bytes
-        self._memory_max_bytes = memory_max_bytes
         self._sync_lock = threading.Lock()
         self._unsynced: dict[int, bytes] = {}  # frames that may still be lost, by id
-        self._memory: dict[int, bytes] = {}  # frames that the card did not take, by id
-        self._memory_bytes = 0
+        self._unsynced_bytes = 0
+        self._overflow = Overflow(memory_max_bytes)
         self._moved: set[int] = set()  # their new place is not durable yet: keep the old one
         self._owed_done: list[int] = []  # acknowledgements that the card did not take
-        self._retry_at_s = 0.0
-        self._retry_wait_s = 0.0
-        self._names_unsynced = False
-        self._dirty: set[int] = set()
-        self._write_fds: dict[int, int] = {}
-        self._active: int | None = None
         self._directory_lock: DirectoryLock | None = None
         self.recovery = self._recover()
         self._reader = SegmentReader(directory, self._disk)
-        self._sizes = dict(self.recovery.sizes)
         self._next_id = self.recovery.next_id
-        self._next_segment = max(self._sizes, default=0) + 1
-        self._reopen_last()
+        self._writer = SegmentWriter(directory, segment_bytes, dict(self.recovery.sizes), self._disk)
+        try:
+            self._writer.reopen_last()
+        except OSError as error:
+            self.card.refused("opening", error)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -121,8 +109,7 @@ class SegmentLog:
             if not gone:
                 return 0
             for i in gone:
-                frame = self._memory.pop(i, None)
-                self._memory_bytes -= len(frame or b"")
+                self._overflow.pop(i)
             self._moved.difference_update(gone)
             self._owed_done += gone
             self._write_owed(why)
@@ -134,74 +121,70 @@ class SegmentLog:
             for stored in records:
                 frame = encode(Op.PUT, stored.flags, stored.doc_id, stored.body)
                 try:
-                    self._write(frame)
+                    place = self._writer.write(frame, self._next_id)
                 except OSError as error:
-                    self._failed("writing to", error)
+                    self.card.refused("writing to", error)
                     return  # it stays where it is
-                assert self._active is not None
-                offset = self._sizes[self._active] - len(frame)
-                self.index.put(stored.doc_id, self._active, offset, self.index.state(stored.doc_id))
-                self._unsynced[stored.doc_id] = frame
+                self.index.put(stored.doc_id, *place, self.index.state(stored.doc_id))
+                self._note_unsynced(stored.doc_id, frame)
                 self._moved.add(stored.doc_id)
 
     def retry(self) -> float | None:
         """Offer the card again what it refused; return in how many seconds to ask next, or None."""
         with self.lock:
-            if self.trouble is not None and self._may_write():
+            if self.card.trouble is not None and self.card.may_be_tried:
                 self._write_records([], set())
                 self._write_owed()
-                if self._may_write():
+                if self.card.may_be_tried:
                     if not self._unsynced:
-                        self.trouble = None  # nothing is left that could fail; the next write will tell
+                        self.card.is_well(proven=False)  # nothing is left that could fail: the next will tell
                     return None
-            return None if self.trouble is None else max(0.0, self._retry_at_s - time.monotonic())
+            return self.card.retry_in_s
 
     @property
     def needs_commit(self) -> bool:
         """Whether records wait to become durable, or files to be removed."""
         return bool(self._unsynced or self._spent())
 
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes of the records that a power cut now would lose."""
+        return self._unsynced_bytes
+
     def commit(self) -> None:
         """Return when all that was appended before is on the medium; then remove what is done with."""
         with self._sync_lock:
             with self.lock:
-                batch, self._unsynced = self._unsynced, {}
-                fds = {n: self._write_fds[n] for n in self._dirty if n in self._write_fds}
-                names = self._names_unsynced
-                if batch:
-                    self._dirty.clear()
-                    self._names_unsynced = False
                 spent = self._spent()
+                batch, self._unsynced, self._unsynced_bytes = self._unsynced, {}, 0
+                # Acknowledgements alone are not worth a sync.
+                dirt = self._writer.take_dirt() if batch else Dirt((), names=False)
             try:
-                if batch:
-                    for fd in fds.values():
-                        self._disk.sync(fd)
-                    if names:
-                        self._disk.sync_directory(self.directory)
+                for fd in dirt.fds:
+                    self._disk.sync(fd)
+                if dirt.names:
+                    self._disk.sync_directory(self.directory)
             except OSError as error:
                 with self.lock:
                     self._commit_failed(batch, error)
                 return
             with self.lock:
                 for doc_id in batch:
-                    self._now_ready(doc_id)
-                self._moved.difference_update(batch.keys() - self._unsynced.keys())
-                if batch and not self._memory:
-                    self.trouble = None
-                    self._retry_wait_s = 0.0
-                for number in [n for n in self._write_fds if n != self._active and n not in self._dirty]:
-                    self._disk.close(self._write_fds.pop(number))
+                    if doc_id not in self._unsynced:  # else it was written anew while we waited
+                        self._now_ready(doc_id)
+                        self._moved.discard(doc_id)
+                if batch and not self._overflow:
+                    self.card.is_well(proven=True)
+                self._writer.close_synced()
             self._remove(spent)
 
     def close(self) -> None:
         """Commit and let go of the directory."""
-        self._retry_at_s = 0.0
+        self.card.try_now()
         self.retry()
         self.commit()
         with self.lock:
-            for fd in self._write_fds.values():
-                self._disk.close(fd)
-            self._write_fds.clear()
+            self._writer.close()
             self._reader.close()
             if self._directory_lock is not None:
                 self._directory_lock.release()
@@ -216,12 +199,13 @@ class SegmentLog:
                 if place is None:
                     return None
                 if place[0] == IN_MEMORY:
-                    return Stored.of_frame(self._memory[doc_id])
+                    return Stored.of_frame(self._overflow[doc_id])
             try:
                 stored = self._reader.read(*place)  # without the lock: a card can be slow
             except OSError:
-                if self.index.place(doc_id) == place:
-                    return None  # it stays in the index: what cannot be read now may be after a restart
+                with self.lock:
+                    if self.index.place(doc_id) == place:
+                        return None  # it stays in the index: what cannot be read now may be, later
                 continue
             if stored is not None and stored.doc_id == doc_id:
                 return stored
@@ -235,28 +219,29 @@ class SegmentLog:
     def size_bytes(self) -> int:
         """Bytes of all segments."""
         with self.lock:
-            return sum(self._sizes.values())
+            return sum(self._writer.sizes.values())
 
     @property
     def spent_bytes(self) -> int:
         """Bytes of the segments that go with the next commit."""
         with self.lock:
-            return sum(self._sizes[number] for number in self._spent())
+            return sum(self._writer.sizes[number] for number in self._spent())
 
     @property
     def segments(self) -> int:
         """Number of segment files."""
-        return len(self._sizes)
+        return len(self._writer.sizes)
 
     @property
     def in_memory(self) -> int:
         """Number of records that the card did not take."""
-        return len(self._memory)
+        return len(self._overflow)
 
     def oldest_segment(self) -> int | None:
         """Return the oldest segment that is no longer written to and holds waiting records."""
         with self.lock:
-            return next((n for n in self._sizes if n != self._active and self.index.live_in(n)), None)
+            sealed = (n for n in self._writer.sizes if n != self._writer.active)
+            return next((n for n in sealed if self.index.live_in(n)), None)
 
     def records_in(self, segment: int) -> list[Stored]:
         """Return the waiting records that lie in a segment."""
@@ -276,120 +261,69 @@ class SegmentLog:
             return load(self.directory, self.index, self._disk, repair=True)
         except OSError as error:
             if error.errno in CARD_ERRORS:
-                self._failed("opening", error)
+                self.card.refused("opening", error)
                 return Recovery(findings=[f"the outbox cannot be read ({error.strerror}): memory only"])
-            raise OutboxError(
-                f"opening the outbox {self.directory}",
-                got=error.strerror or str(error),
-                expected="a directory that can be read and written",
-                remedy="Check that the path is right, that the user of the agent owns it, and that the "
-                "card is mounted.",
-            ) from error
+            raise cannot_open(self.directory, error) from error
 
     def _write_records(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> None:
         """Write frames, the ones that the card refused before first; what it refuses stays in memory."""
         queue = frames
-        if self._memory:
-            queue = [*self._memory.items(), *frames]
+        if self._overflow:
+            queue = [*self._overflow.items(), *frames]
         written = 0
-        if self._may_write():
+        if self.card.may_be_tried:
             try:
                 while written < len(queue):
                     written += self._write_some(queue[written:], urgent)
             except OSError as error:
-                self._failed("writing to", error)
+                self.card.refused("writing to", error)
         for doc_id, frame in queue[max(written, len(queue) - len(frames)) :]:
             self._keep_in_memory(doc_id, frame, is_urgent=doc_id in urgent)
         self._bound_memory()
 
     def _write_some(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> int:
         """Write as many of `frames` as go into one segment, in one write; return how many."""
-        self._roll_if_full()
-        assert self._active is not None
-        room = self._segment_bytes - self._sizes[self._active]
+        room = self._writer.room(self._next_id)
         chosen = 0
         for _, frame in frames:
             chosen += 1
             room -= len(frame)
             if room <= 0:
                 break
-        segment, offset = self._active, self._sizes[self._active]
-        self._write(b"".join(frame for _, frame in frames[:chosen]))
+        segment, offset = self._writer.write(b"".join(f for _, f in frames[:chosen]), self._next_id)
         for doc_id, frame in frames[:chosen]:
-            kept = self._memory.pop(doc_id, None)
-            if kept is None:
+            if self._overflow.pop(doc_id) is None:
                 step = URGENT_STEP if doc_id in urgent else 0
                 self.index.put(doc_id, segment, offset, State.PENDING + step)
             else:
-                self._memory_bytes -= len(kept)
                 self.index.put(doc_id, segment, offset, self.index.state(doc_id))  # keeps a lease
-            self._unsynced[doc_id] = frame
+            self._note_unsynced(doc_id, frame)
             offset += len(frame)
         return chosen
 
-    def _write(self, data: bytes) -> None:
-        self._roll_if_full()
-        assert self._active is not None
-        self._disk.write_at(self._write_fds[self._active], self._sizes[self._active], data)
-        self._sizes[self._active] += len(data)
-        self._dirty.add(self._active)
-
-    def _roll_if_full(self) -> None:
-        if self._active is None or self._sizes[self._active] >= self._segment_bytes:
-            number = self._next_segment
-            self._next_segment += 1
-            fd = self._disk.create(self.directory / segment_name(number))
-            self._write_fds[number] = fd
-            self._sizes[number] = 0
-            self._names_unsynced = True
-            self._disk.write_at(fd, 0, encode_header(number, self._next_id))
-            self._sizes[number] = SEGMENT_HEADER_BYTES
-            self._active = number
-
-    def _reopen_last(self) -> None:
-        """Go on with the last segment, if it can be written and has a whole header."""
-        last = max(self._sizes, default=None)
-        if last is None or self._sizes[last] < SEGMENT_HEADER_BYTES:
-            return
-        try:
-            self._write_fds[last] = self._disk.open_write(self.directory / segment_name(last))
-        except OSError as error:
-            self._failed("opening", error)
-        else:
-            self._active = last
-
     def _write_owed(self, why: Why = Why.ACKNOWLEDGED) -> None:
-        if self._owed_done and self._may_write():
+        if self._owed_done and self.card.may_be_tried:
             try:
-                self._write(encode(Op.DONE, why, self._owed_done[0], encode_runs(self._owed_done)))
+                frame = encode(Op.DONE, why, self._owed_done[0], encode_runs(self._owed_done))
+                self._writer.write(frame, self._next_id)
                 self._owed_done.clear()
             except OSError as error:
-                self._failed("writing to", error)
+                self.card.refused("writing to", error)
 
-    def _may_write(self) -> bool:
-        return self.trouble is None or time.monotonic() >= self._retry_at_s
-
-    def _failed(self, doing: str, error: OSError) -> None:
-        self._retry_wait_s = min(RETRY_MAX_S, max(RETRY_MIN_S, self._retry_wait_s * 2))
-        self._retry_at_s = time.monotonic() + self._retry_wait_s
-        self.trouble = OutboxError(
-            f"{doing} the outbox {self.directory}",
-            got=error.strerror or str(error),
-            expected="a card that takes what is written",
-            remedy="Records stay in memory and are sent from there, but a power cut would lose them. "
-            "Free space on the card, or replace it if it has become read-only.",
-        )
+    def _note_unsynced(self, doc_id: int, frame: bytes) -> None:
+        self._unsynced[doc_id] = frame
+        self._unsynced_bytes += len(frame)
 
     def _commit_failed(self, batch: dict[int, bytes], error: OSError) -> None:
         """After a failed sync the kernel forgets what it could not write: keep it and write it anew."""
-        self._failed("syncing", error)
-        self._active = None
-        self._names_unsynced = True
+        self.card.refused("syncing", error)
+        self._writer.abandon()
         for doc_id, frame in {**batch, **self._unsynced}.items():
             if doc_id in self.index:
                 is_urgent = self.index.state(doc_id) >= State.URGENT_READY
                 self._keep_in_memory(doc_id, frame, is_urgent=is_urgent)
         self._unsynced.clear()
+        self._unsynced_bytes = 0
         self._bound_memory()
 
     def _keep_in_memory(self, doc_id: int, frame: bytes, *, is_urgent: bool) -> None:
@@ -397,20 +331,12 @@ class SegmentLog:
         if state not in (State.LEASED, State.URGENT_LEASED):
             state = State.URGENT_READY if is_urgent else State.READY
         self.index.put(doc_id, IN_MEMORY, 0, state)
-        self._memory_bytes += len(frame) - len(self._memory.get(doc_id, b""))
-        self._memory[doc_id] = frame
+        self._overflow.add(doc_id, frame)
 
     def _bound_memory(self) -> None:
-        """Drop the oldest from memory when it is full, alarms last."""
-        for urgent in (False, True):
-            for doc_id in sorted(self._memory) if self._memory_bytes > self._memory_max_bytes else ():
-                if self._memory_bytes <= self._memory_max_bytes:
-                    return
-                if (self.index.state(doc_id) >= State.URGENT_READY) is urgent:
-                    frame = self._memory.pop(doc_id)
-                    self._memory_bytes -= len(frame)
-                    self.index.remove(doc_id)
-                    self.lost.append(Stored.of_frame(frame))
+        for doc_id, frame in self._overflow.shed(lambda i: self.index.state(i) >= State.URGENT_READY):
+            self.index.remove(doc_id)
+            self.lost.append(Stored.of_frame(frame))
 
     def _now_ready(self, doc_id: int) -> None:
         state = self.index.state(doc_id)
@@ -425,10 +351,10 @@ class SegmentLog:
         From the oldest on only: an acknowledgement must not vanish before the record that it is for.
         """
         spent: list[int] = []
-        if self._moved - self._unsynced.keys() or not self._may_write():
+        if not self.card.may_be_tried or any(i not in self._unsynced for i in self._moved):
             return spent
-        for number in self._sizes:
-            if number == self._active or self.index.live_in(number):
+        for number in self._writer.sizes:
+            if number == self._writer.active or self.index.live_in(number):
                 break
             spent.append(number)
         return spent
@@ -441,12 +367,8 @@ class SegmentLog:
                 self._reader.forget(number)
                 self._disk.remove(self.directory / segment_name(number))
                 with self.lock:
-                    self._sizes.pop(number, None)
-                    fd = self._write_fds.pop(number, None)
-                    self._dirty.discard(number)
-                    if fd is not None:
-                        self._disk.close(fd)
+                    self._writer.forget([number])
             self._disk.sync_directory(self.directory)
         except OSError as error:
             with self.lock:
-                self._failed("removing a file of", error)
+                self.card.refused("removing a file of", error)

@@ -26,7 +26,7 @@ from agent.outbox.files import Disk
 from agent.outbox.frames import MAX_BODY_BYTES, Flag, Why
 from agent.outbox.index import State
 from agent.outbox.limits import make_room, name_of
-from agent.outbox.log import MEMORY_MAX_BYTES, SegmentLog
+from agent.outbox.log import OVERFLOW_MAX_BYTES, SegmentLog
 from agent.outbox.stats import OutboxStats
 from agent.outbox.storage import OutboxDB, SegmentStorage
 from agent.records import Record
@@ -34,6 +34,9 @@ from agent.timebase import rfc3339
 
 Dropped = tuple[str, int, str]
 """(boot, seq, kind) of a record that was not kept."""
+
+COMMIT_BYTES = 256 << 10
+"""So many undurable bytes are committed before the window is over: it bounds what is kept to be retried."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Outbox:
         commit_window_s: float = 0.5,
         segment_bytes: int = 1 << 20,
         max_bytes: int = 512 << 20,
-        memory_max_bytes: int = MEMORY_MAX_BYTES,
+        memory_max_bytes: int = OVERFLOW_MAX_BYTES,
         on_dropped: Callable[[list[Dropped]], None] | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -91,14 +94,16 @@ class Outbox:
             urgent = urgent or record.urgent
             items.append((body, Flag.RECORD | (Flag.URGENT if record.urgent else Flag.NONE)))
         with self._lock:
+            was_idle = not self._segments.needs_commit
             if items:
                 self._segments.append(items)
             dropped += make_room(self._segments, self._max_bytes)
             dropped += [name_of(stored) for stored in self._segments.lost]
             self._segments.lost.clear()
             self._dropped += len(dropped)
-            self._work.notify()
-            if self._segments.trouble is not None:
+            if was_idle or self._segments.unsynced_bytes >= COMMIT_BYTES:
+                self._work.notify()
+            if self._segments.card.trouble is not None:
                 self._ready.notify_all()
         if urgent:
             self.flush()
@@ -146,9 +151,10 @@ class Outbox:
         """Forget records: they have arrived."""
         with self._lock:
             ids = list(doc_ids)
+            was_busy = self._segments.needs_commit
             self._leased.difference_update(ids)
             self._acknowledged += self._segments.done(ids, Why.ACKNOWLEDGED)
-            if self._segments.needs_commit:
+            if not was_busy and self._segments.needs_commit:
                 self._work.notify()
 
     def release(self, doc_ids: Iterable[int]) -> None:
@@ -195,7 +201,7 @@ class Outbox:
         with self._lock:
             log, recovery = self._segments, self._segments.recovery
             first = log.index.first()
-            trouble = log.trouble
+            trouble = log.card.trouble
             stats = OutboxStats(
                 waiting=len(log.index),
                 waiting_urgent=log.index.urgent,
@@ -268,12 +274,15 @@ class Outbox:
         """Commit what was put, `commit_window_s` after the first of it; offer again what was refused."""
         while True:
             with self._lock:
-                retry_s = self._segments.retry() if self._segments.trouble is not None else None
+                retry_s = self._segments.retry() if self._segments.card.trouble is not None else None
                 while not self._closed and not self._segments.needs_commit:
                     if not self._work.wait(retry_s):
                         break
                 if self._closed:
                     return
                 if self._segments.needs_commit:
-                    self._work.wait_for(lambda: self._closed, self._commit_window_s)
+                    self._work.wait_for(
+                        lambda: self._closed or self._segments.unsynced_bytes >= COMMIT_BYTES,
+                        self._commit_window_s,
+                    )
             self.flush()

@@ -43,7 +43,7 @@ class Stored:
 
 
 def _stored(data: bytes, frame: Frame, offset: int) -> Stored:
-    return Stored(frame.doc_id, Flag(frame.flags), data[frame.body_start : frame.body_end], offset)
+    return Stored(frame.doc_id, Flag(frame.flags), data[frame.body_start : frame.end], offset)
 
 
 class SegmentReader:

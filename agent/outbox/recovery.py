@@ -17,9 +17,14 @@ from agent.outbox.frames import (
     Op,
     decode_header,
     decode_runs,
-    scan,
+    run_of_puts,
+    step,
 )
 from agent.outbox.index import Index, State
+
+_STATE_OF_FLAGS = bytes(
+    int(State.URGENT_READY if flags & Flag.URGENT else State.READY) for flags in range(256)
+)
 
 
 @dataclass(slots=True)
@@ -33,6 +38,7 @@ class Recovery:
     damaged_stretches: int = 0
     damaged_bytes: int = 0
     unreadable_segments: int = 0
+    read_only: bool = False
     findings: list[str] = field(default_factory=list)
 
 
@@ -58,6 +64,8 @@ def load(directory: Path, index: Index, disk: Disk, *, repair: bool) -> Recovery
         _load_segment(number, path, data, index, found, last=last)
         if repair:
             _repair(path, number, len(data), found, disk, last=last)
+    if repair and not found.read_only:
+        disk.sync_directory(directory)
     return found
 
 
@@ -76,25 +84,26 @@ def _load_segment(number: int, path: Path, data: bytes, index: Index, found: Rec
             found.findings.append(f"{path.name}: cut while it was being created; nothing was in it")
         return
 
-    size = len(data)
-    next_id = found.next_id
-    ready, urgent_ready, urgent = int(State.READY), int(State.URGENT_READY), int(Flag.URGENT)
-    put = index.put
-    for item in scan(data):
+    found.sizes[number] = len(data)
+    offset = SEGMENT_HEADER_BYTES
+    while offset < len(data):
+        run = run_of_puts(data, offset)
+        if run.flags:
+            index.put_run(run.first_id, number, run.offsets, run.flags.translate(_STATE_OF_FLAGS))
+            found.records += len(run.flags)
+            found.next_id = max(found.next_id, run.first_id + len(run.flags))
+            offset = run.end
+            continue
+        item = step(data, offset)
+        offset = item.end
         if isinstance(item, Damage):
-            if item.at_end and last:
-                size = item.start
-            _report(path, item, found, torn=item.at_end and last)
-        elif item.op == Op.PUT:
-            put(item.doc_id, number, item.offset, urgent_ready if item.flags & urgent else ready)
-            found.records += 1
-            if item.doc_id >= next_id:
-                next_id = item.doc_id + 1
+            torn = item.at_end and last
+            if torn:
+                found.sizes[number] = item.start
+            _report(path, item, found, torn=torn)
         elif item.op == Op.DONE:
-            for doc_id in decode_runs(data[item.body_start : item.body_end]):
+            for doc_id in decode_runs(data[item.body_start : item.end]):
                 index.remove(doc_id)
-    found.sizes[number] = size
-    found.next_id = next_id
 
 
 def _report(path: Path, damage: Damage, found: Recovery, *, torn: bool) -> None:
@@ -123,7 +132,9 @@ def _repair(path: Path, number: int, length: int, found: Recovery, disk: Disk, *
             disk.close(fd)
     except OSError as error:
         # A read-only card: the records can still be delivered from it.
-        found.findings.append(f"{path.name} cannot be written ({error.strerror})")
+        if not found.read_only:
+            found.read_only = True
+            found.findings.append(f"{path.name} cannot be written ({error.strerror})")
 
 
 def _try_rename(disk: Disk, path: Path) -> None:

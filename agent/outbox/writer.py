@@ -1,0 +1,110 @@
+"""SegmentWriter: the files at whose end is written, and which of them are not on the medium yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.outbox.files import Disk, segment_name
+from agent.outbox.frames import SEGMENT_HEADER_BYTES, encode_header
+
+
+@dataclass(frozen=True, slots=True)
+class Dirt:
+    """What has to be synced before all that was written so far is on the medium."""
+
+    fds: tuple[int, ...]
+    names: bool
+    """Whether a file was created: then the directory, too."""
+
+
+class SegmentWriter:
+    """Not safe across threads by itself: its owner holds a lock. Every method may raise OSError."""
+
+    def __init__(self, directory: Path, segment_bytes: int, sizes: dict[int, int], disk: Disk) -> None:
+        self.sizes = sizes
+        """Good bytes of each segment, oldest first."""
+        self.active: int | None = None
+        """The segment that is written to."""
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._disk = disk
+        self._fds: dict[int, int] = {}
+        self._dirty: set[int] = set()
+        self._names_dirty = False
+        self._next = max(sizes, default=0) + 1
+
+    def reopen_last(self) -> None:
+        """Go on with the last segment, if it has a whole header."""
+        last = max(self.sizes, default=None)
+        if last is not None and self.sizes[last] >= SEGMENT_HEADER_BYTES:
+            self._fds[last] = self._disk.open_write(self._directory / segment_name(last))
+            self.active = last
+
+    def room(self, next_id: int) -> int:
+        """Return how many bytes the segment still takes; begins the next one when it is full.
+
+        A segment takes one more frame than fits, so that the size of a frame is not bounded by it.
+        """
+        if self.active is None or self.sizes[self.active] >= self._segment_bytes:
+            self._begin(next_id)
+        assert self.active is not None
+        return self._segment_bytes - self.sizes[self.active]
+
+    def write(self, data: bytes, next_id: int) -> tuple[int, int]:
+        """Append whole frames; return the segment and the offset at which they begin."""
+        self.room(next_id)
+        assert self.active is not None
+        segment, offset = self.active, self.sizes[self.active]
+        self._disk.write_at(self._fds[segment], offset, data)
+        self.sizes[segment] = offset + len(data)
+        self._dirty.add(segment)
+        return segment, offset
+
+    def abandon(self) -> None:
+        """Write no more to the current segment: the medium has refused it."""
+        self.active = None
+        self._names_dirty = True
+
+    def take_dirt(self) -> Dirt:
+        """Return what is to be synced, and take it as done."""
+        dirt = Dirt(tuple(self._fds[n] for n in sorted(self._dirty) if n in self._fds), self._names_dirty)
+        self._dirty.clear()
+        self._names_dirty = False
+        return dirt
+
+    def close_synced(self) -> None:
+        """Close the segments that are full and on the medium."""
+        for number in [n for n in self._fds if n != self.active and n not in self._dirty]:
+            self._disk.close(self._fds.pop(number))
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Forget segments that are removed."""
+        for number in numbers:
+            self.sizes.pop(number, None)
+            self._dirty.discard(number)
+            fd = self._fds.pop(number, None)
+            if fd is not None:
+                self._disk.close(fd)
+
+    def close(self) -> None:
+        """Close all."""
+        while self._fds:
+            self._disk.close(self._fds.popitem()[1])
+
+    def _begin(self, next_id: int) -> None:
+        number = self._next
+        self._next += 1
+        path = self._directory / segment_name(number)
+        fd = self._disk.create(path)
+        try:
+            self._disk.write_at(fd, 0, encode_header(number, next_id))
+        except OSError:
+            self._disk.close(fd)
+            self._disk.remove(path)
+            raise
+        self._fds[number] = fd
+        self.sizes[number] = SEGMENT_HEADER_BYTES
+        self._names_dirty = True
+        self.active = number
