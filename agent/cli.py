@@ -81,7 +81,7 @@ def _dispatch(arguments: list[str]) -> int:
     parser = _Parser(prog=f"cargobox {verb}", description=module.__doc__, formatter_class=_Help)
     module.configure(parser)
     status = module.run(parser.parse_args(arguments[1:]))
-    assert isinstance(status, int)  # noqa: S101 - every verb returns its exit status
+    assert isinstance(status, int)
     return status
 
 

@@ -36,30 +36,26 @@ AXIS_WORDS = {
 }
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class BoxSettings(_Section):
+class BoxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[box]``: who this is; both are levels of every topic."""
 
     id: Name = "box"
     fleet: Name = "default"
 
 
-class SerialSettings(_Section):
+class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[source.serial]``: the microcontroller on its cable."""
 
     port: str
 
 
-class SourceSettings(_Section):
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[source.*]``: where samples come from."""
 
     serial: SerialSettings | None = None
 
 
-class MountingSettings(_Section):
+class MountingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[mounting]``: ``up`` is an axis ("z", "-x", …), a vector, or "auto".
 
     "auto" takes what the board or the map says, and otherwise learns it from the first rest.
@@ -68,13 +64,13 @@ class MountingSettings(_Section):
     up: Literal["auto", "x", "y", "z", "-x", "-y", "-z"] | Vector = "auto"
 
 
-class CertificateSettings(_Section):
+class CertificateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[certificates]``: files to correct by."""
 
     files: tuple[str, ...] = ()
 
 
-class OutboxSettings(_Section):
+class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[outbox]``: the durable queue on the card."""
 
     directory: str = "/var/lib/cargobox/outbox"
@@ -82,7 +78,7 @@ class OutboxSettings(_Section):
     max_mib: Positive = 512.0
 
 
-class StreamOverride(_Section):
+class StreamOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[streams.NAME]``: changes a stream of the table, or, with every key given, adds one."""
 
     axes: tuple[str, ...] | None = None
@@ -96,7 +92,7 @@ class StreamOverride(_Section):
     summarise: bool | None = None
 
 
-class Config(_Section):
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
     box: BoxSettings = BoxSettings()
@@ -123,9 +119,7 @@ class Config(_Section):
         for spec in specs:
             override = self.streams.get(spec.name)
             given = msgspec.structs.asdict(override) if override else {}
-            changed.append(
-                msgspec.structs.replace(spec, **{k: v for k, v in given.items() if v is not None})
-            )
+            changed.append(msgspec.structs.replace(spec, **{k: v for k, v in given.items() if v is not None}))
         return tuple(changed)
 
 

@@ -1,11 +1,11 @@
 """The agent's errors, each in four parts (see ``firmware_bridge.errors.FourPartError``).
 
-    FourPartError
-    ├── ConfigError       the TOML file: exit status 2
-    ├── UsageError        the command line: exit status 2
-    ├── LogFileError      a log that cannot be read as what it claims to be
-    ├── OutboxError       the store on the card
-    └── BrokerError       the far end of the uplink
+FourPartError
+├── ConfigError       the TOML file: exit status 2
+├── UsageError        the command line: exit status 2
+├── LogFileError      a log that cannot be read as what it claims to be
+├── OutboxError       the store on the card
+└── BrokerError       the far end of the uplink
 """
 
 from __future__ import annotations

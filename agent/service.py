@@ -189,7 +189,7 @@ class Service:
                 return
 
     def _work(self) -> None:
-        assert self._pipeline is not None  # noqa: S101 - start() has just made it
+        assert self._pipeline is not None
         ended = False
         while not ended:
             items, ended = self._next_items()

@@ -26,7 +26,9 @@ def read_table(path: Path, *, what: str, remedy: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise ConfigError(doing, got=str(error.strerror), expected="a readable TOML file", remedy=remedy) from error
+        raise ConfigError(
+            doing, got=str(error.strerror), expected="a readable TOML file", remedy=remedy
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(doing, got=str(error), expected="valid TOML", remedy=remedy) from error
 

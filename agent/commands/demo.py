@@ -1,5 +1,7 @@
-"""Show a whole trip without hardware: a virtual box (the real firmware on a real MicroPython), a broker
-of its own, the agent, and a live view of what a subscriber behind the broker receives.
+"""Show a whole trip, live, without hardware.
+
+A virtual box (the real firmware on a real MicroPython), a broker of its own, the agent, and a view of
+what a subscriber behind the broker receives.
 
 Ends with the trip's story and what the box said of it; 1 if it said too little or too much.
 """
@@ -13,7 +15,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,14 @@ from rich.live import Live
 from agent.blocks import NS_PER_S, Block
 from agent.commands.demo_judge import SaidEvent, judge
 from agent.commands.demo_view import Levels, Screen, encode, print_summary, words_of
+from agent.commands.run import recorder_factory, relay
 from agent.commands.subscriber import Subscriber, unix_s
 from agent.config import BoxSettings, Config, OutboxSettings
 from agent.detection import DetectorSettings
 from agent.detection.band import BandSettings
 from agent.embedded_broker import EmbeddedBroker
 from agent.errors import UsageError
+from agent.pipeline import Item
 from agent.records import Record
 from agent.service import Service
 from agent.sources.serial_box import SerialBox
@@ -71,9 +75,12 @@ class _Heard:
 
     def take(self, kind: str, payload: Mapping[str, Any], arrived_s: float) -> None:
         """Take one message."""
-        if kind not in {"alarm", "event"} or payload["phase"] != "start":
+        if kind not in {"alarm", "event"}:
             return
         with self.lock:
+            if payload["phase"] != "start":
+                self._tell_more(payload)
+                return
             begun_s = self.begun_s or arrived_s
             said = SaidEvent(
                 type=payload["type"],
@@ -81,14 +88,20 @@ class _Heard:
                 start_s=unix_s(payload["start"]) - begun_s,
                 severity=payload["severity"],
                 values=payload["values"],
+                said_s=arrived_s - begun_s,
                 delivered_ms=1000 * (arrived_s - unix_s(payload["t"])),
             )
             self.events.append(said)
-            self._screen.events.append((arrived_s - begun_s, said))
+            self._screen.events.append(said)
         if self._console is not None:
             self._console.print(
-                f"{arrived_s - begun_s:6.1f} s  {said.type}: {words_of(said.values)}", highlight=False
+                f"{said.said_s:6.1f} s  {said.type}: {words_of(said.values)}", highlight=False
             )
+
+    def _tell_more(self, payload: Mapping[str, Any]) -> None:
+        for said in self.events:
+            if said.id == payload["id"]:
+                said.severity, said.values = payload["severity"], payload["values"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -194,11 +207,9 @@ def _service(
     stop: threading.Event,
 ) -> Service:
     """Build the agent with the view looking on; it ends when the trip is as long as was asked for."""
-    from agent.commands.run import recorder_factory
-
     offset_ns = measure_mark().offset_ns
 
-    def on_items(items: Any) -> None:
+    def on_items(items: Sequence[Item]) -> None:
         if screen.levels is not None:
             screen.levels.take(items)
         screen.tally = service.tally
@@ -209,7 +220,7 @@ def _service(
         if first_ns is not None and newest_ns - first_ns >= args.seconds * NS_PER_S:
             service.ended.set()
 
-    def on_records(records: list[Record]) -> None:
+    def on_records(_: Sequence[Record]) -> None:
         screen.tally = service.tally
 
     service = Service(
@@ -224,8 +235,7 @@ def _service(
 
 def _wait(service: Service, stop: threading.Event) -> None:
     """Wait for the trip's end, or for Ctrl-C."""
-    relay = threading.Thread(target=lambda: (stop.wait(), service.ended.set()), daemon=True)
-    relay.start()
+    threading.Thread(target=relay, args=(stop, service.ended), daemon=True).start()
     service.ended.wait()
 
 

@@ -13,17 +13,21 @@ AFTER_S = 4.0  # and its own filter and hold come after it
 NOT_YET_S = 4.0  # what is due this shortly before the end may be said only after it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SaidEvent:
-    """The start of an event as the broker delivered it; `start_s` in seconds of the trip."""
+    """An event as the broker delivered it; times in seconds of the trip.
+
+    ``severity`` and ``values`` are the newest that were said: an end knows more than a start.
+    """
 
     type: str
     id: str
     start_s: float
     severity: int
     values: dict[str, Any]
+    said_s: float
     delivered_ms: float
-    """From the sample that completed its condition to the subscriber behind the broker."""
+    """Of its start: from the sample that completed its condition to the subscriber behind the broker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Screen:
         self._what = what
         self.levels: Levels | None = None
         self.tally = Tally()
-        self.events: deque[tuple[float, SaidEvent]] = deque(maxlen=8)
+        self.events: deque[SaidEvent] = deque(maxlen=8)
         self.connected = False
 
     def __rich__(self) -> RenderableType:
@@ -104,7 +104,9 @@ class Screen:
             Text.assemble(("cargobox demo  ", "bold"), (self._what, "dim")),
             Text(f"{done_s:5.1f} of {self._seconds:.0f} s   Ctrl-C ends"),
         )
-        return Group(line, ProgressBar(total=self._seconds, completed=min(done_s, self._seconds), width=None))
+        progress = Table.grid(expand=True)
+        progress.add_row(ProgressBar(total=self._seconds, completed=min(done_s, self._seconds)))
+        return Group(line, progress)
 
     def _now(self, levels: Levels) -> RenderableType:
         table = Table.grid(padding=(0, 1), expand=False)
@@ -146,10 +148,10 @@ class Screen:
 
     def _events(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        for at_s, event in self.events:
+        for event in list(self.events):
             style = SEVERITY_STYLE[event.severity]
             table.add_row(
-                Text(f"{at_s:5.1f} s", style="dim"),
+                Text(f"{event.said_s:5.1f} s", style="dim"),
                 Text(event.type.replace("_", " "), style=style),
                 Text(SEVERITY_WORD[event.severity], style=style),
                 Text(words_of(event.values)),
@@ -180,7 +182,8 @@ def _slider(value: float, width: int = BAR_WIDTH) -> str:
 def words_of(values: Mapping[str, Any]) -> str:
     """Say the figures of an event shortly."""
     parts = []
-    for key, value in values.items():
+    for key, given in values.items():
+        value = f"{given:g}" if isinstance(given, float) else given
         name, _, unit = key.rpartition("_")
         words = {"deg": "°", "m": " m", "s": " s", "mps2": " m/s²", "pa": " Pa", "kg": " kg"}
         if unit in words and name:
@@ -203,17 +206,22 @@ def print_summary(
         happening = one.happening
         event = one.events[0] if one.events else None
         style = "dim" if happening.expected_event is None else ""
+        said = ("✓ " if one.right else "✗ ") + one.verdict
+        if event is not None:
+            said += f": {words_of(event.values)}"
         table.add_row(
             f"{happening.start_s:.1f} s",
             happening.what,
             happening.expected_event or "none",
             f"{event.delivered_ms:.0f} ms" if event else "",
-            Text(("✓ " if one.right else "✗ ") + one.verdict, style="green" if one.right else "bold red"),
+            Text(said, style="green" if one.right else "bold red"),
             style=style,
         )
     console.print(table)
     for event in unexplained:
-        console.print(f"✗ {event.type} at {event.start_s:.1f} s: nothing in the trip explains it", style="red")
+        console.print(
+            f"✗ {event.type} at {event.start_s:.1f} s: nothing in the trip explains it", style="red"
+        )
     console.print(
         f"upload_ratio {facts['upload_ratio']:.4f}: {facts['published_bytes']:,} of "
         f"{facts['raw_bytes']:,} bytes went up, in {facts['delivered']} records; "

@@ -1,9 +1,9 @@
 """Look at the durable queue, also beside a running agent: nothing here locks, repairs or writes it.
 
-  stats    how much waits, how old, how large
-  list     what waits, oldest first
-  export   what waits, to a file, in the form of a replay's records.jsonl
-  verify   every byte read and checked; 1 if anything is damaged
+stats    how much waits, how old, how large
+list     what waits, oldest first
+export   what waits, to a file, in the form of a replay's records.jsonl
+verify   every byte read and checked; 1 if anything is damaged
 """
 
 from __future__ import annotations

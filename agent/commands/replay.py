@@ -111,7 +111,10 @@ def _together(done: dict[str, Summary], failed: dict[str, FourPartError]) -> dic
 
 def _tell(log: Path, folder: Path, summary: Summary) -> None:
     """Say in words what came of a log."""
-    say = lambda text: print(text, file=sys.stderr)  # noqa: E731 - a word for print to stderr
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
     events = ", ".join(f"{n} {kind}" for kind, n in summary["events"].items()) or "none"
     say(
         f"{log}: {summary['duration_s']:.1f} s in {summary['wall_s']:.2f} s "

@@ -105,13 +105,19 @@ def _until_stopped(service: Service, stop: threading.Event, seconds: float | Non
     if timer is not None:
         timer.daemon = True
         timer.start()
-    ended = threading.Thread(target=lambda: (service.ended.wait(), stop.set()), daemon=True)
+    ended = threading.Thread(target=relay, args=(service.ended, stop), daemon=True)
     ended.start()
     while not stop.wait(feed_s):
         if service.alive:
             notify("WATCHDOG=1")
     if timer is not None:
         timer.cancel()
+
+
+def relay(heard: threading.Event, told: threading.Event) -> None:
+    """Wait for one event and set another with it."""
+    heard.wait()
+    told.set()
 
 
 def document_of(service: Service) -> dict[str, Any]:

@@ -9,6 +9,7 @@ What bounces within the settling time belongs to the drop that it bounced from.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -98,8 +99,8 @@ class DropDetector:
         if not self._too_slow_ns:
             return ()
         return (
-            f"drop: {self._too_slow_ns / NS_PER_S:.0f} s of {self.streams[0]} were sampled too slowly to see a fall "
-            f"of {self._settings.min_fall_s} s",
+            f"drop: {self._too_slow_ns / NS_PER_S:.0f} s of {self.streams[0]} were sampled too slowly "
+            f"to see a fall of {self._settings.min_fall_s} s",
         )
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
@@ -179,9 +180,7 @@ class DropDetector:
         closed = 0  # position from which the lightness is known to be over
         if run is not None:
             # over when it has been heavy for longer than the bridge, or hit something
-            over = (times > run.last_ns + self._bridge_ns) | (
-                squared[begin:end] > self._bridge_squared
-            )
+            over = (times > run.last_ns + self._bridge_ns) | (squared[begin:end] > self._bridge_squared)
             closed = int(np.argmax(over)) if over.any() else len(times)
             if closed < len(times):
                 self._run = None
@@ -203,7 +202,7 @@ class DropDetector:
 
     def _finish(self, decided_ns: int, *, implausible: bool = False) -> Finding:
         event = self._event
-        assert event is not None  # noqa: S101 - both callers have just looked
+        assert event is not None
         fall_ns = max(event.falls_ns, default=0)
         height_m = _height_m(fall_ns)
         severity = Severity.GENERAL
@@ -229,7 +228,7 @@ class DropDetector:
         self, decided_ns: int, phase: Phase, severity: Severity, *, fall_ns: int, end_ns: int | None
     ) -> Finding:
         event = self._event
-        assert event is not None  # noqa: S101 - an event is open whenever this is called
+        assert event is not None
         return Finding(
             decided_ns=decided_ns,
             type=EventType.DROP,
@@ -251,5 +250,5 @@ def _height_m(fall_ns: int) -> float:
 def _segments(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[bool, int, int]]:
     """Yield (value, begin, end) of each run of equal values."""
     edges = [0, *(np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist(), len(mask)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         yield bool(mask[begin]), begin, end

@@ -1,16 +1,16 @@
 """Load shift: the centre of the load moves on its four cells, and stays there.
 
 Four cells at the corners give the load's centre as a fraction of the platform, free of its mass.
-Braking, turning and a slope move it too; so it is judged only while the specific force, low-passed
-alike, is what it was when the reference was taken. The reference follows slowly and waits while in
-doubt. A change of total mass is loading or unloading, not a shift.
+Braking, turning and a slope move it too; so each attitude (the specific force, low-passed alike) has a
+reference of its own, that follows slowly and waits while in doubt. A change of mass is loading or
+unloading, not a shift.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -22,6 +22,7 @@ from agent.records import Phase, Severity
 
 HOP_NS = 250_000_000
 GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
+MOST_ATTITUDES = 8
 WEIGHTLESS_MPS2 = 2.0  # in free fall the cells say nothing of the load
 
 
@@ -43,9 +44,23 @@ class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """... and after so long, what stands there is the reference."""
     same_force_mps2: float = 0.5
     """Beyond this change of the low-passed specific force, braking or a slope moves the centre."""
-    adopt_s: float = 20.0
-    """After so long in another attitude, that one becomes the reference."""
     major_shift: float = 0.3
+
+
+@dataclass(slots=True)
+class _Reference:
+    """Where the load's centre is in one attitude: right, front, mass in kg, then the specific force."""
+
+    state: list[float]
+    hops: int = 1
+
+    def settled(self, settle_s: float) -> bool:
+        """Whether it was averaged for long enough to judge by."""
+        return self.hops * HOP_NS >= settle_s * NS_PER_S
+
+    def follow(self, here: list[float], gain: float) -> None:
+        """Move towards what is seen now."""
+        self.state = _towards(self.state, here, gain)
 
 
 class LoadShiftDetector:
@@ -61,9 +76,8 @@ class LoadShiftDetector:
         self._hold = Hold(round(settings.hold_s * NS_PER_S), 0)
         self._cells_kg: list[float] | None = None
         self._force: list[float] = []
-        self._reference: list[float] | None = None  # centre right, centre front, mass, then the force
-        self._settled_hops = 0
-        self._elsewhere_hops = 0
+        self._references: list[_Reference] = []
+        self._loading_hops = 0
         self._count = 0
 
     def notes(self) -> Sequence[str]:
@@ -88,7 +102,9 @@ class LoadShiftDetector:
         cells_of = dict(zip(hops, run.mean.tolist(), strict=True)) if run else {}
         for hop in sorted(force_of.keys() | cells_of.keys()):
             if hop in force_of:
-                self._force = _towards(self._force or None, force_of[hop], self._gain(self._settings.lowpass_s))
+                self._force = _towards(
+                    self._force or None, force_of[hop], self._gain(self._settings.lowpass_s)
+                )
             if hop in cells_of:
                 found.extend(self._judge((hop + 1) * HOP_NS, cells_of[hop]))
         return found
@@ -102,39 +118,56 @@ class LoadShiftDetector:
         weight_kg = sum(self._cells_kg)
         force_mps2 = math.hypot(*self._force) if self._force else GRAVITY_MPS2
         if weight_kg < s.min_load_kg or force_mps2 < WEIGHTLESS_MPS2:
-            return self._start_again(time_ns, None)
+            return self._start_again(time_ns)
         fl, fr, rl, rr = self._cells_kg
         mass_kg = weight_kg * GRAVITY_MPS2 / force_mps2
         here = [(fr + rr - fl - rl) / weight_kg, (fl + fr - rl - rr) / weight_kg, mass_kg, *self._force]
-        known = self._reference
-        if known is None or len(known) != len(here):
-            return self._start_again(time_ns, here)
-        loading = abs(mass_kg - known[2]) > s.same_load * known[2]
-        swaying = any(abs(f - r) > s.same_force_mps2 for f, r in zip(here[3:], known[3:], strict=True))
-        settled = self._settled_hops * HOP_NS >= s.settle_s * NS_PER_S
-        if loading or swaying:
-            self._elsewhere_hops += 1
+        if self._loading(mass_kg):
+            return self._start_again(time_ns)
+        known = self._known_attitude(here)
+        if not known.settled(s.settle_s):
+            known.hops += 1
+            known.follow(here, 1.0 / known.hops)
             self._hold.step(time_ns, on=False, off=False)
-            patience_s = (s.adopt_load_s if loading else s.adopt_s) if settled else 0.0
-            if self._elsewhere_hops * HOP_NS >= patience_s * NS_PER_S:
-                return self._start_again(time_ns, here)
             return ()
-        self._elsewhere_hops = 0
-        self._settled_hops += 1
-        if not settled:
-            self._reference = _towards(known, here, 1.0 / self._settled_hops)
-            return ()
-        moved = math.hypot(here[0] - known[0], here[1] - known[1])
+        moved = math.hypot(here[0] - known.state[0], here[1] - known.state[1])
         turn = self._hold.step(time_ns, on=moved > s.shift, off=False)
         if turn is Turn.STARTED:
-            return self._shifted(time_ns, known, here)
+            return self._shifted(time_ns, known.state, here)
         if self._hold.since_ns is None:
-            self._reference = _towards(known, here, self._gain(s.follow_s))
+            known.follow(here, self._gain(s.follow_s))
         return ()
 
-    def _start_again(self, time_ns: int, here: list[float] | None) -> Sequence[Finding]:
-        """Take another reference: loaded, unloaded, or standing differently for long."""
-        self._reference, self._settled_hops, self._elsewhere_hops = here, 0, 0
+    def _loading(self, mass_kg: float) -> bool:
+        """Whether another mass than the references' has stood there for long enough to start again."""
+        settled = [r for r in self._references if r.settled(self._settings.settle_s)]
+        if (
+            not settled
+            or abs(mass_kg - settled[0].state[2]) <= self._settings.same_load * settled[0].state[2]
+        ):
+            self._loading_hops = 0
+            return False
+        self._loading_hops += 1
+        return self._loading_hops * HOP_NS >= self._settings.adopt_load_s * NS_PER_S
+
+    def _known_attitude(self, here: list[float]) -> _Reference:
+        """Return the reference of this attitude; begin one where there is none."""
+        limit = self._settings.same_force_mps2
+        for reference in self._references:
+            if all(abs(f - r) <= limit for f, r in zip(here[3:], reference.state[3:], strict=True)):
+                break
+        else:
+            reference = _Reference(here)
+            self._references.append(reference)
+        # one that was left before it had settled was a manoeuvre, and no attitude
+        settle_s = self._settings.settle_s
+        kept = [r for r in self._references if r is reference or r.settled(settle_s)]
+        self._references = kept[-MOST_ATTITUDES:]
+        return reference
+
+    def _start_again(self, time_ns: int) -> Sequence[Finding]:
+        """Forget what stood there: loaded, unloaded, or in the air."""
+        self._references, self._loading_hops = [], 0
         self._hold.step(time_ns, on=False, off=False)
         return ()
 
@@ -143,8 +176,7 @@ class LoadShiftDetector:
         moved = math.hypot(here[0] - before[0], here[1] - before[1])
         start_ns = self._hold.since_ns or time_ns
         self._count += 1
-        self._reference = here
-        self._settled_hops = 0
+        self._references = [_Reference(here)]
         self._hold = Hold(round(self._settings.hold_s * NS_PER_S), 0)
         start = Finding(
             decided_ns=time_ns,

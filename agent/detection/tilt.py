@@ -15,8 +15,8 @@ import msgspec
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding
 from agent.detection.hold import Hold, Turn
-from agent.hops import Hops
 from agent.detection.mounting import RestReference, Vector, angle_between_deg
+from agent.hops import Hops
 from agent.records import Phase, Severity
 
 HOP_NS = 50_000_000
@@ -97,11 +97,13 @@ class TiltDetector:
         self._last_hop = hop
 
     def _judge(self, time_ns: int, up: Vector) -> Finding | None:
-        assert self._force is not None  # noqa: S101 - _lowpass has just run
+        assert self._force is not None
         s = self._settings
         angle_deg = angle_between_deg(self._force, up)
         was_active = self._hold.active
-        turn = self._hold.step(time_ns, on=angle_deg > s.level_deg, off=angle_deg < s.level_deg - s.hysteresis_deg)
+        turn = self._hold.step(
+            time_ns, on=angle_deg > s.level_deg, off=angle_deg < s.level_deg - s.hysteresis_deg
+        )
         if self._hold.since_ns is None:
             self._largest_deg = 0.0
         elif not was_active or turn is not Turn.ENDED:

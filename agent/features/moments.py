@@ -42,9 +42,7 @@ class Moments:
 
     def peak_about_mean(self) -> list[float]:
         """Largest distance from the mean, either way."""
-        return [
-            max(h - m, m - lo) for h, lo, m in zip(self.high, self.low, self.mean(), strict=True)
-        ]
+        return [max(h - m, m - lo) for h, lo, m in zip(self.high, self.low, self.mean(), strict=True)]
 
 
 class Windows:

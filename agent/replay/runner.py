@@ -44,7 +44,7 @@ class Interrupted(Exception):
     """Somebody asked to stop half-way."""
 
 
-def replay_log(  # noqa: PLR0913 - each is a choice of the caller's
+def replay_log(
     log: Path,
     out: Path,
     config: Config,
@@ -139,7 +139,9 @@ def summarise(pipeline: Pipeline, source: LogSource, wall_s: float) -> Summary:
     tally, counters = pipeline.tally, source.counters
     notes = [*source.notes, *pipeline.notes()]
     if pipeline.withheld_rows:
-        notes.append(f"{pipeline.withheld_rows} feature rows did not fit the upload budget and stayed at home")
+        notes.append(
+            f"{pipeline.withheld_rows} feature rows did not fit the upload budget and stayed at home"
+        )
     return {
         "box": source.identity.box,
         "boot": source.identity.boot,

@@ -69,9 +69,10 @@ def unread_before(table: RowTable, rows: Rows, here: Ints, absent: Bools, bad: B
     """
     unread = np.zeros(len(here) + 1, np.int64)
     lost = np.flatnonzero(bad)
-    # a sample that came twice and was readable once is not missing
-    lost = lost[~np.isin(rows.times_ns[lost], rows.times_ns[here])]
-    np.add.at(unread, np.searchsorted(here, lost), 1)
+    if len(lost):
+        # a sample that came twice and was readable once is not missing
+        lost = lost[~np.isin(rows.times_ns[lost], rows.times_ns[here])]
+        np.add.at(unread, np.searchsorted(here, lost), 1)
     if len(table.bad_after):
         place = np.empty(len(table), np.int64)  # of each row of the file in the order of time
         place[rows.order] = np.arange(len(table))

@@ -52,7 +52,7 @@ def parse_times(
 
 def _parse_iso(texts: list[str]) -> tuple[Ints, npt.NDArray[np.bool_] | None, bool]:
     suffix = "Z" if texts[0].endswith("Z") else "+00:00"
-    zoned = all(text.endswith(suffix) for text in texts)
+    zoned = {text[-len(suffix) :] for text in texts} == {suffix}
     if zoned and min(map(len, texts)) > _SHORTEST_ISO + len(suffix):
         with contextlib.suppress(ValueError):
             fast: npt.NDArray[Any] = np.array([t[: -len(suffix)] for t in texts], dtype="datetime64[ns]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,7 +131,7 @@ def interleavings(draw: st.DrawFn) -> list[Item]:
             centre = draw(st.integers(0, len(block)))
             cuts += [min(len(block), centre + i) for i in range(6)]
             edges = sorted({0, *cuts, len(block)})
-            lane += [block.cut(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+            lane += [block.cut(a, b) for a, b in itertools.pairwise(edges)]
         lanes.append(lane)
     items: list[Item] = []
     while lanes:
@@ -152,10 +154,10 @@ def test_equal_blocks_of_any_size(size: int) -> None:
         name: [b.cut(i, min(i + size, len(b))) for b in blocks for i in range(0, len(b), size)]
         for name, blocks in with_hole(WHOLE).items()
     }
-    items: list[Item] = sorted(
+    blocks = sorted(
         (b for lane in lanes.values() for b in lane), key=lambda b: (b.start_ns, NAMES.index(b.stream))
     )
-    assert [r.payload for r in run(items)] == [r.payload for r in REFERENCE]
+    assert [r.payload for r in run([*blocks])] == [r.payload for r in REFERENCE]
 
 
 @settings(max_examples=12, deadline=None)
