@@ -183,7 +183,7 @@ class CsvLog:
             return times_ns
         count = int(runaway.sum())
         self.counters.unreadable_rows += count
-        self.notes.append(f"{count} rows tell a time far ahead of the rows on both sides: not used.")
+        self.notes.append(f"{count} rows tell a time far from the rows on both sides: not used.")
         times_ns = times_ns.copy()
         at = np.flatnonzero(runaway)
         times_ns[at] = times_ns[at - 1] + 1  # a time of its own: it is not the row before

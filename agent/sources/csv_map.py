@@ -9,7 +9,6 @@ import enum
 import hashlib
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,6 +17,7 @@ import msgspec
 
 from agent.errors import ConfigError, did_you_mean
 from agent.streams import TABLE, StreamClass, Unit
+from agent.typed_toml import read_table
 
 STANDARD_GRAVITY_MPS2 = 9.80665  # CGPM 1901
 POUND_KG = 0.45359237  # international pound, 1959
@@ -172,19 +172,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 def load_map(path: Path) -> CsvMap:
     """Read the map at `path`. Raises ConfigError."""
-    doing = f"reading the map {path}"
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        table = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(
-            doing, got=str(error.strerror), expected="a TOML file", remedy="Check the path given to --map."
-        ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(
-            doing, got=str(error), expected="a TOML file", remedy="docs/csv-maps.md shows a whole map."
-        ) from error
-    return map_of(table, doing)
+    table = read_table(path, what="map", remedy="docs/csv-maps.md shows a whole map.")
+    return map_of(table, f"reading the map {path}")
 
 
 def map_of(table: Mapping[str, Any], doing: str) -> CsvMap:

@@ -43,7 +43,8 @@ def parse_times(
                 time_ns = int(whole) * tick_ns + (-fraction if whole.startswith("-") else fraction)
             else:
                 time_ns = round(float(text) * tick_ns)
-            bad[i] = abs(time_ns) >= _FARTHEST_NS
+            bad[i] = abs(time_ns) >= _YEARS = frozenset(map(str, range(1900, 2116)))
+_FARTHEST_NS
             times[i] = 0 if bad[i] else time_ns
         except (ValueError, OverflowError):
             bad[i] = True
@@ -56,7 +57,8 @@ def _parse_iso(texts: list[str]) -> tuple[Ints, npt.NDArray[np.bool_] | None, bo
     if zoned and min(map(len, texts)) > _SHORTEST_ISO + len(suffix):
         with contextlib.suppress(ValueError):
             fast: npt.NDArray[Any] = np.array([t[: -len(suffix)] for t in texts], dtype="datetime64[ns]")
-            if not np.isnat(fast).any():
+            # numpy wraps years beyond 2262 around without a word
+            if not np.isnat(fast).any() and {text[:4] for text in texts} <= _YEARS:
                 return fast.astype(np.int64), None, False
     times = np.zeros(len(texts), np.int64)
     bad = np.zeros(len(texts), np.bool_)
@@ -71,6 +73,9 @@ def _parse_iso(texts: list[str]) -> tuple[Ints, npt.NDArray[np.bool_] | None, bo
         if when.tzinfo is None:
             naive = True
             when = when.replace(tzinfo=UTC)
+        if not 1900 <= when.year < 2116:
+            bad[i] = True
+            continue
         since = when - epoch
         times[i] = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
     return times, bad if bad.any() else None, naive

@@ -24,6 +24,8 @@ JITTER_SHARE = 0.4
 """Spacings within so much of the typical one are even."""
 COARSE_SHARE = 0.2
 """Where more than so many samples share their time with a different one, the times are just coarse."""
+MINUTE_NS = 60_000_000_000
+MONTH_NS = 30 * 24 * 60 * MINUTE_NS
 _HALF = NEIGHBOURS // 2
 _SLICE = 1 << 18  # bounds the memory of the sliding window
 
@@ -62,18 +64,20 @@ def find_late(times_ns: Ints) -> Bools:
 
 
 def find_runaways(times_ns: Ints) -> Bools:
-    """Return which single times, in the order of arrival, run ahead of both neighbours beyond belief.
+    """Return which single times, in the order of arrival, stand far from both neighbours beyond belief.
 
-    A row may come late by any amount, but not early: one time a thousand spacings (and a minute) ahead
-    of the rows on both sides is a damaged digit, and would make all that follows look late.
+    One time a thousand spacings (and a minute) ahead of the rows on both sides is a damaged digit, and
+    would make all that follows look late. A row may come late by more, but hardly by a month.
     """
     runaway = np.zeros(len(times_ns), np.bool_)
     if len(times_ns) < 3:
         return runaway
     steps = np.diff(times_ns)
-    limit_ns = max(60_000_000_000, 1000 * typical_ns(np.abs(steps)))
-    runaway[1:-1] = (steps[:-1] > limit_ns) & (steps[1:] < -limit_ns)
-    runaway[-1] = steps[-1] > limit_ns * 1000  # nothing follows that could tell: only the absurd
+    usual_ns = typical_ns(np.abs(steps))
+    ahead_ns = max(MINUTE_NS, 1000 * usual_ns)
+    behind_ns = max(MONTH_NS, 1000 * usual_ns)
+    runaway[1:-1] = (steps[:-1] > ahead_ns) & (steps[1:] < -ahead_ns)
+    runaway[1:-1] |= (steps[:-1] < -behind_ns) & (steps[1:] > behind_ns)
     return runaway
 
 
