@@ -14,6 +14,7 @@ from agent.sources.csv_map import TimeFormat
 Ints = npt.NDArray[np.int64]
 
 _SHORTEST_ISO = len("2019-03-24")  # numpy would also read "now" and "2019" as dates
+_YEARS = frozenset(map(str, range(1900, 2116)))
 _FARTHEST_NS = 1 << 62  # the year 2116; beyond it a time is in other units than the map says
 
 
@@ -43,8 +44,7 @@ def parse_times(
                 time_ns = int(whole) * tick_ns + (-fraction if whole.startswith("-") else fraction)
             else:
                 time_ns = round(float(text) * tick_ns)
-            bad[i] = abs(time_ns) >= _YEARS = frozenset(map(str, range(1900, 2116)))
-_FARTHEST_NS
+            bad[i] = abs(time_ns) >= _FARTHEST_NS
             times[i] = 0 if bad[i] else time_ns
         except (ValueError, OverflowError):
             bad[i] = True
