@@ -1,10 +1,10 @@
 """What every error of this project looks like: four parts, in plain words.
 
-    FourPartError               what was being done, what came, what was expected, what to do
-    ├── FrameError              bytes on the cable that are no whole frame
-    └── LinkError               the serial port or the board behind it
-        ├── PortError           the port cannot be opened, is busy, or went away
-        └── ProtocolError       something answers, and it is not our firmware
+FourPartError               what was being done, what came, what was expected, what to do
+├── FrameError              bytes on the cable that are no whole frame
+└── LinkError               the serial port or the board behind it
+    ├── PortError           the port cannot be opened, is busy, or went away
+    └── ProtocolError       something answers, and it is not our firmware
 """
 
 from __future__ import annotations

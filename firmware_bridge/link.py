@@ -203,7 +203,8 @@ class Link:
     def _send(self, verb: int) -> int:
         assert self._port is not None
         self._ident = (self._ident + 1) & 0xFF
-        self._port.write(wire.command(self._ident, verb))
+        # the delimiter in front ends whatever a program before us may have left half-sent
+        self._port.write(b"\0" + wire.command(self._ident, verb))
         return self._ident
 
     def _ping(self) -> None:

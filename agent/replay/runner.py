@@ -7,6 +7,7 @@ never taken for a finished one.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -27,6 +28,7 @@ from agent.sources.log_file import LogSource, open_log
 RECORDS_FILE = "records.jsonl"
 SUMMARY_FILE = "summary.json"
 QOS = 1
+ITEMS_AT_ONCE = 64
 
 Summary = dict[str, Any]
 
@@ -105,10 +107,12 @@ def _batches(
     on_progress: Callable[[float], None],
 ) -> Iterator[list[Record]]:
     pace = _Pace(speed, stop) if speed else None
-    for item in source.items(stop):
+    items = source.items(stop)
+    # many at a time: each turn of the pipeline costs the same, however much it is given
+    while batch := list(itertools.islice(items, 1 if pace is not None else ITEMS_AT_ONCE)):
         if pace is not None:
-            pace.wait_for(item)
-        records = pipeline.push(item)
+            pace.wait_for(batch[0])
+        records = pipeline.push(*batch)
         if records:
             yield records
         on_progress(source.progress)

@@ -31,6 +31,7 @@ class Cable:
         self, link: Path, far_port: str | None = None, answer: Callable[[bytes], bytes] = lambda _: b""
     ) -> None:
         self.spoil: Spoil = clean
+        self.from_host = bytearray()
         self._answer = answer
         self._far = None if far_port is None else serial.Serial(far_port, timeout=0)
         self._near_fd, self._slave_fd = pty.openpty()
@@ -50,6 +51,7 @@ class Cable:
                 return
             if self._near_fd in readable:
                 sent = os.read(self._near_fd, 4096)
+                self.from_host += sent
                 if far_fd is None:
                     self._give(self._answer(sent))
                 else:

@@ -175,6 +175,20 @@ def test_bytes_without_an_end_are_thrown_away(spoilt: Cable, host_link: Link) ->
     received.check_counts()
 
 
+def test_the_host_keeps_the_board_alive(
+    spoilt: Cable, host_link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware_bridge.link.PING_NS", 100_000_000)
+    host_link.open()
+    received = Received(host_link)
+    received.until_index(100)
+    spoilt.from_host.clear()
+    received.until_index(1100)
+    verbs = [wire.unseal(raw)[2] for raw in bytes(spoilt.from_host).split(b"\0") if raw]
+    assert verbs.count(wire.DO_PING) == len(verbs) >= 8, f"verbs {verbs} in a second"
+    assert 0 < host_link.clock.doubt_ns < 5_000_000
+
+
 # --- a board that goes and comes back ---
 
 
@@ -268,7 +282,7 @@ def test_another_board_on_the_port_is_refused(tmp_path: Path) -> None:
 
     def answer(sent: bytes) -> bytes:
         out = b""
-        for raw in sent.split(b"\0")[:-1]:
+        for raw in filter(None, sent.split(b"\0")):
             _, ident, verb = wire.unseal(raw)[:3]
             head = bytes([wire.RESPONSE, ident, verb, wire.OK])
             if verb == wire.DO_DESCRIBE:
