@@ -14,6 +14,9 @@ RETRY_MAX_S = 30.0
 CARD_ERRORS = frozenset({errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT})
 """Errors that speak of the card, not of the configuration: the agent starts all the same."""
 
+IN_MEMORY_ONLY = "Records stay in memory and are sent from there, but a power cut would lose them."
+FILES_STAY = "Files that are done with stay on the card."
+
 
 class Card:
     """Not safe across threads by itself: its owner holds a lock."""
@@ -35,16 +38,15 @@ class Card:
         """Seconds until it may be tried again; None while it is well."""
         return None if self.trouble is None else max(0.0, self._retry_at_s - time.monotonic())
 
-    def refused(self, doing: str, error: OSError) -> None:
-        """Note a refusal."""
+    def refused(self, doing: str, error: OSError, consequence: str = IN_MEMORY_ONLY) -> None:
+        """Note a refusal and what follows from it."""
         self._wait_s = min(RETRY_MAX_S, max(RETRY_MIN_S, self._wait_s * 2))
         self._retry_at_s = time.monotonic() + self._wait_s
         self.trouble = OutboxError(
             f"{doing} the outbox {self._directory}",
             got=error.strerror or str(error),
             expected="a card that takes what is written",
-            remedy="Records stay in memory and are sent from there, but a power cut would lose them. "
-            "Free space on the card, or replace it if it has become read-only.",
+            remedy=f"{consequence} Free space on the card, or replace it if it has become read-only.",
         )
 
     def is_well(self, *, proven: bool) -> None:
@@ -54,7 +56,7 @@ class Card:
             self._wait_s = 0.0
 
     def try_now(self) -> None:
-        """Do not wait any longer: the outbox is about to close."""
+        """Do not wait any longer."""
         self._retry_at_s = 0.0
 
 

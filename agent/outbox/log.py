@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.errors import OutboxError
-from agent.outbox.card import CARD_ERRORS, Card, cannot_open
+from agent.outbox.card import CARD_ERRORS, FILES_STAY, Card, cannot_open
 from agent.outbox.files import DirectoryLock, Disk, segment_name
 from agent.outbox.frames import (
     Flag,
@@ -56,6 +56,7 @@ class SegmentLog:
         self.lock = threading.RLock()
         self.index = Index()
         self.card = Card(directory)
+        self._broom = Card(directory)  # removing may be refused where writing is not
         self.appended = self.damaged = 0
         self.lost: list[Stored] = []  # dropped for want of memory; the owner takes them from here
         self._disk = disk or Disk()
@@ -132,14 +133,29 @@ class SegmentLog:
     def retry(self) -> float | None:
         """Offer the card again what it refused; return in how many seconds to ask next, or None."""
         with self.lock:
+            if self._broom.trouble is not None and self._broom.may_be_tried and not self._spent():
+                self._broom.is_well(proven=True)
             if self.card.trouble is not None and self.card.may_be_tried:
                 self._write_records([], set())
                 self._write_owed()
+                self._probe()
                 if self.card.may_be_tried:
                     if not self._unsynced:
                         self.card.is_well(proven=False)  # nothing is left that could fail: the next will tell
-                    return None
-            return self.card.retry_in_s
+                    return self._broom.retry_in_s
+            waits = [s for s in (self.card.retry_in_s, self._broom.retry_in_s) if s is not None]
+            return min(waits, default=None)
+
+    def try_now(self) -> None:
+        """Do not leave the card alone any longer."""
+        with self.lock:
+            self.card.try_now()
+            self._broom.try_now()
+
+    @property
+    def trouble(self) -> OutboxError | None:
+        """What the card refuses, in four parts."""
+        return self.card.trouble or self._broom.trouble
 
     @property
     def needs_commit(self) -> bool:
@@ -180,7 +196,7 @@ class SegmentLog:
 
     def close(self) -> None:
         """Commit and let go of the directory."""
-        self.card.try_now()
+        self.try_now()
         self.retry()
         self.commit()
         with self.lock:
@@ -310,6 +326,13 @@ class SegmentLog:
             except OSError as error:
                 self.card.refused("writing to", error)
 
+    def _probe(self) -> None:
+        """With nothing to write, see at least whether there is a file to write to."""
+        try:
+            self._writer.room(self._next_id)
+        except OSError as error:
+            self.card.refused("writing to", error)
+
     def _note_unsynced(self, doc_id: int, frame: bytes) -> None:
         self._unsynced[doc_id] = frame
         self._unsynced_bytes += len(frame)
@@ -351,7 +374,7 @@ class SegmentLog:
         From the oldest on only: an acknowledgement must not vanish before the record that it is for.
         """
         spent: list[int] = []
-        if not self.card.may_be_tried or any(i not in self._unsynced for i in self._moved):
+        if not self._broom.may_be_tried or any(i not in self._unsynced for i in self._moved):
             return spent
         for number in self._writer.sizes:
             if number == self._writer.active or self.index.live_in(number):
@@ -369,6 +392,7 @@ class SegmentLog:
                 with self.lock:
                     self._writer.forget([number])
             self._disk.sync_directory(self.directory)
+            self._broom.is_well(proven=True)
         except OSError as error:
             with self.lock:
-                self.card.refused("removing a file of", error)
+                self._broom.refused("removing a file of", error, FILES_STAY)

@@ -118,6 +118,12 @@ class Outbox:
         with self._lock:
             self._ready.notify_all()
 
+    def try_card_now(self) -> None:
+        """Offer the card at once what it refused: somebody has made room, or mended it."""
+        self._segments.try_now()
+        with self._lock:
+            self._work.notify()
+
     # -- the uplink's side -----------------------------------------------------------------------
 
     def take(self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None) -> list[Waiting]:
@@ -201,7 +207,7 @@ class Outbox:
         with self._lock:
             log, recovery = self._segments, self._segments.recovery
             first = log.index.first()
-            trouble = log.card.trouble
+            trouble = log.trouble
             stats = OutboxStats(
                 waiting=len(log.index),
                 waiting_urgent=log.index.urgent,
@@ -274,15 +280,15 @@ class Outbox:
         """Commit what was put, `commit_window_s` after the first of it; offer again what was refused."""
         while True:
             with self._lock:
-                retry_s = self._segments.retry() if self._segments.card.trouble is not None else None
-                while not self._closed and not self._segments.needs_commit:
-                    if not self._work.wait(retry_s):
+                while not self._closed:
+                    retry_s = self._segments.retry()
+                    if self._segments.needs_commit:
                         break
+                    self._work.wait(retry_s)
                 if self._closed:
                     return
-                if self._segments.needs_commit:
-                    self._work.wait_for(
-                        lambda: self._closed or self._segments.unsynced_bytes >= COMMIT_BYTES,
-                        self._commit_window_s,
-                    )
+                self._work.wait_for(
+                    lambda: self._closed or self._segments.unsynced_bytes >= COMMIT_BYTES,
+                    self._commit_window_s,
+                )
             self.flush()
