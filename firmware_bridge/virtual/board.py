@@ -50,7 +50,8 @@ class Board:
         self.sample_ticks = 0
         self._epoch_us = about["epoch_us"]
         self._drift_ppm = about["drift_ppm"]
-        self._ticks_offset_us = about["ticks_offset_us"]
+        # as on a chip, the counter begins anew at each boot
+        self._ticks_offset_us = about["ticks_offset_us"] - self._now_us()
         self._host = open(0, "r+b", 0)  # noqa: SIM115 - lives as long as the process
         self._poll = select.poll()
         self._poll.register(self._host, select.POLLIN)

@@ -59,7 +59,8 @@ class VirtualBox:
     hardware runs in a process of its own. The trip begins when a host first says *start*, and goes on
     through resets and pulled cables as the world does.
 
-    `drift_ppm` and `ticks_offset_us` make the board's clock wrong and its counter start anywhere.
+    `drift_ppm` and `ticks_offset_us` make the board's clock wrong, and its counter begin anywhere
+    at each boot.
     """
 
     def __init__(

@@ -35,13 +35,13 @@ def interpreter(request: pytest.FixtureRequest) -> Interpreter:
 
 @pytest.fixture
 def box(interpreter: Interpreter, tmp_path: Path) -> Iterator[VirtualBox]:
-    """A box that is plugged in, on either interpreter; its tick counter wraps 2 s after power-on."""
+    """A box that is plugged in, on either interpreter; its tick counter wraps 1.5 s after power-on."""
     with VirtualBox(
         TinyTrip(),
         tmp_path / "port",
         tmp_path / "state",
         interpreter=interpreter,
-        ticks_offset_us=2**32 - 2_000_000,
+        ticks_offset_us=2**32 - 1_500_000,
     ) as box:
         yield box
     console = box.console.read_text()
