@@ -26,6 +26,7 @@ from agent.sources.csv_map import (
 from agent.sources.csv_streams import (
     Rows,
     by_row,
+    garbled_rows,
     pauses,
     repeated_rows,
     saturated,
@@ -213,6 +214,8 @@ class CsvLog:
         times_ns = spread_ties(rows.times_ns[here])
         unread = unread_before(table, rows, here, absent, bad)
         self.counters.unreadable_rows += int(bad.sum())
+        if partly := int((bad & ~garbled_rows(stream_map, table)[rows.order]).sum()):
+            self.notes.append(f"{partly:,} rows fill only some of the columns of {name}: taken as missing.")
         if table.time_ns is None and not absent.any():
             assert self._map.time.rate_hz is not None
             clock: RegularClock | None = RegularClock.of_rate(self._map.time.rate_hz)

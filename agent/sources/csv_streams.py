@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S
 from agent.sources.csv_map import CONVERSIONS, DEFAULT_SAMPLE_BITS, CsvMap, MapUnit, StreamMap, unit_of
-from agent.sources.csv_table import BLANK, Floats, Ints, RowTable
+from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable
 from agent.sources.log_times import COARSE_SHARE, Bools, Timeline
 from agent.streams import TABLE, StreamSpec
 
@@ -36,6 +36,15 @@ def states_of(stream_map: StreamMap, table: RowTable) -> tuple[Bools, Bools]:
         good &= True if states is None else states == 0
         blank &= False if states is None else states == BLANK
     return blank, ~good & ~blank
+
+
+def garbled_rows(stream_map: StreamMap, table: RowTable) -> Bools:
+    """Return which rows hold what is no number in a column of the stream."""
+    garbled = np.zeros(len(table), np.bool_)
+    for column in stream_map.columns:
+        states = table.states[column]
+        garbled |= False if states is None else states == BAD
+    return garbled
 
 
 def repeated_rows(table: RowTable, order: Ints, times_ns: Ints) -> tuple[Bools, int]:

@@ -24,6 +24,7 @@ from agent.sources.csv_times import parse_times
 PIECE_BYTES = 4 << 20
 EXAMPLES = 5  # so many unreadable lines are quoted; the rest are counted
 GOOD, BLANK, BAD = 0, 1, 2
+_CONTROLS = bytes({*range(32)} - set(b"\t\n\r\f"))
 _DELIMITERS = (",", ";", "\t", "|", " ")
 
 Floats = npt.NDArray[np.float64]
@@ -95,14 +96,20 @@ class _Reader:
         pieces: list[tuple[Ints | None, list[tuple[Floats, States | None]]]] = []
         done_bytes = 0
         for text, bytes_read, last in self._pieces():
-            lines = text.split("\n") if text and not text.isspace() else []
+            lines = text.split("\n")
+            if not lines[-1]:
+                lines.pop()
             if lines and not self._width:
                 lines = self._take_header(lines, columns)
-            torn = last and self._is_torn(lines)
-            if lines and not torn:
+            torn = last and not text.endswith("\n") and self._is_torn(lines)
+            if torn:
+                lines.pop()
+            if any(line and not line.isspace() for line in lines):
                 pieces.append(self._parse(lines, columns))
                 self._rows += len(pieces[-1][1][0][0])
-            elif torn:
+            else:
+                self._line += len(lines)
+            if torn:
                 self._bad_row(self._line + 1, "the last line has no end, and may be cut short", 0)
             done_bytes += bytes_read
             self._on_progress(done_bytes / max(1, size_bytes))
@@ -135,7 +142,7 @@ class _Reader:
         )
 
     def _pieces(self) -> Iterator[tuple[str, int, bool]]:
-        """Yield the text in whole lines without the last line end, its bytes, and whether it is the end."""
+        """Yield the text in whole lines, its bytes, and whether it is the end."""
         rest = b""
         first = True
         with self._path.open("rb") as file:
@@ -160,7 +167,7 @@ class _Reader:
         text = data.decode("utf-8", errors="replace")
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return text.removesuffix("\n")
+        return text
 
     def _refuse_binary(self, head: bytes) -> None:
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -170,7 +177,7 @@ class _Reader:
                 expected="UTF-8 or plain ASCII",
                 remedy="Save it as UTF-8, or run `iconv -f UTF-16 -t UTF-8`.",
             )
-        if head.startswith(b"\x89MCAP") or head.count(b"\0") > len(head) // 100:
+        if len(head.translate(None, _CONTROLS)) < 0.98 * len(head):
             raise LogFileError(
                 self._doing,
                 got=f"binary data that begins with {head[:8].hex(' ')}",
@@ -205,9 +212,9 @@ class _Reader:
         if isinstance(column, int) and 0 <= column < len(names):
             return column
         words = [str(name) for name in names]
-        other = next((d for d in _DELIMITERS if d != self._form.delimiter and row.count(d) >= 1), None)
+        other = next((d for d in _DELIMITERS if column in row.split(d)), None)
         hint = "Correct the map."
-        if len(names) == 1 and other is not None:
+        if other is not None and other != self._form.delimiter:
             hint = f"The row looks separated by {other!r}: set delimiter in [csv]."
         elif any(_is_number(word) for word in words):
             hint = (

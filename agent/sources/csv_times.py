@@ -25,6 +25,7 @@ def parse_times(
     if form is TimeFormat.ISO8601:
         return _parse_iso(texts)
     tick_ns = form.tick_ns
+    texts = [text.strip() for text in texts]
     if decimal != ".":
         texts = [text.replace(decimal, ".") for text in texts]
     places = {len(text) - text.find(".") - 1 if "." in text else 0 for text in texts}
@@ -36,7 +37,7 @@ def parse_times(
     times = np.zeros(len(texts), np.int64)
     bad = np.zeros(len(texts), np.bool_)
     for i, text in enumerate(texts):
-        whole, point, part = text.strip().partition(".")
+        whole, point, part = text.partition(".")
         try:
             # whole and part apart: a float of today's seconds is right to 240 ns only
             if point and part.isdigit() and whole.removeprefix("-").isdigit():
