@@ -20,6 +20,9 @@ EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+# a package of an extra → the extra that brings it
+EXTRAS: Mapping[str, str] = {"rich": "engineer", "mcap": "engineer", "amqtt": "demo"}
+
 # verb → what it does; the module in agent/commands has its name
 VERBS: Mapping[str, str] = {
     "demo": "a virtual box, a broker and the agent, live; needs no hardware",
@@ -52,6 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_error(error, as_json=as_json)
         usage = isinstance(error, ConfigError | UsageError | CertificateError)
         return EXIT_USAGE if usage else EXIT_WRONG
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        missing = UsageError(
+            f"running `cargobox {arguments[0]}`",
+            got=f"no Python package {error.name!r}",
+            expected=f"the extra {extra!r}, which the service on the card does without",
+            remedy=f"`pip install 'cargobox-agent[{extra}]'`, or `scripts/run` in a checkout.",
+        )
+        _print_error(missing, as_json=as_json)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -15,6 +15,9 @@ from agent.blocks import SiBlock, TimesNs
 
 F64 = npt.NDArray[np.float64]
 
+TICK_NS = 50_000_000
+"""Every hop is a whole number of these, so nothing is decided by time alone in between."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HopRun:
@@ -36,9 +39,14 @@ class HopRun:
 
 
 class Hops:
-    """Collects the samples of one stream and gives back complete hops."""
+    """Collects the samples of one stream and gives back complete hops.
+
+    Raises ValueError where `hop_ns` is no multiple of `TICK_NS`.
+    """
 
     def __init__(self, hop_ns: int, *, squares: bool = False) -> None:
+        if hop_ns <= 0 or hop_ns % TICK_NS:
+            raise ValueError(f"a hop of {hop_ns} ns: expected a multiple of {TICK_NS} ns")
         self.hop_ns = hop_ns
         self._want_squares = squares
         self._times: list[TimesNs] = []

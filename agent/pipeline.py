@@ -20,6 +20,7 @@ from agent.detection.finding import Detector, Finding
 from agent.detection.mounting import Vector
 from agent.features import COLUMNS
 from agent.features.moments import Moments, Windows
+from agent.hops import TICK_NS
 from agent.records import Head, Kind, Phase, Record, Severity, publish_size_bytes, topic_of
 from agent.reduction import Body, Reduction, Row, UploadSettings
 from agent.streams import StreamSpec, table_order
@@ -114,6 +115,7 @@ class Pipeline:
             upload or UploadSettings(), merge=Moments.merged, render=self._render, price=self._price
         )
         self._wall = WallClock()
+        self._tick = -FOREVER_NS
         self._seq = 0
         self._next_index: dict[str, int] = {}
         self._last_ns: dict[str, int] = {}
@@ -156,9 +158,10 @@ class Pipeline:
         for block in blocks:
             self._take_block(block, happened)
         horizon_ns = self._aligner.horizon_ns
-        if blocks or horizon_ns == FOREVER_NS:
+        if (tick := horizon_ns // TICK_NS) != self._tick:
+            self._tick = tick
             self._correction.forget_before(horizon_ns)
-        self._advance(horizon_ns, happened)
+            self._advance(horizon_ns, happened)
         happened.sort(key=lambda pair: pair[0])
         records: list[Record] = []
         for _, occurrence in happened:
