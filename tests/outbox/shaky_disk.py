@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,15 @@ class LosingDisk(Disk):
         self._synced_bytes: dict[Path, int] = {}
         self._new: set[Path] = set()
         self._removed: dict[Path, bytes] = {}
+
+    def after_kill(self, source: Path, target: Path) -> LosingDisk:
+        """Copy all that a killed process leaves; what was not synced is still not on the medium."""
+        shutil.copytree(source, target)
+        disk = LosingDisk()
+        disk._synced_bytes = {target / path.name: size for path, size in self._synced_bytes.items()}
+        disk._new = {target / path.name for path in self._new}
+        disk._removed = {target / path.name: data for path, data in self._removed.items()}
+        return disk
 
     def create(self, path: Path) -> int:
         fd = super().create(path)

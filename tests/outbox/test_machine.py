@@ -36,9 +36,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.segment_bytes = segment_bytes
         self.open("0")
 
-    def open(self, name: str) -> None:
+    def open(self, name: str, disk: LosingDisk | None = None) -> None:
         self.directory = self.home / name
-        self.disk = LosingDisk()
+        self.disk = disk or LosingDisk()
         self.outbox = Outbox(
             self.directory, commit_window_s=NEVER_S, segment_bytes=self.segment_bytes, disk=self.disk
         )
@@ -106,6 +106,18 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         self.outbox.close()
         self.open(name)
+        self.check_after_reopening()
+
+    @rule()
+    def kill(self) -> None:
+        self.cuts += 1
+        name = str(self.cuts)
+        disk = self.disk.after_kill(self.directory, self.home / name)
+        self.outbox.close()
+        self.open(name, disk)
+        self.check_after_reopening()
+
+    def check_after_reopening(self) -> None:
         found = [w.seq for w in iter_waiting(self.directory)]
         assert len(found) == len(set(found)), f"twice: {found}"
         assert self.durable <= set(found), f"lost: {sorted(self.durable - set(found))}"
