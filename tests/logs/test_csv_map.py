@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from agent.blocks import Quality
 from agent.errors import ConfigError
-from agent.sources.csv_map import load_map
+from agent.sources.csv_map import STANDARD_GRAVITY_MPS2 as G
+from agent.sources.csv_map import CsvForm, StreamMap, TimeMap, load_map
 from agent.streams import TABLE, StreamClass, Unit
 from tests.logs.reading import ACCEL_MAP, MAPS, Csv
 
@@ -158,3 +161,21 @@ def test_a_log_is_named_by_what_it_and_its_map_say(csv: Csv) -> None:
 @pytest.mark.parametrize("path", sorted(MAPS.glob("*.toml")), ids=lambda p: p.stem)
 def test_the_maps_of_the_documentation_are_maps(path: Path) -> None:
     load_map(path)
+
+
+def test_the_example_of_the_documentation_does_what_it_says(csv: Csv) -> None:
+    page = (MAPS.parent / "csv-maps.md").read_text()
+    content, text = (
+        re.findall(rf"^```{kind}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0] for kind in ("", "toml")
+    )
+    got = csv.read(content, text)
+    assert got.lanes["accel"].array[1] == pytest.approx([-0.02 * G, 0.01 * G, 0.99 * G])
+    assert got.lanes["temperature"].array.tolist() == [[21.5]]
+    assert got.source.identity.mount_up == (0, 0, 1)
+    assert got.source.counters.unreadable_rows == 0
+
+
+@pytest.mark.parametrize("kind", [TimeMap, CsvForm, StreamMap])
+def test_the_documentation_knows_every_key(kind: type[msgspec.Struct]) -> None:
+    page = (MAPS.parent / "csv-maps.md").read_text()
+    assert not [key for key in kind.__struct_fields__ if f"`{key}`" not in page]

@@ -1,0 +1,205 @@
+"""Recordings that were cut off, damaged, or are none of ours: what can be read is, and the rest is told."""
+
+from __future__ import annotations
+
+import io
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from mcap.records import Chunk, Message
+from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.writer import Writer
+
+from agent.errors import LogFileError
+from agent.mcap_codec import METADATA_NAME
+from agent.recorder.mcap_file import Compression
+from agent.recorder.mcap_writer import McapRecorder
+from tests.logs.reading import Lane, Reading, lanes_of, marks_of, read
+from tests.logs.trips import Trip, drive
+
+HEAD_OF_VALUES = 44  # where a message of samples tells the number of axes and of values
+FIRST_OF_NO_SAMPLES = 1 + 4 * 3  # channels: four a stream, then silence and marks
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording, and where its chunks are, by the stock reader."""
+
+    data: bytes
+    lanes: dict[str, Lane]
+    chunks: tuple[tuple[int, int, int], ...]
+    """Begin and end of each chunk in the file, and the samples in it."""
+
+    @property
+    def samples(self) -> int:
+        return sum(count for _, _, count in self.chunks)
+
+
+def record(path: Path, trip: Trip, compression: Compression = "zstd") -> bytes:
+    with McapRecorder(
+        path, trip.specs, box="b", boot="f" * 16, software="0", chunk_bytes=4000, compression=compression
+    ) as recorder:
+        for item in trip.items:
+            recorder.write(item)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module", params=["zstd", "none"])
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    trip = drive(6.0)
+    data = record(tmp_path_factory.mktemp("whole") / "whole.mcap", trip, request.param)
+    summary = make_reader(io.BytesIO(data)).get_summary()
+    assert summary is not None
+    records = StreamReader(io.BytesIO(data), emit_chunks=True).records
+    chunks = [chunk for chunk in records if isinstance(chunk, Chunk)]
+    places = [(c.chunk_start_offset, c.chunk_start_offset + c.chunk_length) for c in summary.chunk_indexes]
+    counted = ((*place, samples_in(chunk)) for place, chunk in zip(sorted(places), chunks, strict=True))
+    got = Recording(data, lanes_of(trip.items), tuple(counted))
+    assert len(got.chunks) > 5, "the test needs several chunks"
+    return got
+
+
+def samples_in(chunk: Chunk) -> int:
+    count = 0
+    for message in breakup_chunk(chunk, validate_crc=True):
+        if isinstance(message, Message) and message.channel_id < FIRST_OF_NO_SAMPLES:
+            axes, size = np.frombuffer(message.data, "<u4", 2, HEAD_OF_VALUES)
+            count += int(size // axes)
+    return count
+
+
+def read_bytes(folder: Path, data: bytes | bytearray) -> Reading:
+    path = folder / "damaged.mcap"
+    path.write_bytes(data)
+    return read(path)
+
+
+def count_true(got: Reading, whole: Recording) -> int:
+    """Return how many samples were read; each must be one that was written, with its time."""
+    count = 0
+    for name, lane in got.lanes.items():
+        origin = whole.lanes[name]
+        at = np.asarray(lane.index) - origin.index[0]
+        assert lane.times_ns == [origin.times_ns[i] for i in at], f"a wrong time of {name}"
+        assert lane.array.tobytes() == origin.array[at].tobytes(), f"a wrong value of {name}"
+        assert all(reason == "log" for _, _, reason in lane.gaps)
+        count += len(lane.index)
+    return count
+
+
+def test_a_cut_anywhere_loses_the_last_chunk_at_most(whole: Recording, tmp_path: Path) -> None:
+    size, first, last = len(whole.data), whole.chunks[0], whole.chunks[-1]
+    places = random.Random(1).sample(range(size), 50)
+    for end in [0, 1, 7, 8, 9, 100, *places, first[1], last[0], last[1], size - 8, size - 1]:
+        try:
+            got = read_bytes(tmp_path, whole.data[:end])
+        except LogFileError:
+            assert end < first[0], f"cut at {end} of {size}"
+            continue
+        readable = sum(count for _, chunk_end, count in whole.chunks if chunk_end <= end)
+        assert count_true(got, whole) == readable, f"cut at {end} of {size}"
+        assert got.source.identity.boot == "f" * 16
+        if end < last[1]:
+            assert "It was not ended properly (power cut?): read up to" in got.notes, f"cut at {end}"
+        assert got.notes, f"cut at {end}: nothing was said"
+
+
+def test_flipped_bits_anywhere_never_give_a_wrong_sample(whole: Recording, tmp_path: Path) -> None:
+    """A flip in a chunk costs that chunk and is told; one elsewhere costs nothing."""
+    rng = random.Random(2)
+    begin, end = whole.chunks[0][0], whole.chunks[-1][1]
+    for _ in range(120):
+        data = bytearray(whole.data)
+        at = rng.randrange(len(data))
+        data[at] ^= 1 << rng.randrange(8)
+        try:
+            got = read_bytes(tmp_path, data)
+        except LogFileError:
+            assert at < 8, f"flip at {at}: all could have been read, its metadata stands at the end too"
+            continue
+        count = count_true(got, whole)
+        hit = [samples for chunk_begin, chunk_end, samples in whole.chunks if chunk_begin <= at < chunk_end]
+        lost = whole.samples - count
+        assert lost in (0, *hit), f"flip at {at}: {lost} of {whole.samples} samples lost, hit {hit}"
+        if lost:
+            assert got.notes, f"flip at {at}: {lost} samples lost without a word"
+        elif begin <= at < end and hit:
+            # times in a chunk's head are for those who seek, and guard nothing
+            assert at - next(b for b, e, _ in whole.chunks if b <= at < e) < 9 + 16
+
+
+def test_several_bad_spots_are_each_passed_over_and_told(whole: Recording, tmp_path: Path) -> None:
+    data = bytearray(whole.data)
+    for place in (3, 5):
+        begin, end, _ = whole.chunks[place]
+        data[begin + 100 : end - 20] = bytes(end - 20 - begin - 100)
+    got = read_bytes(tmp_path, data)
+    lost = whole.chunks[3][2] + whole.chunks[5][2]
+    assert count_true(got, whole) == whole.samples - lost
+    assert got.source.counters.lost_chunks == 2
+    assert got.source.counters.missing_samples == lost
+    assert f"({lost:,} samples missing)" in got.notes
+    assert [len(lane.gaps) for lane in got.lanes.values()][:2] == [2, 2]
+
+
+def test_a_time_mark_survives_the_loss_of_its_chunk(tmp_path: Path) -> None:
+    """Half-way the box learns the time; every later chunk begins with it."""
+    trip = drive(4.0)
+    data = bytearray(record(tmp_path / "whole.mcap", trip))
+    wanted = marks_of(trip.items)
+    path = tmp_path / "damaged.mcap"
+    summary = make_reader(io.BytesIO(bytes(data))).get_summary()
+    assert summary is not None
+    for chunk in summary.chunk_indexes[:-1]:
+        damaged = bytearray(data)
+        damaged[chunk.chunk_start_offset + 60] ^= 0xFF
+        path.write_bytes(damaged)
+        assert marks_of(read(path).items) == wanted
+
+
+def test_zeroed_beginning_and_random_rubbish_end_in_words(whole: Recording, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    for _ in range(50):
+        data = bytearray(whole.data)
+        begin = rng.randrange(8, len(data))
+        end = min(len(data), begin + rng.randrange(1, 5000))
+        data[begin:end] = rng.randbytes(end - begin)
+        try:
+            got = read_bytes(tmp_path, data)
+        except LogFileError as error:
+            assert error.remedy
+            continue
+        if count_true(got, whole) < whole.samples:
+            assert got.notes
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (b"", "an empty file"),
+        (b"not an mcap at all", "begins with 6e 6f 74"),
+        (b"\x89MCAP0\r\n", "an MCAP file without it"),
+        (b"\x89MCAP0\r\n" + bytes(500), "damage at byte 8"),
+    ],
+)
+def test_what_is_no_recording_is_refused(tmp_path: Path, data: bytes, got: str) -> None:
+    with pytest.raises(LogFileError) as caught:
+        read_bytes(tmp_path, data)
+    assert got in caught.value.got
+    assert "damaged.mcap" in caught.value.doing
+
+
+def test_an_mcap_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    writer = Writer(out)
+    writer.start()
+    writer.add_metadata("theirs", {"a": "b"})
+    channel = writer.register_channel("/imu", "json", 0)
+    writer.add_message(channel, 5, b"{}", 5)
+    writer.finish()  # type: ignore[no-untyped-call]
+    with pytest.raises(LogFileError, match=f"of .'theirs'.*{METADATA_NAME}"):
+        read_bytes(tmp_path, out.getvalue())

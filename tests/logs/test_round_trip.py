@@ -1,0 +1,198 @@
+"""What goes into a log comes out of it. Every format inherits this suite: a subclass says how it writes.
+
+What a format cannot keep it declares; everything else must be equal to the bit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.blocks import Block, Silence
+from agent.recorder.mcap_file import Compression
+from agent.recorder.mcap_writer import McapRecorder
+from agent.sources import Item
+from agent.sources.log_file import FORMATS
+from agent.streams import TABLE
+from agent.timebase import TimeMark
+from tests.logs.reading import Reading, assert_same, lanes_of, marks_of, read, recording
+from tests.logs.trips import Trip, drive, trips
+
+UP = (0.0, 0.6, 0.8)
+
+
+class RoundTrip(ABC):
+    """Subclass it for a format."""
+
+    suffix: str
+    exact = True
+    """Whether clocks, quality, reasons, silences and marks are kept, and not samples and times alone."""
+
+    @abstractmethod
+    def write(self, path: Path, trip: Trip) -> Path | None:
+        """Write `trip` to `path`; return the map with which to read it, if it needs one."""
+
+    def round_trip(self, trip: Trip, *, block_samples: int | None = None) -> Reading:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"log{self.suffix}"
+            return read(path, self.write(path, trip), block_samples=block_samples)
+
+    def test_it_is_registered(self) -> None:
+        assert self.suffix in FORMATS
+
+    def test_a_drive_comes_out_as_it_went_in(self) -> None:
+        trip = drive(3.0)
+        got, wanted = self.round_trip(trip).lanes, lanes_of(trip.items)
+        assert got.keys() == wanted.keys()
+        for name, lane in wanted.items():
+            assert got[name].times_ns == lane.times_ns
+            assert got[name].array.astype(np.float64).tolist() == lane.array.astype(np.float64).tolist()
+
+    @pytest.mark.parametrize("block_samples", [1, 7, 100_000])
+    def test_the_size_of_blocks_changes_nothing(self, block_samples: int) -> None:
+        trip = drive(3.0)
+        wanted = self.round_trip(trip)
+        got = self.round_trip(trip, block_samples=block_samples)
+        assert_same(got.lanes, wanted.lanes)
+        assert marks_of(got.items) == marks_of(wanted.items)
+        assert max(len(item) for item in got.items if isinstance(item, Block)) <= block_samples
+
+    def __init_subclass__(cls) -> None:
+        """Give each format that keeps everything a property of its own: hypothesis wants one a class."""
+
+        @settings(max_examples=60)
+        @given(trip=trips(), block_samples=st.none() | st.integers(1, 900))
+        def test_any_trip(self: RoundTrip, trip: Trip, block_samples: int | None) -> None:
+            self.check(trip, block_samples)
+
+        if cls.exact:
+            cls.test_any_trip = test_any_trip  # type: ignore[attr-defined]
+
+    def check(self, trip: Trip, block_samples: int | None) -> None:
+        """Hold everything that comes out against everything that went in."""
+        got = self.round_trip(trip, block_samples=block_samples)
+        assert got.specs == tuple(sorted(trip.specs, key=lambda spec: list(TABLE).index(spec.name)))
+        assert_same(got.lanes, lanes_of(trip.items))
+        assert marks_of(got.items) == list(dict.fromkeys(marks_of(trip.items)))
+        assert samples_before_marks(got.items) == samples_before_marks(trip.items), "a mark changed its place"
+        assert not got.source.notes
+
+
+def samples_before_marks(items: Sequence[Item]) -> dict[TimeMark, int]:
+    """Return how many samples come before each mark: the times of records depend on it."""
+    counted: dict[TimeMark, int] = {}
+    samples = 0
+    for item in items:
+        samples += len(item) if isinstance(item, Block) else 0
+        if isinstance(item, TimeMark):
+            counted.setdefault(item, samples)
+    return counted
+
+
+class TestMcap(RoundTrip):
+    suffix = ".mcap"
+    compression: Compression = "zstd"
+
+    def write(self, path: Path, trip: Trip) -> None:
+        with McapRecorder(
+            path,
+            trip.specs,
+            box="box-7",
+            boot="0123456789abcdef",
+            software="0.1.0",
+            mount_up=UP,
+            chunk_bytes=2000,
+            compression=self.compression,
+        ) as recorder:
+            for item in trip.items:
+                recorder.write(item)
+
+    def test_the_identity_is_kept(self) -> None:
+        identity = self.round_trip(drive(0.5)).source.identity
+        assert (identity.box, identity.boot, identity.mount_up) == ("box-7", "0123456789abcdef", UP)
+        assert identity.meta["software"] == "0.1.0"
+
+    def test_short_blocks_are_joined(self) -> None:
+        """A live box gives some 200 blocks a second; a log that kept them would hold little else."""
+        trip = drive(10.0)
+        got = [item for item in self.round_trip(trip).items if isinstance(item, Block)]
+        given_blocks = sum(isinstance(item, Block) for item in trip.items)
+        assert len(got) < given_blocks / 20, f"{len(got)} of {given_blocks}"
+        assert max(len(block) for block in got) <= 256
+
+    def test_silence_is_kept_where_it_says_something(self) -> None:
+        trip = drive(2.0)
+        last_ns = max(item.last_ns for item in trip.items if isinstance(item, Block))
+        ends = tuple(Silence("load", last_ns + k * 500_000_000) for k in range(9))
+        got = self.round_trip(Trip(trip.specs, trip.items + ends)).items
+        silences = [item for item in got if isinstance(item, Silence)]
+        assert silences, "nobody would know that the load cell has stopped"
+        assert len(silences) <= 5, "one a second says all"
+
+
+class TestMcapPlain(TestMcap):
+    """Without compression."""
+
+    compression: Compression = "none"
+
+
+class TestCsv(RoundTrip):
+    """CSV keeps samples and times; its clocks are always read from a column."""
+
+    suffix = ".csv"
+    exact = False
+
+    def write(self, path: Path, trip: Trip) -> Path:
+        columns = [f"{spec.name}_{axis}" for spec in trip.specs for axis in spec.axes]
+        rows: dict[int, dict[str, str]] = {}
+        for item in trip.items:
+            if isinstance(item, Block):
+                names = [f"{item.stream}_{axis}" for axis in TABLE[item.stream].axes]
+                for time_ns, row in zip(item.times_ns().tolist(), item.values.tolist(), strict=True):
+                    rows.setdefault(time_ns, {}).update(zip(names, map(repr, row), strict=True))
+        lines = [",".join(["t", *columns])]
+        lines += [",".join([str(t), *(row.get(c, "") for c in columns)]) for t, row in sorted(rows.items())]
+        path.write_text("\n".join(lines) + "\n")
+        streams = [
+            f"[streams.{spec.name}]\ncolumns = {[f'{spec.name}_{axis}' for axis in spec.axes]}\n"
+            f'unit = "count"\nscale = 1.0\n'
+            for spec in trip.specs
+        ]
+        map_path = path.with_suffix(".toml")
+        map_path.write_text('[time]\ncolumn = "t"\nformat = "ns"\n' + "".join(streams))
+        return map_path
+
+
+@pytest.mark.parametrize(
+    ("name", "map_name"),
+    [
+        ("fragile-goods-box/dropped_box.csv", "fragile-goods-box"),
+        ("fragile-goods-box/car_trip_0921.csv", "fragile-goods-box"),
+        ("driver-behavior/17/acelerometro_terra.csv", "driver-behavior"),
+        ("imu-multiposition/example_data_calibration.csv", "imu-multiposition"),
+        ("hive-scales/BM1_scale_4311F9.csv", "hive-scales"),
+        ("container-motion/samples.csv", "container-motion"),
+    ],
+)
+def test_a_recording_made_by_others_goes_into_mcap_and_out_unchanged(
+    name: str, map_name: str, tmp_path: Path
+) -> None:
+    path = recording(name)
+    wanted = read(path, Path(__file__).parents[2] / "docs" / "maps" / f"{map_name}.toml")
+    out = tmp_path / "log.mcap"
+    identity = wanted.source.identity
+    with McapRecorder(out, wanted.specs, box=identity.box, boot=identity.boot, software="0") as recorder:
+        for item in wanted.items:
+            recorder.write(item)
+    got = read(out)
+    assert got.specs == wanted.specs
+    assert_same(got.lanes, wanted.lanes)
+    assert marks_of(got.items) == marks_of(wanted.items)
+    assert got.source.identity.boot == identity.boot
