@@ -171,7 +171,7 @@ def test_the_example_of_the_documentation_does_what_it_says(csv: Csv) -> None:
     got = csv.read(content, text)
     assert got.lanes["accel"].array[1] == pytest.approx([-0.02 * G, 0.01 * G, 0.99 * G])
     assert got.lanes["temperature"].array.tolist() == [[21.5]]
-    assert got.source.identity.mount_up == (0, 0, 1)
+    assert got.source.identity.mount_up == (0.0, 0.0, 1.0)
     assert got.source.counters.unreadable_rows == 0
 
 
