@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it ran and found something wrong, 2 bad usage or configur
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -48,6 +49,29 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    status = 0
+    try:
+        status = _answered(arguments)
+        _flush_stdout()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()  # whoever read our output has left; nothing is wrong
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            _flush_stdout()
+        _print_error(_in_words(error, arguments), as_json="--json" in arguments)
+        try:
+            _flush_stdout()
+        except OSError:
+            _forget_stdout()  # it was stdout that could not be written
+        return EXIT_WRONG
+    return status
+
+
+def _answered(arguments: list[str]) -> int:
+    """Run the verb; what is wrong is told in words and becomes the exit status."""
     as_json = "--json" in arguments
     try:
         return _dispatch(arguments)
@@ -67,13 +91,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         _print_error(missing, as_json=as_json)
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has left; nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _in_words(error: OSError, arguments: Sequence[str]) -> FourPartError:
+    """Return in four parts what the verb itself had no better words for."""
+    what = f"{error.filename}: " if error.filename else ""
+    return FourPartError(
+        f"running `{' '.join(['cargobox', *arguments[:1]])}`",
+        got=f"{what}{error.strerror or error}",
+        expected="files and folders that this user may read and write, with room for what is written",
+        remedy="Check the paths given, their permissions and free space (`df -h`).",
+    )
+
+
+def _flush_stdout() -> None:
+    """Write out what was printed while it can still be told that it did not arrive."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _forget_stdout() -> None:
+    """Let what could not be written go, so that the interpreter's end does not try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -95,7 +134,11 @@ def _dispatch(arguments: list[str]) -> int:
     module = importlib.import_module(f"agent.commands.{verb}")
     parser = _Parser(prog=f"cargobox {verb}", description=module.__doc__, formatter_class=_Help)
     module.configure(parser)
-    status = module.run(parser.parse_args(arguments[1:]))
+    try:
+        options = parser.parse_args(arguments[1:])
+    except SystemExit:
+        return 0  # it has printed its help
+    status = module.run(options)
     assert isinstance(status, int)
     return status
 
