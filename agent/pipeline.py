@@ -102,7 +102,7 @@ class Pipeline:
         self._aligner = Aligner(order)
         self._correction = Correction(tuple(self._specs.values()), certificates)
         self._detectors: tuple[Detector, ...] = make_detectors(
-            detectors or DetectorSettings(), {s.name for s in self._specs.values() if s.watch}, mount_up
+            detectors or DetectorSettings(), [s for s in self._specs.values() if s.watch], mount_up
         )
         self._watching: dict[str, list[tuple[int, Detector]]] = defaultdict(list)
         for rank, detector in enumerate(self._detectors):

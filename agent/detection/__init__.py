@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 import msgspec
 
@@ -13,8 +13,12 @@ from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
 from agent.detection.mounting import Vector
 from agent.detection.pressure import PressureDetector, PressureSettings
 from agent.detection.tilt import TiltDetector, TiltSettings
+from agent.streams import StreamSpec
 
 __all__ = ["DetectorSettings", "make_detectors"]
+
+XYZ = 3
+CELLS = 4
 
 
 class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,22 +33,25 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 def make_detectors(
-    settings: DetectorSettings, streams: Collection[str], mount_up: Vector | None
+    settings: DetectorSettings, specs: Iterable[StreamSpec], mount_up: Vector | None
 ) -> tuple[Detector, ...]:
-    """Build the detectors whose streams exist, most urgent first."""
+    """Build the detectors that these streams allow, most urgent first.
+
+    A stream of other axes than a detector reads (a scale of two cells, say) is left alone.
+    """
+    axes = {spec.name: len(spec.axes) for spec in specs}
+    motion = axes.get("accel") == XYZ
     made: list[Detector] = []
-    if "accel" in streams:
-        if settings.drop.enabled:
-            made.append(DropDetector(settings.drop))
-        if settings.tilt.enabled:
-            made.append(TiltDetector(settings.tilt, mount_up))
-    if "load" in streams and settings.load_shift.enabled:
-        motion = "accel" if "accel" in streams else None
-        made.append(LoadShiftDetector(settings.load_shift, motion_stream=motion))
-    if "pressure" in streams and settings.pressure.enabled:
+    if motion and settings.drop.enabled:
+        made.append(DropDetector(settings.drop))
+    if motion and settings.tilt.enabled:
+        made.append(TiltDetector(settings.tilt, mount_up))
+    if axes.get("load") == CELLS and settings.load_shift.enabled:
+        made.append(LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None))
+    if axes.get("pressure") == 1 and settings.pressure.enabled:
         made.append(PressureDetector(settings.pressure))
-    if "temperature" in streams and settings.temperature.enabled:
+    if axes.get("temperature") == 1 and settings.temperature.enabled:
         made.append(BandDetector(settings.temperature, EventType.TEMPERATURE, "temperature"))
-    if "humidity" in streams and settings.humidity.enabled:
+    if axes.get("humidity") == 1 and settings.humidity.enabled:
         made.append(BandDetector(settings.humidity, EventType.HUMIDITY, "humidity"))
     return tuple(made)

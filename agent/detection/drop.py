@@ -30,8 +30,10 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     enabled: bool = True
     below_mps2: float = 0.5 * GRAVITY_MPS2
-    deep_mps2: float = 0.36 * GRAVITY_MPS2
-    """At least half of a fall is below this; a hop over a hump at speed is not."""
+    deep_mps2: float = 0.3 * GRAVITY_MPS2
+    deep_part: float = 0.7
+    """So much of a fall is this deep: weightless from the release on, but for the sensor's bias and some
+    spin. A box that is shaken by hand or hops over a hump sinks to its lightest and comes back."""
     min_fall_s: float = 0.15
     sure_fall_s: float = 0.30
     """A fall of this length need not be deep: it is 44 cm, and a box may spin."""
@@ -148,10 +150,11 @@ class DropDetector:
         if run is None:
             run = self._run = _Run(int(times[0]), int(times[0]), block.period_ns)
         if self._event is None:
+            s = self._settings
             span = times - run.start_ns + block.period_ns
             deep_so_far = run.deep + np.cumsum(deep)
             so_far = run.samples + np.arange(1, len(times) + 1)
-            sure = (span >= self._min_ns) & (2 * deep_so_far >= so_far) | (span >= self._sure_ns)
+            sure = (span >= self._min_ns) & (deep_so_far >= s.deep_part * so_far) | (span >= self._sure_ns)
             if sure.any():
                 decided = int(np.argmax(sure))
                 self._count += 1

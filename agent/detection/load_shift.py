@@ -122,8 +122,13 @@ class LoadShiftDetector:
         fl, fr, rl, rr = self._cells_kg
         mass_kg = weight_kg * GRAVITY_MPS2 / force_mps2
         here = [(fr + rr - fl - rl) / weight_kg, (fl + fr - rl - rr) / weight_kg, mass_kg, *self._force]
-        if self._loading(mass_kg):
-            return self._start_again(time_ns)
+        if self._other_mass(mass_kg):
+            self._loading_hops += 1
+            if self._loading_hops * HOP_NS >= s.adopt_load_s * NS_PER_S:
+                return self._start_again(time_ns)
+            self._hold.step(time_ns, on=False, off=False)
+            return ()
+        self._loading_hops = 0
         known = self._known_attitude(here)
         if not known.settled(s.settle_s):
             known.hops += 1
@@ -138,17 +143,11 @@ class LoadShiftDetector:
             known.follow(here, self._gain(s.follow_s))
         return ()
 
-    def _loading(self, mass_kg: float) -> bool:
-        """Whether another mass than the references' has stood there for long enough to start again."""
-        settled = [r for r in self._references if r.settled(self._settings.settle_s)]
-        if (
-            not settled
-            or abs(mass_kg - settled[0].state[2]) <= self._settings.same_load * settled[0].state[2]
-        ):
-            self._loading_hops = 0
-            return False
-        self._loading_hops += 1
-        return self._loading_hops * HOP_NS >= self._settings.adopt_load_s * NS_PER_S
+    def _other_mass(self, mass_kg: float) -> bool:
+        """Whether another mass than the references' stands there now."""
+        settled = (r.state[2] for r in self._references if r.settled(self._settings.settle_s))
+        known_kg = next(settled, mass_kg)
+        return abs(mass_kg - known_kg) > self._settings.same_load * known_kg
 
     def _known_attitude(self, here: list[float]) -> _Reference:
         """Return the reference of this attitude; begin one where there is none."""

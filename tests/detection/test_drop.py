@@ -1,0 +1,123 @@
+"""Drop: every fall once, with its height; nothing else."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.blocks import SiBlock
+from agent.detection.drop import DropDetector, DropSettings
+from agent.records import Phase, Severity
+from tests.detection.signals import F64, GRAVITY_MPS2, found, rest, si_block
+
+
+def fall(height_m: float, rate_hz: float, up: F64, *, bias_mps2: float = 0.0, ring_mps2: float = 0.0) -> F64:
+    """Return rest, a fall from `height_m`, an impact of 8 ms or a sample, and rest again."""
+    seconds = np.sqrt(2 * height_m / GRAVITY_MPS2)
+    n = round(seconds * rate_hz)
+    flight = np.full((n, 3), bias_mps2 / np.sqrt(3))
+    flight[:, 0] += ring_mps2 * np.sin(np.arange(n) * 1.7)
+    impact = np.tile(up * 120.0, (max(1, round(0.008 * rate_hz)), 1))
+    return np.concatenate([rest(1, rate_hz, up), flight, impact, rest(2, rate_hz, up)])
+
+
+unit_vectors = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1)).filter(
+    lambda v: 0.3 < np.linalg.norm(v)
+)
+
+
+@given(
+    height_m=st.floats(0.18, 2.5),
+    rate_hz=st.sampled_from([50.0, 100.0, 400.0, 1000.0, 3200.0]),
+    up=unit_vectors,
+    bias_mps2=st.floats(0, 1.2),
+    ring_mps2=st.floats(0, 1.0),
+)
+def test_any_fall_is_one_drop_with_its_height(
+    height_m: float, rate_hz: float, up: tuple[float, float, float], bias_mps2: float, ring_mps2: float
+) -> None:
+    direction = np.asarray(up) / np.linalg.norm(up)
+    signal = fall(height_m, rate_hz, direction, bias_mps2=bias_mps2, ring_mps2=ring_mps2)
+    findings = found(DropDetector(DropSettings()), [si_block("accel", signal, rate_hz)])
+    assert [f.phase for f in findings] == [Phase.START, Phase.END], findings
+    said_m = findings[1].values["height_m"]
+    assert isinstance(said_m, float)
+    # one sample's worth of fall, and the centimetre that the record is rounded to
+    tolerance_m = np.sqrt(2 * height_m * GRAVITY_MPS2) / rate_hz + 0.011
+    assert abs(said_m - height_m) <= tolerance_m, (said_m, height_m, tolerance_m)
+    start_s = findings[0].start_ns / 1e9
+    assert abs(start_s - 1.0) <= 1.5 / rate_hz, start_s
+
+
+def test_the_alarm_is_decided_in_the_fall_and_not_after_it() -> None:
+    signal = fall(1.0, 1000, np.array([0, 0, 1.0]))
+    start, end = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert (start.decided_ns - start.start_ns) / 1e9 == pytest.approx(0.149, abs=0.002)
+    assert end.severity is Severity.CRITICAL
+    assert end.values["peak_mps2"] == pytest.approx(120, abs=0.5)
+
+
+@given(cuts=st.lists(st.integers(1, 3400), max_size=12))
+def test_where_blocks_are_cut_changes_nothing(cuts: list[int]) -> None:
+    signal = fall(0.5, 1000, np.array([0, 0.6, 0.8]))
+    signal[1100:1102] = 11.0  # an interruption without an impact
+    whole = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    edges = sorted({0, *(c for c in cuts if c < len(signal)), len(signal)})
+    parts = [si_block("accel", signal[a:b], 1000, start_s=a / 1000) for a, b in itertools.pairwise(edges)]
+    assert found(DropDetector(DropSettings()), parts) == whole
+    assert len(whole) == 2, whole
+
+
+def test_a_rebound_belongs_to_its_drop() -> None:
+    up = np.array([0, 0, 1.0])
+    first, bounce = fall(0.8, 1000, up), fall(0.06, 1000, up)[1000:]
+    signal = np.concatenate([first[: -2000 + 30], bounce])
+    findings = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert [f.phase for f in findings] == [Phase.START, Phase.END], findings
+    assert findings[1].values["rebounds"] == 1
+    assert findings[1].values["height_m"] == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("what", "signal"),
+    [
+        ("10 cm", fall(0.10, 1000, np.array([0, 0, 1.0]))),
+        ("rest", rest(20, 1000)),
+        ("shaken", rest(10, 1000) * (1 + 0.65 * np.sin(np.arange(10_000) * 2 * np.pi * 2.0 / 1000))[:, None]),
+        ("rough road", rest(20, 1000) + np.random.default_rng(2).normal(0, 5.0, (20_000, 3))),
+    ],
+)
+def test_what_is_no_drop(what: str, signal: F64) -> None:
+    findings = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert not findings, (what, findings)
+
+
+def test_a_sensor_that_gives_zeros_ends_as_implausible() -> None:
+    signal = np.concatenate([rest(1, 100), np.zeros((1000, 3)), rest(2, 100)])
+    findings = found(DropDetector(DropSettings()), [si_block("accel", signal, 100)])
+    assert [f.phase for f in findings] == [Phase.START, Phase.END]
+    assert findings[1].values["implausible"] is True
+    assert findings[1].severity is Severity.MINOR
+
+
+def test_two_hertz_cannot_show_a_fall_and_says_so() -> None:
+    signal = rest(60, 2)
+    signal[50] = 0.5
+    detector = DropDetector(DropSettings())
+    assert not found(detector, [si_block("accel", signal, 2)])
+    assert "too slowly" in detector.notes()[0]
+
+
+@pytest.mark.parametrize(("missing", "drops"), [(3, 1), (400, 0)])
+def test_missing_samples_in_a_fall(missing: int, drops: int) -> None:
+    """A few are bridged; where most of the fall is missing, nothing is invented."""
+    signal = fall(0.8, 1000, np.array([0, 0, 1.0]))
+    before = si_block("accel", signal[:1080], 1000)
+    rest_s = (1080 + missing) / 1000
+    after: SiBlock = si_block("accel", signal[1080 + missing :], 1000, start_s=rest_s)
+    findings = found(DropDetector(DropSettings()), [before, after])
+    assert len([f for f in findings if f.phase is Phase.START]) == drops, findings
