@@ -223,6 +223,8 @@ class CsvLog:
         else:
             clock = None
             timeline = lay_out(times_ns, unread, pauses(here, absent))
+        if timeline.uneven:
+            self.notes.append(f"The times of {name} are too uneven to tell a hole from them.")
         self.counters.missing_samples += int(timeline.missing_before.sum())
         quality = np.where(rows.late[here], Quality.LATE, 0).astype(np.uint8)
         quality[timeline.missing_before > 0] |= np.uint8(Quality.MISSING_BEFORE)

@@ -22,6 +22,8 @@ RATE_FACTOR = 1.6
 """A typical spacing that changes by this factor is a change of rate: less than doubling, more than drift."""
 JITTER_SHARE = 0.4
 """Spacings within so much of the typical one are even."""
+MOST_REGIMES = 4
+"""So many changes of rate are believed in any log; in a longer one, one in 16 samples."""
 COARSE_SHARE = 0.2
 """Where more than so many samples share their time with a different one, the times are just coarse."""
 MINUTE_NS = 60_000_000_000
@@ -36,13 +38,15 @@ class Timeline:
 
     ``index``: (n,) of each sample, the missing ones counted. ``missing_before``: (n,) how many are
     missing right before it. ``starts``: positions at which a clock begins, the first is 0;
-    ``period_ns``: (starts,) the typical spacing from there on.
+    ``period_ns``: (starts,) the typical spacing from there on. ``uneven``: the times are such that no
+    hole can be told from them.
     """
 
     index: Ints
     missing_before: Ints
     starts: Ints
     period_ns: Ints
+    uneven: bool = False
 
     @property
     def usual_period_ns(self) -> int:
@@ -111,9 +115,10 @@ def spread_ties(times_ns: Ints) -> Ints:
     steps = np.diff(unique)
     usual = typical_ns(steps)
     ahead, behind = np.append(steps, usual), np.insert(steps, 0, 0)
-    backwards = (behind > ahead) & (counts > 1)
+    spacing = usual / np.median(counts)  # of samples, not of times
+    backwards = (behind > ahead) & (counts * spacing > 1.5 * ahead)
     # apart by what the room allows, but not farther than samples usually are
-    apart = np.minimum(np.where(backwards, behind, ahead) / counts, usual / np.median(counts))
+    apart = np.minimum(np.where(backwards, behind, ahead) / counts, spacing)
     begins = unique - np.where(backwards, apart * (counts - 1), 0).astype(np.int64)
     within = np.arange(len(times_ns)) - np.repeat(firsts, counts)
     spread = np.repeat(begins, counts) + (within * np.repeat(apart, counts)).astype(np.int64)
@@ -144,6 +149,10 @@ def lay_out(times_ns: Ints, unread_before: Ints, paused: Bools) -> Timeline:
         [e - b for b, e in spans],
     )
     gap = wide | (_lacking_one(steps, around) & steady & ~paused)
+    uneven = len(regimes) > max(MOST_REGIMES, n // 16) or _in_bursts(steps[gap], usual, n)
+    if uneven:
+        gap = np.zeros(n - 1, np.bool_)
+        regimes, usual = regimes[:1], np.array([max(1, int(np.mean(steps)))])
     # A sample at a change of rate belongs to the faster side, so that no clock promises too much.
     begins = regimes.copy()
     begins[1:] += usual[1:] > usual[:-1]
@@ -154,7 +163,13 @@ def lay_out(times_ns: Ints, unread_before: Ints, paused: Bools) -> Timeline:
     missing[holes + 1] = np.maximum(missing[holes + 1], lost)
     breaks = np.flatnonzero((missing[1:] > 0) | paused) + 1
     starts = np.unique(np.concatenate((begins, breaks)))
-    return Timeline(np.arange(n) + np.cumsum(missing), missing, starts, usual[regime_of[starts]])
+    index = np.arange(n) + np.cumsum(missing)
+    return Timeline(index, missing, starts, usual[regime_of[starts]], uneven)
+
+
+def _in_bursts(holes_ns: Ints, usual_ns: Ints, n: int) -> bool:
+    """Whether what look like holes are many and hold nearly everything: stamps of packets, not of samples."""
+    return len(holes_ns) > max(3, 0.01 * n) and int(holes_ns.sum()) > 10 * n * int(usual_ns.max())
 
 
 def _steady(steps: Ints, usual_ns: int) -> bool:

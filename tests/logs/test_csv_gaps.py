@@ -158,10 +158,42 @@ def test_at_a_fixed_rate_every_row_has_its_place(csv: Csv) -> None:
     assert got.specs[0].rate_hz == 100.0
 
 
-def test_gaps_are_found_fast_where_every_spacing_differs() -> None:
-    """A worst case for the search for changes of rate: it must not look at the whole log each time."""
+def test_a_torn_row_is_missing_even_where_times_are_too_uneven_to_tell(csv: Csv) -> None:
+    rng = random.Random(7)
+    rows = at([round(i * 19.6 + rng.uniform(-6.5, 6.5), 3) for i in range(300)])
+    rows[100] = "1960,7"
+    rows[200] = rows[201] = "?"
+    assert csv.rows(rows).lanes["accel"].gaps == [(100, 1, REASON), (200, 2, REASON)]
+
+
+def test_every_spacing_may_differ() -> None:
+    """A log of events: no rate, and so no holes; and no clock for every sample."""
     rng = np.random.default_rng(1)
-    times_ns = np.cumsum(np.exp(rng.normal(0, 2, 60_000)) * 1e6).astype(np.int64) + np.arange(60_000)
-    timeline = lay_out(times_ns, np.zeros(60_000, np.int64), np.zeros(59_999, np.bool_))
-    assert (np.diff(timeline.index) >= 1).all()
-    assert len(timeline.starts) == len(timeline.period_ns)
+    n = 60_000
+    times_ns = np.cumsum(np.exp(rng.normal(0, 2, n)) * 1e6).astype(np.int64) + np.arange(n)
+    timeline = lay_out(times_ns, np.zeros(n, np.int64), np.zeros(n - 1, np.bool_))
+    assert timeline.uneven
+    assert timeline.index.tolist() == list(range(n))
+    assert len(timeline.starts) == len(timeline.period_ns) == 1
+
+
+@pytest.mark.parametrize("together", [2, 5, 32])
+def test_samples_stamped_by_packet_are_not_full_of_holes(csv: Csv, together: int) -> None:
+    """A driver that empties a FIFO stamps its samples microseconds apart."""
+    times = [packet * 10.0 * together + i * 0.05 for packet in range(100) for i in range(together)]
+    got = csv.rows(at(times))
+    lane = got.lanes["accel"]
+    assert lane.gaps == []
+    assert set(lane.period_ps) == {lane.period_ps[0]}, "one clock, not one a sample"
+    assert got.specs[0].rate_hz == pytest.approx(100.0, rel=0.05)
+    assert "too uneven to tell a hole" in got.notes
+
+
+def test_a_poor_link_is_full_of_holes(csv: Csv) -> None:
+    """Two of three packets of four lost: that is no unevenness."""
+    rng = random.Random(5)
+    packets = [packet for packet in range(600) if rng.random() < 1 / 3]
+    times = [packet * 40 + i * 10 for packet in packets for i in range(4)]
+    got = csv.rows(at(times))
+    missing = sum(count for _, count, _ in got.lanes["accel"].gaps)
+    assert missing == 4 * (packets[-1] - packets[0] + 1 - len(packets))

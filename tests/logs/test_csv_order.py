@@ -95,6 +95,15 @@ def test_coarse_times_are_spread_and_a_sensor_at_rest_repeats_itself(csv: Csv) -
     assert set(np.diff(lane.times_ns).tolist()) == {200_000_000}
 
 
+def test_coarse_times_do_not_fill_a_hole(csv: Csv) -> None:
+    """Whole seconds at 5 Hz, and ten seconds in which nothing came."""
+    seconds = [*range(10), *range(20, 30)]
+    rows = [f"{second * 1000},{second},{i},0" for second in seconds for i in range(5)]
+    lane = csv.rows(rows).lanes["accel"]
+    assert lane.gaps == [(50, 50, "log")]
+    assert lane.times_ns[50] - lane.times_ns[49] == 10_200_000_000
+
+
 def test_stamps_that_stood_still_go_back_into_the_hole_that_they_left(csv: Csv) -> None:
     """A node without its clock: ten rows, then nothing, then nine rows with the time of the next one."""
     rows = [f"{i * 100},{i},0,0" for i in range(20)]
@@ -138,6 +147,8 @@ def test_kept_order_goes_on_where_time_runs_back(csv: Csv) -> None:
         ("unix_ms", ["1553429799430", "1553429799440"], 1553429799430000000, "synced"),
         ("unix_ns", ["1553429799430000001", "1553429799440000001"], 1553429799430000001, "synced"),
         ("s", ["0.83", "0.84"], 830_000_000, "unset"),
+        ("s", ["0.83 ", " 0.84"], 830_000_000, "unset"),
+        ("s", ["0.83 ", "0.84 "], 830_000_000, "unset"),
         ("s", ["8.3e-1", " 0.84"], 830_000_000, "unset"),
         ("s", ["-0.5", "-0.49 "], -500_000_000, "unset"),
         ("ms", ["-1.25", "8.75"], -1_250_000, "unset"),

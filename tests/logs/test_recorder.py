@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
-from agent.blocks import Block, RegularClock
+from agent.blocks import Block, ListedClock, RegularClock
 from agent.errors import LogFileError, UsageError
 from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
@@ -48,8 +48,20 @@ def test_the_stock_reader_finds_everything(tmp_path: Path) -> None:
     assert sum(struct.unpack_from("<I", m.data, 48)[0] // 3 for _, _, m in messages) == 5000
     assert [m.log_time for _, _, m in messages] == sorted(m.log_time for _, _, m in messages)
     assert messages[0][2].log_time == lanes_of(trip.items)["accel"].times_ns[0]
+    for _, _, message in messages:
+        assert struct.unpack_from("<q", message.data, 12) == (message.log_time,), "start_ns"
     assert summary.statistics.message_count == sum(1 for _ in reader.iter_messages())
     assert [m.name for m in reader.iter_metadata()] == ["cargobox", "cargobox"]
+
+
+def test_a_listed_clock_tells_the_start_too(tmp_path: Path) -> None:
+    path = tmp_path / "log.mcap"
+    times_ns = np.array([1000, 2500, 3000])
+    with recorder_at(path) as recorder:
+        recorder.write(Block("accel", 5, ListedClock(5, times_ns, 1_000_000), np.zeros((3, 3), np.int16)))
+    ((_, _, message),) = make_reader(io.BytesIO(path.read_bytes())).iter_messages()
+    assert struct.unpack_from("<qq", message.data, 4) == (5, 1000)
+    assert message.log_time == 1000
 
 
 def test_messages_are_cdr_that_others_decode(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def trips(draw: st.DrawFn) -> Trip:
         if what == "gap":
             index[name] += draw(st.integers(1, 1000))
             reason = draw(st.sampled_from(["log", "cable", "", "Kabel ö"]))
-            clocks.pop(name, None)
+            if draw(st.booleans()):
+                clocks.pop(name, None)
         clock = clocks.get(name)
         if clock is None or listed[name]:
             period_ps = draw(st.integers(1_000_000, 10**12))
