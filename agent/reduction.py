@@ -1,8 +1,8 @@
 """What goes up, within the budget.
 
 Alarms, events and gap records always go. Features take what is left: one-second rows travel in
-batches of columns, and when the budget is short they wait and are merged to 10 s, to a minute, to ten, at last to a day,
-which the record says in ``window_s``. Raw samples stay at home.
+batches of columns, and when the budget is short they wait and are merged to 10 s, to a minute, to ten,
+at last to a day, which the record says in ``window_s``. Raw samples stay at home.
 
 Pure like its neighbours: the budget is earned by the samples that were taken and by nothing else.
 """

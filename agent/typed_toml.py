@@ -16,6 +16,8 @@ from agent.errors import ConfigError, did_you_mean
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+ANY = "*"
+
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 _WRONG = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -40,7 +42,7 @@ def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown:
-            path = _keys(unknown["path"])
+            path = _named(table, kind, _keys(unknown["path"]))
             known = _fields_at(kind, path)
             where = f" in [{'.'.join(path)}]" if path else ""
             raise ConfigError(
@@ -50,7 +52,7 @@ def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -
                 remedy="Correct the spelling or take the key out.",
             ) from error
         wrong = _WRONG.match(str(error))
-        path = _keys(wrong["path"] if wrong else None)
+        path = _named(table, kind, _keys(wrong["path"] if wrong else None))
         what = wrong["what"].replace("`", "") if wrong else str(error)
         raise ConfigError(
             doing,
@@ -69,7 +71,23 @@ def _wanted(what: str) -> str:
 
 
 def _keys(path: str | None) -> list[str]:
-    return [k for k in re.split(r"[.\[\]]+", path or "") if k]
+    """Split msgspec's path; ``[...]`` stands for whichever key of a mapping."""
+    return [k for k in re.split(r"[.\[\]]+", (path or "").replace("[...]", f".{ANY}")) if k]
+
+
+def _named(table: Any, kind: Any, path: list[str]) -> list[str]:
+    """Put the name of the entry that is wrong in the place of `ANY`."""
+    if ANY not in path:
+        return path
+    at = path.index(ANY)
+    struct = _struct_at(kind, path[:at])
+    entries = _value_at(table, path[:at])
+    for name, entry in entries.items():
+        try:
+            msgspec.convert(entry, struct)
+        except msgspec.ValidationError:
+            return [*path[:at], name, *path[at + 1 :]]
+    return path
 
 
 def _value_at(table: Any, path: list[str]) -> Any:
@@ -84,13 +102,19 @@ def _value_at(table: Any, path: list[str]) -> Any:
 
 
 def _fields_at(kind: Any, path: list[str]) -> list[str]:
+    struct = _struct_at(kind, path)
+    return list(struct.__struct_fields__) if struct is not None else []
+
+
+def _struct_at(kind: Any, path: list[str]) -> Any:
+    """Return the struct that stands at `path`; the name of a mapping's entry is passed over."""
     for key in path:
         hints = typing.get_type_hints(kind)
-        struct = _struct_in(hints.get(key)) if key in hints else None
-        if struct is None:
-            return []
-        kind = struct
-    return list(kind.__struct_fields__)
+        if key in hints:
+            kind = _struct_in(hints[key])
+            if kind is None:
+                return None
+    return kind
 
 
 def _struct_in(hint: Any) -> Any:

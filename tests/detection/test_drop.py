@@ -22,11 +22,11 @@ def fall(height_m: float, rate_hz: float, up: F64, *, bias_mps2: float = 0.0, ri
     flight = np.full((n, 3), bias_mps2 / np.sqrt(3))
     flight[:, 0] += ring_mps2 * np.sin(np.arange(n) * 1.7)
     impact = np.tile(up * 120.0, (max(1, round(0.008 * rate_hz)), 1))
-    return np.concatenate([rest(1, rate_hz, up), flight, impact, rest(2, rate_hz, up)])
+    return np.concatenate([rest(1, rate_hz, up.tolist()), flight, impact, rest(2, rate_hz, up.tolist())])
 
 
 unit_vectors = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1)).filter(
-    lambda v: 0.3 < np.linalg.norm(v)
+    lambda v: np.linalg.norm(v) > 0.3
 )
 
 

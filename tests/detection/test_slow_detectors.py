@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.detection.band import BandDetector, BandSettings
-from agent.detection.finding import EventType
+from agent.detection.finding import EventType, Finding
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
 from agent.detection.pressure import PressureDetector, PressureSettings
 from agent.detection.tilt import TiltDetector, TiltSettings
@@ -88,7 +88,7 @@ def shifts_of(load: F64, accel: F64 | None = None) -> list[Phase]:
     parts = [si_block("load", load, 80.0)]
     if accel is not None:
         parts.insert(0, si_block("accel", accel, RATE_HZ))
-    findings = []
+    findings: list[Finding] = []
     for part in parts:
         findings += detector.feed(part)
     findings += detector.advance(1 << 62)

@@ -1,0 +1,124 @@
+"""The configuration: what is wrong with it is said with the key, what it got and what it wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.config import Config, load_certificates, load_config, serial_port
+from agent.correction import Correction
+from agent.errors import ConfigError
+from agent.streams import TABLE
+from calibration.certificate import Certificate
+from calibration.errors import CertificateError
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "cargobox.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "got", "expected"),
+    [
+        ("[broker]\nprot = 1883", "a key 'prot' in [broker] (did you mean 'port'?)", "only host, port"),
+        ("[brocker]\nport = 1", "a key 'brocker' (did you mean 'broker'?)", "only box, source"),
+        ('[broker]\nport = "1883"', "broker.port = '1883'", "int"),
+        ("[broker]\nport = 99999", "broker.port = 99999", "<= 65535"),
+        (
+            "[detect.tilt]\nlevel = 17",
+            "a key 'level' in [detect.tilt] (did you mean 'level_deg'?)",
+            "level_deg",
+        ),
+        ('[box]\nid = "van 7"', "box.id = 'van 7'", "matching"),
+        ('[mounting]\nup = "top"', "mounting.up = 'top'", ""),
+        ("[mounting]\nup = [0, 0, 0]", "[0, 0, 0]", "a direction"),
+        ("[streams.accel]\nrate = 5", "a key 'rate' in [streams.accel] (did you mean 'rate_hz'?)", "rate_hz"),
+        ("[source.serial]\n", "source.serial = {}", "a key 'port' in it"),
+        ("[upload]\nbudget = 0", "upload.budget = 0", "> 0"),
+        ("[broker\n", "", "valid TOML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, got: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, text))
+    error = caught.value
+    assert got in error.got, error
+    assert expected in error.expected, error
+    assert "cargobox.toml" in error.doing and error.remedy, error
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_paths_count_from_the_file(tmp_path: Path) -> None:
+    config = load_config(
+        written(tmp_path, '[outbox]\ndirectory = "queue"\n[certificates]\nfiles = ["a.json"]')
+    )
+    assert config.outbox.directory == str(tmp_path / "queue")
+    assert config.certificates.files == (str(tmp_path / "a.json"),)
+
+
+def test_streams_are_open_to_configuration(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, "[streams.accel]\nfull_scale = 30.0\nwatch = false"))
+    (spec,) = config.apply_to([TABLE["accel"]])
+    assert (spec.full_scale, spec.watch, spec.rate_hz) == (30.0, False, 1000.0)
+
+
+def test_no_source_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[source.serial\]"):
+        serial_port(Config(), None)
+
+
+def certificate(**changes: object) -> Certificate:
+    base = Certificate(
+        stream="accel",
+        gain=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+        bias=(0.0, 0.0, 0.0),
+        method="six positions",
+        made_at="2026-01-01T00:00:00Z",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def test_certificates_are_read_and_hashed_by_meaning(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(certificate().to_json())
+    config = load_config(written(tmp_path, '[certificates]\nfiles = ["a.json"]'))
+    (read,) = load_certificates(config)
+    assert read.hash == certificate().hash != certificate(bias=(0.0, 0.0, 0.1)).hash
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{}", "missing required field"),
+        (b"\x00\x01", "JSON"),
+        (certificate(bias=(0.0, 0.0)).to_json(), "2 biases with gain rows of [3, 3, 3]"),
+        (certificate(format="other/1").to_json(), "format"),
+    ],
+)
+def test_a_certificate_that_is_none(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "a.json").write_bytes(data)
+    config = load_config(written(tmp_path, '[certificates]\nfiles = ["a.json"]'))
+    with pytest.raises(CertificateError, match="a.json") as caught:
+        load_certificates(config)
+    assert words in str(caught.value)
+
+
+def test_two_certificates_of_one_stream(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_bytes(certificate().to_json())
+    config = load_config(written(tmp_path, '[certificates]\nfiles = ["a.json", "b.json"]'))
+    with pytest.raises(ConfigError, match="two for stream 'accel'"):
+        load_certificates(config)
+
+
+def test_a_certificate_of_another_sensor_is_refused() -> None:
+    two_axes = certificate(gain=((1.0, 0.0), (0.0, 1.0)), bias=(0.0, 0.0))
+    with pytest.raises(ConfigError, match="2 axes"):
+        Correction([TABLE["accel"]], [two_axes])

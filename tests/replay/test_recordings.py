@@ -1,0 +1,98 @@
+"""Recordings that others made, through the pipeline: what happened is said once, and nothing is invented."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config import Config
+from agent.replay.runner import ReplayOptions, Summary, replay_log
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
+MAPS = ROOT / "docs" / "maps"
+
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the folder of recordings, ../shared/data, is not here"
+)
+
+
+def replayed(name: str, map_name: str, out: Path, **options: Any) -> tuple[Summary, list[dict[str, Any]]]:
+    """Replay a recording; return its summary and payloads."""
+    summary = replay_log(
+        DATA / name, out, Config(), ReplayOptions(map_path=MAPS / f"{map_name}.toml", **options)
+    )
+    lines = (out / "records.jsonl").read_text().splitlines()
+    return summary, [json.loads(line)["payload"] for line in lines]
+
+
+def unix_s(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def drops_of(payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the ends of the drops, each with its start and end as numbers."""
+    return [
+        {**p, "from_s": unix_s(p["start"]), "to_s": unix_s(p["end"])}
+        for p in payloads
+        if p.get("type") == "drop" and p["phase"] == "end"
+    ]
+
+
+def labels_of(file: str) -> list[dict[str, str]]:
+    with (DATA / "fragile-goods-box" / "labels_derived.csv").open() as text:
+        return [row for row in csv.DictReader(text) if row["file"] == file]
+
+
+@pytest.mark.parametrize(("name", "count"), [("dropped_box", 20), ("rough_handling", 5)])
+def test_every_labelled_fall_is_one_drop_and_none_besides(name: str, count: int, tmp_path: Path) -> None:
+    summary, payloads = replayed(f"fragile-goods-box/{name}.csv", "fragile-goods-box", tmp_path)
+    drops, labels = drops_of(payloads), labels_of(f"{name}.csv")
+    assert summary["events"]["drop"] == len(drops) == len(labels) == count
+    for label in labels:
+        begin_s, end_s = unix_s(label["freefall_start"]), unix_s(label["freefall_end"])
+        mine = [d for d in drops if d["from_s"] <= end_s and d["to_s"] >= begin_s]
+        assert len(mine) == 1, (label, mine)
+        if label["implied_height_m"]:
+            implied_m = float(label["implied_height_m"])
+            assert mine[0]["values"]["height_m"] == pytest.approx(implied_m, abs=0.1), label
+
+
+def test_a_quiet_trip_in_a_boot_has_no_event(tmp_path: Path) -> None:
+    summary, _ = replayed("fragile-goods-box/car_trip_0921.csv", "fragile-goods-box", tmp_path)
+    assert summary["events"] == {}, summary["events"]
+    assert any("too slowly" in note for note in summary["notes"]), summary["notes"]
+
+
+def test_late_rows_are_put_right_and_are_no_gaps(tmp_path: Path) -> None:
+    summary, _ = replayed("fragile-goods-box/dropped_box.csv", "fragile-goods-box", tmp_path)
+    assert summary["input"]["late_rows"] == 1424
+    assert (summary["gaps"], summary["missing_samples"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", [p.name for p in sorted((DATA / "transit-vibration").glob("*.csv"))])
+def test_trams_and_buses_raise_nothing(name: str, tmp_path: Path) -> None:
+    summary, _ = replayed(f"transit-vibration/{name}", "transit-vibration", tmp_path)
+    assert summary["events"] == {}, summary["events"]
+    assert summary["upload_ratio"] <= 0.07, summary["upload_ratio"]
+
+
+@pytest.mark.parametrize("trip", ["17", "20"])
+def test_brisk_driving_is_no_tilt_and_no_drop(trip: str, tmp_path: Path) -> None:
+    summary, _ = replayed(f"driver-behavior/{trip}/acelerometro_terra.csv", "driver-behavior", tmp_path)
+    assert summary["events"] == {}, summary["events"]
+    assert summary["upload_ratio"] <= 0.20, summary["upload_ratio"]
+
+
+@pytest.mark.parametrize("block_samples", [1, 37, 5000])
+def test_the_size_of_blocks_changes_no_byte(block_samples: int, tmp_path: Path) -> None:
+    log = "fragile-goods-box/rough_handling.csv"
+    replayed(log, "fragile-goods-box", tmp_path / "a")
+    replayed(log, "fragile-goods-box", tmp_path / "b", block_samples=block_samples)
+    first, second = ((tmp_path / x / "records.jsonl").read_bytes() for x in "ab")
+    assert first == second and first.count(b"\n") > 10
