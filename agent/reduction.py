@@ -59,6 +59,7 @@ class Reduction(Generic[M]):
         self._price = price
         self._rows: list[Row[M]] = []
         self._held_span = 1
+        self._least_bytes = 0  # what the held rows cost at their coarsest when that was last looked at
         self.raw_bytes = 0.0
         self.published_bytes = 0
 
@@ -93,12 +94,15 @@ class Reduction(Generic[M]):
         if not self._rows:
             return []
         left_bytes = self._settings.budget * self.raw_bytes - self.published_bytes
+        if left_bytes < self._least_bytes:
+            return []
         for span in COARSER:
             if span < self._held_span:
                 continue
             body = self._render(self._merged(span), span)
-            if self._price(body) <= left_bytes:
-                self._rows, self._held_span = [], 1
+            self._least_bytes = self._price(body)
+            if self._least_bytes <= left_bytes:
+                self._rows, self._held_span, self._least_bytes = [], 1, 0
                 return [body]
         if len(self._rows) > MOST_HELD_ROWS and self._held_span < COARSER[-1]:
             self._held_span = next(s for s in COARSER if s > self._held_span)

@@ -100,7 +100,6 @@ class Service:
             box=config.box.id,
             boot=self.boot,
             software=agent.__version__,
-            on_change=_log_uplink,
         )
 
     def start_uplink(self) -> None:
@@ -233,10 +232,3 @@ class Service:
                 recorder.close()
             except FourPartError as second:
                 log.error("%s", second)
-
-
-def _log_uplink(state: str, error: FourPartError | None) -> None:
-    if error is not None:
-        log.warning("%s", error)
-    else:
-        log.info("broker: %s", state)

@@ -9,6 +9,7 @@ verify   every byte read and checked; 1 if anything is damaged
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -41,6 +42,17 @@ def run(args: argparse.Namespace) -> int:
     if args.dir is not None and args.config is not None:
         raise UsageError(
             "reading the command line", got="--dir and --config", expected="one of them", remedy="Drop one."
+        )
+    if args.limit is not None and args.limit < 0:
+        raise UsageError(
+            "reading --limit", got=f"{args.limit}", expected="0 or more", remedy="Leave it away to see all."
+        )
+    if args.what == "export" and args.json and args.out is None:
+        raise UsageError(
+            "reading the command line",
+            got="export --json without --out",
+            expected="a file for the records, since stdout is for the one document",
+            remedy="Add --out FILE; or drop --json, and the records come line by line.",
         )
     directory = args.dir or Path(load_config(args.config).outbox.directory)
     action = {"stats": _stats, "list": _list, "export": _export, "verify": _verify}[args.what]
@@ -93,6 +105,8 @@ def _export(args: argparse.Namespace, directory: Path) -> int:
                 count += 1
         os.replace(part, args.out)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise OutboxError(
             f"exporting {directory} to {args.out}",
             got=str(error.strerror),

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from agent.blocks import Block
-from agent.commands.run import recorder_factory
+from agent.commands.run import check_seconds, recorder_factory
 from agent.config import Config, load_config, serial_port
 from agent.sources.serial_box import SerialBox
 from agent.timebase import new_boot_id
@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record; 1 when samples were missing."""
+    check_seconds(args.seconds)
     config: Config = load_config(args.config)
+    make_recorder = recorder_factory(args.out, config)
     source = SerialBox(args.port or serial_port(config, args.config))
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     first_ns = last_ns = 0
     try:
         specs = source.open()
-        recorder = recorder_factory(args.out, config)(specs, new_boot_id(), source.mount_up)
+        recorder = make_recorder(specs, new_boot_id(), source.mount_up)
         told_s = time.monotonic()
         try:
             for item in source.items(stop):

@@ -12,14 +12,16 @@ import logging
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from agent.config import Config, load_config, serial_port
-from agent.errors import FourPartError
+from agent.errors import UsageError
 from agent.notify import notify, watchdog_s
 from agent.service import RecorderFactory, Service
 from agent.sources.serial_box import SerialBox
+from firmware_bridge.errors import LinkError
 
 log = logging.getLogger("cargobox")
 
@@ -42,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until told to stop; 1 when the agent could not go on."""
+    check_seconds(args.seconds)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     config = load_config(args.config)
     port = args.port or serial_port(config, args.config)
@@ -52,23 +55,35 @@ def run(args: argparse.Namespace) -> int:
     service = Service(config, SerialBox(port), make_recorder=make_recorder)
     service.start_uplink()
     try:
-        if not _make_contact(service, stop, wait=args.wait):
-            return 0
-        log.info("reading %s; boot %s", port, service.boot)
-        for note in service.notes:
-            log.info("%s", note)
-        notify("READY=1\nSTATUS=reading the box")
-        _until_stopped(service, stop, args.seconds)
+        if _make_contact(service, stop, wait=args.wait):
+            log.info("reading %s; boot %s", port, service.boot)
+            for note in service.notes:
+                log.info("%s", note)
+            notify("READY=1\nSTATUS=reading the box")
+            _until_stopped(service, stop, args.seconds)
     finally:
         notify("STOPPING=1")
         service.stop()
-        if args.json:
-            print(json.dumps(document_of(service)))
+    if args.json:
+        print(json.dumps(document_of(service)))
     return 1 if service.failure is not None else 0
 
 
+def check_seconds(seconds: float | None) -> None:
+    """Raise UsageError where `seconds` is no time that one can wait for."""
+    if seconds is not None and not 0 < seconds < threading.TIMEOUT_MAX:
+        raise UsageError("reading --seconds", got=f"{seconds}", expected="a number above 0", remedy="Try 30.")
+
+
 def recorder_factory(path: Path, config: Config) -> RecorderFactory:
-    """Return what begins a recording at `path` once the streams are known."""
+    """Return what begins a recording at `path` once the streams are known. Raises UsageError."""
+    if path.suffix.lower() != ".mcap":
+        raise UsageError(
+            f"recording to {path}",
+            got=f"a name that ends in {path.suffix!r}",
+            expected="one that ends in '.mcap', as `cargobox replay` knows a recording",
+            remedy=f"Take {path.with_suffix('.mcap')}.",
+        )
     import agent
     from agent.recorder.mcap_writer import McapRecorder
 
@@ -81,21 +96,29 @@ def _make_contact(service: Service, stop: threading.Event, *, wait: bool) -> boo
     """Open the source, again and again with `wait`; meanwhile the uplink sends what an earlier run left."""
     pause_s = FIRST_RETRY_S
     said = ""
-    while True:
+    while not stop.is_set():
         try:
             service.start()
-        except FourPartError as error:
+        except LinkError as error:  # all else is wrong with what we were told, and stays wrong
             if not wait:
                 raise
             if str(error) != said:
                 log.error("%s", error)
                 said = str(error)
-            notify(f"READY=1\nSTATUS=waiting for the box: {error.got}\nWATCHDOG=1")
+            notify(f"READY=1\nSTATUS=waiting for the box: {error.got}")
         else:
             return True
-        if stop.wait(pause_s):
-            return False
+        _wait(stop, pause_s)
         pause_s = min(2 * pause_s, LAST_RETRY_S)
+    return False
+
+
+def _wait(stop: threading.Event, pause_s: float) -> None:
+    """Wait, and feed the watchdog meanwhile: it may be shorter than the pause."""
+    until_s = time.monotonic() + pause_s
+    while not stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
+        notify("WATCHDOG=1")
+        stop.wait(min(left_s, watchdog_s() or IDLE_S))
 
 
 def _until_stopped(service: Service, stop: threading.Event, seconds: float | None) -> None:
@@ -139,4 +162,5 @@ def document_of(service: Service) -> dict[str, Any]:
         "refused": uplink.refused,
         "last_error": uplink.last_error,
         "notes": service.notes,
+        "failure": str(service.failure) if service.failure is not None else None,
     }

@@ -59,10 +59,11 @@ def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
             expected=f"a certificate for {config.host!r} by a trusted authority, valid now",
             remedy="Check ca_file under [broker], the broker's certificate, and the clock of the box.",
         )
-    if isinstance(error, ssl.SSLError):
+    # A far end that does not speak TLS may also just hang up in the middle of the handshake.
+    if isinstance(error, ssl.SSLError) or (config.tls and isinstance(error, ConnectionResetError)):
         return BrokerError(
             doing,
-            got=f"no TLS connection comes about ({error.reason or error})",
+            got=f"no TLS connection comes about ({getattr(error, 'reason', None) or error})",
             expected="a broker that speaks TLS on this port",
             remedy="Check port under [broker] (8883 is usual), and whether the broker wants a client "
             "certificate (cert_file, key_file).",
@@ -109,6 +110,8 @@ def refused_connection(config: BrokerConfig, code: int, name: str) -> BrokerErro
 def closed_before_answer(config: BrokerConfig) -> BrokerError:
     """Return what it means that the far end hangs up on our CONNECT."""
     hint = 'If it is an old broker, set protocol = "3.1.1" under [broker].' if config.protocol == "5" else ""
+    if config.tls:
+        hint = "Perhaps it wants a client certificate (cert_file, key_file). " + hint
     return BrokerError(
         f"connecting to the broker {config.address}",
         got="the far end closed the connection without an answer",

@@ -41,7 +41,7 @@ class Window:
 
     def relieved(self) -> bool:
         """Return whether a starved owner should go on: not for every single place that becomes free."""
-        if self.starved and len(self._sizes) <= self._plain_size * 3 // 4:
+        if self.starved and len(self._sizes) <= self._plain_size - max(1, self._plain_size // 4):
             self.starved = False
             return True
         return False

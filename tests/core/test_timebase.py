@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import timebase
 from agent.timebase import TimeMark, TimeQuality, WallClock, measure_mark, new_boot_id, rfc3339
 
 marks = st.lists(
@@ -51,7 +50,7 @@ def test_rfc3339(wall_ns: int, text: str) -> None:
 
 
 def test_a_clock_from_1970_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timebase.time, "time_ns", lambda: 42 * 10**9)
+    monkeypatch.setattr("agent.timebase.time.time_ns", lambda: 42 * 10**9)
     assert measure_mark(synced=True).quality is TimeQuality.UNSET
 
 
