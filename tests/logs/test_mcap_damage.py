@@ -132,6 +132,28 @@ def test_flipped_bits_anywhere_never_give_a_wrong_sample(whole: Recording, tmp_p
             assert at - next(b for b, e, _ in whole.chunks if b <= at < e) < 9 + 16
 
 
+def test_a_flipped_digit_in_what_tells_of_the_streams_is_noticed(whole: Recording, tmp_path: Path) -> None:
+    """A scale or a box that is wrong by a digit would make every record wrong: the copy at the end counts."""
+    wanted = read_bytes(tmp_path, whole.data)
+    begin, end = whole.data.index(b'{"layout"'), whole.chunks[0][0]
+    for at in range(begin, end, 11):
+        data = bytearray(whole.data)
+        data[at] ^= 1
+        got = read_bytes(tmp_path, data)
+        assert got.specs == wanted.specs, f"flip at {at}"
+        assert got.source.identity == wanted.source.identity, f"flip at {at}"
+
+
+def test_a_damaged_length_between_chunks_costs_no_chunk(whole: Recording, tmp_path: Path) -> None:
+    """The index of each chunk follows it; a length in there must not lead past the next chunk."""
+    for (_, here, _), (_, beyond, _) in zip(whole.chunks, whole.chunks[1:], strict=False):
+        for length in (beyond - here - 9, 0, 1, 1 << 62):
+            data = bytearray(whole.data)
+            data[here + 1 : here + 9] = length.to_bytes(8, "little")
+            got = read_bytes(tmp_path, data)
+            assert count_true(got, whole) == whole.samples, f"length {length} at {here}"
+
+
 def test_several_bad_spots_are_each_passed_over_and_told(whole: Recording, tmp_path: Path) -> None:
     data = bytearray(whole.data)
     for place in (3, 5):

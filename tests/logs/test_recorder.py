@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mcap.reader import make_reader
 
 from agent.blocks import Block, ListedClock, RegularClock
 from agent.errors import LogFileError, UsageError
+from agent.recorder import mcap_file
 from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
@@ -52,6 +54,15 @@ def test_the_stock_reader_finds_everything(tmp_path: Path) -> None:
         assert struct.unpack_from("<q", message.data, 12) == (message.log_time,), "start_ns"
     assert summary.statistics.message_count == sum(1 for _ in reader.iter_messages())
     assert [m.name for m in reader.iter_metadata()] == ["cargobox", "cargobox"]
+    assert summary_crc(path.read_bytes()) == (True, True), "the summary's checksum is wrong"
+
+
+def summary_crc(data: bytes) -> tuple[bool, bool]:
+    """Return whether there is a checksum of the summary, and whether it is right (mcap.dev/spec, Footer)."""
+    crc_at = len(data) - len(mcap_file.MAGIC) - 4
+    (summary_start,) = struct.unpack_from("<Q", data, crc_at - 16)
+    (crc,) = struct.unpack_from("<I", data, crc_at)
+    return summary_start > 0, zlib.crc32(data[summary_start:crc_at]) == crc
 
 
 def test_a_listed_clock_tells_the_start_too(tmp_path: Path) -> None:
