@@ -148,7 +148,7 @@ class Outbox:
                 return taken
 
     def wake(self) -> None:
-        """Make a `take` that blocks, or else the next one, return at once."""
+        """Make a `take` that blocks, or else the next one, return at once. For the one who takes."""
         with self._lock:
             self._woken = True
             self._ready.notify_all()

@@ -21,9 +21,12 @@ PACKET_TOO_LARGE = 0x95
 RETRY_LATER = frozenset({0x89, 0x91, 0x97})
 """Server busy, packet identifier in use, quota exceeded: the record is good, the moment is not."""
 
-BLAMES_RECORD = frozenset({0x81, NOT_AUTHORISED, 0x90, PACKET_TOO_LARGE, 0x99})
-"""DISCONNECT reasons that a single PUBLISH can bring about: malformed, not authorised, topic name,
-too large, payload format."""
+PROTOCOL_ERROR = 0x82
+
+BLAMES_RECORD = frozenset({0x81, PROTOCOL_ERROR, NOT_AUTHORISED, 0x90, PACKET_TOO_LARGE, 0x99})
+"""Ends of a connection that a single PUBLISH can bring about: malformed, protocol error, not authorised,
+topic name, too large, payload format. Protocol error is also what we call an answer that is no MQTT:
+mosquitto 2.0 answers a PUBLISH beyond its message_size_limit with a PUBACK of 0x95, which PUBACK has not."""
 
 _CONNACK_HINTS = {
     0x81: "Check that an MQTT broker listens there.",

@@ -71,7 +71,7 @@ class Session:
         self.lost: BrokerError | None = None
         """Why the connection ended, once it has."""
         self.lost_code = 0
-        """The reason code of the broker's DISCONNECT, if it sent one."""
+        """The reason code of the broker's DISCONNECT, or PROTOCOL_ERROR if it sent what is no MQTT."""
         self._config = config
         self._on_answer = on_answer
         self._on_lost = on_lost
@@ -166,6 +166,7 @@ class Session:
             why = mqtt.error_string(result)
         except Exception as error:  # whatever the far end made paho trip over
             why = f"it sent what is no MQTT ({type(error).__name__}: {error})"
+            self.lost_code = explain.PROTOCOL_ERROR
         if not self._closing:
             self._end(explain.lost_connection(self._config, why.rstrip(".")))
         self._answered.set()
@@ -201,7 +202,7 @@ class Session:
         if not self._connected:
             self._end(explain.closed_before_answer(self._config))
             return
-        if flags.is_disconnect_packet_from_server:
+        if flags.is_disconnect_packet_from_server or code.value == explain.PROTOCOL_ERROR:
             self.lost_code = code.value
         self._end(explain.lost_connection(self._config, str(code).lower()))
 

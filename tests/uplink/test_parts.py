@@ -1,0 +1,44 @@
+"""The uplink's small parts: back-off and window."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.uplink.backoff import Backoff
+from agent.uplink.topics import command_topic, status_topic
+from agent.uplink.window import Window
+
+
+def test_the_delay_doubles_up_to_the_bound_and_begins_again() -> None:
+    backoff = Backoff(1.0, 60.0, lambda: 1.0)
+    assert [backoff.next_s() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    backoff.reset()
+    assert backoff.next_s() == 1
+
+
+@given(st.integers(0, 5000), st.floats(0, 1, exclude_max=True))
+def test_full_jitter(failures: int, chance: float) -> None:
+    backoff = Backoff(1.0, 60.0, lambda: chance)
+    for _ in range(min(failures, 100)):
+        assert 0 <= backoff.next_s() <= 60
+
+
+@given(st.integers(1, 70_000), st.lists(st.booleans(), max_size=60))
+def test_no_more_in_flight_than_allowed_and_always_a_place_for_an_alarm(
+    size: int, urgent: list[bool]
+) -> None:
+    window = Window(size)
+    assert window.room().plain >= 1, "plain records always get through an empty window"
+    for doc_id, is_urgent in enumerate(urgent):
+        room = window.room()
+        if room.urgent if is_urgent else room.plain:
+            window.add(doc_id, 1)
+        assert len(window) <= size
+    if not any(urgent) and size >= 4:
+        assert window.room().urgent >= 1
+
+
+def test_topics() -> None:
+    assert status_topic("f", "b") == "cargobox/1/f/b/status"
+    assert command_topic("f", "b", "stop") == "cargobox/1/f/b/cmd/stop"
