@@ -163,7 +163,8 @@ def test_a_torn_row_is_missing_even_where_times_are_too_uneven_to_tell(csv: Csv)
     rows = at([round(i * 19.6 + rng.uniform(-6.5, 6.5), 3) for i in range(300)])
     rows[100] = "1960,7"
     rows[200] = rows[201] = "?"
-    assert csv.rows(rows).lanes["accel"].gaps == [(100, 1, REASON), (200, 2, REASON)]
+    rows[250] = "90000000,7,0,0"
+    assert csv.rows(rows).lanes["accel"].gaps == [(100, 1, REASON), (200, 2, REASON), (250, 1, REASON)]
 
 
 def test_every_spacing_may_differ() -> None:

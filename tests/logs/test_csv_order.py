@@ -168,3 +168,14 @@ def test_times_are_read_to_the_nanosecond(
     assert times_ns[0] == start_ns
     spacing_ns = 10_000_000
     assert times_ns[1] - times_ns[0] == spacing_ns
+
+
+@pytest.mark.parametrize(
+    "text", ["3019-03-24T12:16:39.500Z", "0019-03-24T12:16:39.500Z", "now", "2019", "NaT", ""]
+)
+def test_a_date_that_cannot_be_is_not_read(csv: Csv, text: str) -> None:
+    rows = [f"2019-03-24T12:16:39.{i:03}Z,{i},0,0" for i in range(100, 900, 100)]
+    rows[4] = f"{text},4,0,0"
+    got = csv.rows(rows, ACCEL_MAP.replace('"ms"', '"iso8601"'))
+    assert got.lanes["accel"].gaps == [(4, 1, "log")]
+    assert f"line 6: a time '{text}'" in got.notes

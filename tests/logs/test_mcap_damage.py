@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from agent.errors import LogFileError
 from agent.mcap_codec import METADATA_NAME
 from agent.recorder.mcap_file import Compression
 from agent.recorder.mcap_writer import McapRecorder
+from agent.sources.mcap_frames import ChunkError, open_chunk
 from tests.logs.reading import Lane, Reading, lanes_of, marks_of, read
 from tests.logs.trips import Trip, drive
 
@@ -142,6 +144,15 @@ def test_a_flipped_digit_in_what_tells_of_the_streams_is_noticed(whole: Recordin
         got = read_bytes(tmp_path, data)
         assert got.specs == wanted.specs, f"flip at {at}"
         assert got.source.identity == wanted.source.identity, f"flip at {at}"
+
+
+def test_a_chunk_that_claims_to_be_huge_is_not_unpacked() -> None:
+    """A terabyte, says the frame of 20 bytes; it would be allocated before anything is checked."""
+    claim = b"\x28\xb5\x2f\xfd\xe0" + (1 << 40).to_bytes(8, "little") + bytes(7)  # RFC 8878, 3.1.1
+    for size in (1 << 40, 1000):
+        head = struct.pack("<QQQI", 0, 0, size, 0) + struct.pack("<I", 4) + b"zstd"
+        with pytest.raises(ChunkError):
+            open_chunk(head + struct.pack("<Q", len(claim)) + claim)
 
 
 def test_a_damaged_length_between_chunks_costs_no_chunk(whole: Recording, tmp_path: Path) -> None:
