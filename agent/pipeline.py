@@ -20,6 +20,7 @@ from agent.detection.finding import Detector, Finding
 from agent.detection.mounting import Vector
 from agent.features import COLUMNS
 from agent.features.moments import Moments, Windows
+from agent.gaps import Gap, GapWatch
 from agent.hops import TICK_NS
 from agent.records import Head, Kind, Phase, Record, Severity, publish_size_bytes, topic_of
 from agent.reduction import Body, Reduction, Row, UploadSettings
@@ -35,17 +36,7 @@ WINDOW_NS = NS_PER_S
 _RANK_WINDOW, _RANK_HOP, _RANK_GAP, _RANK_SAMPLE = range(4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    stream: str
-    first: int
-    last: int
-    reason: str
-    start_ns: int
-    end_ns: int
-
-
-_Occurrence = Finding | _Gap | Row[Moments]
+_Occurrence = Finding | Gap | Row[Moments]
 _Key = tuple[int, int, int, int]  # box time, rank, which stream or detector, which of its own
 
 
@@ -117,8 +108,7 @@ class Pipeline:
         self._wall = WallClock()
         self._tick = -FOREVER_NS
         self._seq = 0
-        self._next_index: dict[str, int] = {}
-        self._last_ns: dict[str, int] = {}
+        self._gaps = GapWatch()
         self.tally = Tally()
 
     @property
@@ -162,6 +152,7 @@ class Pipeline:
             self._tick = tick
             self._correction.forget_before(horizon_ns)
             self._advance(horizon_ns, happened)
+            self._tell_silence(horizon_ns, happened)
         happened.sort(key=lambda pair: pair[0])
         records: list[Record] = []
         for _, occurrence in happened:
@@ -172,13 +163,10 @@ class Pipeline:
 
     def _take_block(self, block: Block, happened: list[tuple[_Key, _Occurrence]]) -> None:
         name, rank = block.stream, self._rank[block.stream]
-        gap = self._gap_before(block)
-        if gap is not None:
-            happened.append(((block.start_ns, _RANK_GAP, rank, 0), gap))
+        for gap in self._gaps.before(block):
+            happened.append(((gap.told_ns, _RANK_GAP, rank, gap.first), gap))
         corrected = self._correction.apply(block)
-        self._next_index[name] = block.end
-        self._last_ns[name] = int(corrected.times_ns[-1])
-        self._count(block)
+        self._count(block, int(corrected.times_ns[-1]))
         self._windows[name].feed(corrected)
         for which, detector in self._watching[name]:
             for i, finding in enumerate(detector.feed(corrected)):
@@ -195,28 +183,26 @@ class Pipeline:
         for index, streams in rows.items():
             happened.append((((index + 1) * WINDOW_NS, _RANK_WINDOW, 0, index), Row(index, 1, streams)))
 
-    def _gap_before(self, block: Block) -> _Gap | None:
-        expected = self._next_index.get(block.stream)
-        if expected is None or block.first <= expected:
-            return None
-        self.tally.gaps += 1
-        self.tally.missing[block.stream] += block.first - expected
-        last_ns = self._last_ns[block.stream]
-        reason = block.missing_reason or "unknown"
-        return _Gap(block.stream, expected, block.first - 1, reason, last_ns, block.start_ns)
+    def _tell_silence(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
+        if horizon_ns != FOREVER_NS:
+            gaps = self._gaps.silence(horizon_ns)
+        else:
+            gaps = self._gaps.finish(self.tally.last_ns) if self.tally.last_ns is not None else []
+        for gap in gaps:
+            happened.append(((gap.told_ns, _RANK_GAP, self._rank[gap.stream], gap.first), gap))
 
-    def _count(self, block: Block) -> None:
+    def _count(self, block: Block, last_ns: int) -> None:
         tally = self.tally
         tally.samples[block.stream] += len(block)
         tally.raw_bytes += len(block) * self._specs[block.stream].raw_bytes_per_sample
         if tally.first_ns is None or block.start_ns < tally.first_ns:
             tally.first_ns = block.start_ns
-        tally.last_ns = max(tally.last_ns or block.last_ns, self._last_ns[block.stream])
+        tally.last_ns = max(tally.last_ns or last_ns, last_ns)
 
     def _records_of(self, occurrence: _Occurrence) -> list[Record]:
         if isinstance(occurrence, Finding):
             return [self._event(occurrence)]
-        if isinstance(occurrence, _Gap):
+        if isinstance(occurrence, Gap):
             return [self._gap(occurrence)]
         earned = sum(
             moments.count * self._specs[name].raw_bytes_per_sample
@@ -242,8 +228,10 @@ class Pipeline:
         kind = Kind.ALARM if started and finding.severity >= Severity.MAJOR else Kind.EVENT
         return self._record(kind, finding.decided_ns, self._correction.certificate_of(finding.streams), body)
 
-    def _gap(self, gap: _Gap) -> Record:
-        offset_ns = self._wall.at(gap.end_ns).offset_ns
+    def _gap(self, gap: Gap) -> Record:
+        self.tally.gaps += 1
+        self.tally.missing[gap.stream] += gap.samples
+        offset_ns = self._wall.at(gap.told_ns).offset_ns
         body: Body = {
             "stream": gap.stream,
             "first": gap.first,
@@ -252,7 +240,7 @@ class Pipeline:
             "start": rfc3339(gap.start_ns + offset_ns),
             "end": rfc3339(gap.end_ns + offset_ns),
         }
-        return self._record(Kind.GAP, gap.end_ns, self._correction.certificate_of((gap.stream,)), body)
+        return self._record(Kind.GAP, gap.told_ns, self._correction.certificate_of((gap.stream,)), body)
 
     def _features(self, body: Body) -> Record:
         return self._record(Kind.FEATURES, body.pop("_end_ns"), self._cal, body)

@@ -1,0 +1,1 @@
+"""What is typed in a checkout; ``benches`` is what ``scripts/bench`` runs."""

@@ -1,0 +1,1 @@
+"""One file a bench; ``scripts/bench`` runs them."""
