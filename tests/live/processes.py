@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -170,3 +172,13 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def virtual_box(link: Path, *, seed: int = 1) -> Iterator[Running]:
+    """Yield ``python -m firmware_bridge.virtual``, plugged in at `link`."""
+    line = [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(link), "--seed", str(seed)]
+    with Running(line) as box:
+        box.wait_line(re.escape(str(link)))
+        yield box
+        assert box.end(signal.SIGTERM) == 0, box.err

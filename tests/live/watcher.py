@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from agent.records import TOPIC_ROOT
 from tests.live.processes import PATIENCE_S
+from tests.uplink.brokers import HOST
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Watcher:
     Its session outlives the connection and, where the broker has saved it, the broker.
     """
 
-    def __init__(self, host: str, port: int, fleet: str = "default", name: str = "watcher") -> None:
-        self._address = (host, port)
+    def __init__(self, port: int, fleet: str = "default", name: str = "watcher") -> None:
+        self._address = (HOST, port)
         self._topic = f"{TOPIC_ROOT}/{fleet}/#"
         self._changed = threading.Condition()
         self._subscribed = False
