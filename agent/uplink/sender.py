@@ -21,12 +21,12 @@ from agent.records import PAYLOAD_VERSION, publish_size_bytes
 from agent.timebase import measure_mark, rfc3339
 from agent.uplink import explain
 from agent.uplink.backoff import Backoff
+from agent.uplink.blame import STATUS_TOKEN, Blame
 from agent.uplink.session import Answer, Message, Session
 from agent.uplink.settings import BrokerConfig
 from agent.uplink.topics import status_topic
 from agent.uplink.window import Window
 
-STATUS_TOKEN = -1
 GOODBYE_TIMEOUT_S = 2.0
 
 _log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Uplink:
         self._last_error: BrokerError | None = None
         self._published = self._acknowledged = self._refused = self._bytes = self._connections = 0
         self._window = Window(1)
-        self._careful = False  # one record at a time, to find the one for which the broker hangs up
+        self._blame = Blame()
         self._thread: threading.Thread | None = None
 
     # -- for the service -------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class Uplink:
         """Send until the session is lost (return why) or the agent stops (return None)."""
         since_s = time.monotonic()
         self._connections += 1
-        most = 1 if self._careful else min(session.limits.receive_maximum, self._config.inflight_max)
+        most = 1 if self._blame.careful else min(session.limits.receive_maximum, self._config.inflight_max)
         self._window = Window(most)
         self._paused_until_s = 0.0
         self._enter("connected")
@@ -219,7 +219,7 @@ class Uplink:
             self._send_some(session, self._wait_s(now_s, sent_s))
         if time.monotonic() - since_s >= self._config.stable_s:
             self._backoff.reset()
-            self._careful = False
+            self._blame.forget()
         self._blame_record(session)
         session.abort()
         return session.lost
@@ -295,22 +295,10 @@ class Uplink:
             self._cond.wait_for(lambda: self._stop_at_s is not None, self._backoff.next_s())
 
     def _blame_record(self, session: Session) -> None:
-        """Set the record aside for which the broker hung up, if it said so and only one can be meant."""
-        if session.lost_code not in explain.BLAMES_RECORD:
-            return
         with self._cond:
-            guilty = self._window.largest() if session.lost_code == explain.PACKET_TOO_LARGE else None
-            if guilty is None and not self._careful:
-                # One at a time from now on: then it is plain which one the broker cannot stand.
-                self._careful = True
-                return
-            if guilty is None:
-                guilty = self._window.only()
-            self._careful = False
-            if guilty is None or guilty == STATUS_TOKEN:
-                return
-            self._window.remove(guilty)
-        self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
+            guilty = self._blame.after(session.lost_code, self._window)
+        if guilty is not None:
+            self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
 
     # -- on the network thread -------------------------------------------------------------------
 

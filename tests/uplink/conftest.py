@@ -1,3 +1,5 @@
+"""An outbox, an uplink on it, and brokers for it, gone when the test is over."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.uplink.backoff import Backoff
+from agent.uplink.blame import Blame
 from agent.uplink.topics import command_topic, status_topic
 from agent.uplink.window import Window
 
@@ -42,3 +43,28 @@ def test_no_more_in_flight_than_allowed_and_always_a_place_for_an_alarm(
 def test_topics() -> None:
     assert status_topic("f", "b") == "cargobox/1/f/b/status"
     assert command_topic("f", "b", "stop") == "cargobox/1/f/b/cmd/stop"
+
+
+def window_of(*doc_ids: int) -> Window:
+    window = Window(20)
+    for doc_id in doc_ids:
+        window.add(doc_id, size_bytes=doc_id)
+    return window
+
+
+def test_only_a_record_on_which_the_broker_hung_up_twice_alone_is_blamed() -> None:
+    blame = Blame()
+    assert blame.after(0x87, window_of(1, 2, 3)) is None
+    assert blame.careful
+    assert blame.after(0x87, window_of(1)) is None
+    assert blame.after(0x87, window_of(2)) is None, "another one"
+    assert blame.after(0x87, window_of(-1)) is None, "not the status"
+    assert blame.after(0x87, window_of(2)) is None
+    assert blame.after(0, window_of(2)) is None, "a broken line"
+    assert blame.after(0x87, window_of(2)) == 2
+    assert not blame.careful
+
+
+def test_the_largest_is_too_large() -> None:
+    assert Blame().after(0x95, window_of(3, 9, 4)) == 9
+    assert Blame().after(0x95, Window(3)) is None
