@@ -34,6 +34,11 @@ class LastingBroker(Mosquitto):
             pause.wait(LOOK_S)
         raise AssertionError(f"mosquitto wrote no {self._store}")
 
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay open, and nothing comes from it any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def __enter__(self) -> Self:
         return self
 
