@@ -13,6 +13,7 @@ from agent.errors import BrokerError
 from agent.uplink.settings import BrokerConfig
 
 FAILURE = 0x80
+NO_MATCHING_SUBSCRIBERS = 0x10
 """Reason codes from here on are refusals."""
 
 NOT_AUTHORISED = 0x87

@@ -116,6 +116,10 @@ class Uplink:
         self._cond = threading.Condition()
         self._stop_at_s: float | None = None  # monotonic; set by stop()
         self._paused_until_s = 0.0
+        self._unheard_until_s = 0.0
+        self._plain_paused_until_s = 0.0
+        self._nobody_listens = False
+        self._urgent_sent: set[int] = set()
         self._state = "stopped"
         self._last_error: BrokerError | None = None
         self._published = self._acknowledged = self._refused = self._bytes = self._connections = 0
@@ -203,6 +207,10 @@ class Uplink:
         most = 1 if self._blame.careful else min(session.limits.receive_maximum, self._config.inflight_max)
         self._window = Window(most)
         self._paused_until_s = 0.0
+        self._unheard_until_s = since_s + self._config.unheard_wait_s if self._last_error is not None else 0.0
+        self._plain_paused_until_s = 0.0
+        self._nobody_listens = False
+        self._urgent_sent.clear()
         self._enter("connected")
         _log.info("uplink: connected to %s", self._config.address)
         self._window.add(STATUS_TOKEN, 0)
@@ -228,14 +236,27 @@ class Uplink:
         """Take what the window has room for and send it; block up to `wait_s` while there is nothing."""
         with self._cond:
             room = self._window.room()
+            plain = room.plain if time.monotonic() >= self._plain_paused_until_s else 0
             if room.urgent == 0 or time.monotonic() < self._paused_until_s:
                 if session.lost is None:
                     self._cond.wait(wait_s)
                 return
             self._window.starved = room.plain == 0
-        limit = room.plain or room.urgent
-        for parcel in self._queue.take(limit, urgent_only=room.plain == 0, timeout_s=wait_s):
-            self._send(session, parcel)
+            limit = plain or room.urgent
+            if self._nobody_listens:
+                limit = 1  # enough to see whether somebody came
+        parcels = self._queue.take(limit, urgent_only=plain == 0, timeout_s=wait_s)
+        early = [p for p in parcels if self._must_wait(p)]  # a pause that began while take() waited
+        if early:
+            self._queue.release([p.doc_id for p in early])
+        for parcel in parcels:
+            if parcel not in early:
+                self._send(session, parcel)
+
+    def _must_wait(self, parcel: Parcel) -> bool:
+        with self._cond:
+            pauses = (self._paused_until_s, 0.0 if parcel.urgent else self._plain_paused_until_s)
+            return time.monotonic() < max(pauses)
 
     def _send(self, session: Session, parcel: Parcel) -> None:
         size_bytes = publish_size_bytes(parcel.topic, parcel.payload)
@@ -246,6 +267,8 @@ class Uplink:
         with self._cond:
             # Before it is sent: the answer may come before publish() returns.
             self._window.add(parcel.doc_id, size_bytes)
+            if parcel.urgent:
+                self._urgent_sent.add(parcel.doc_id)
             self._published += 1
             self._bytes += size_bytes
         try:
@@ -260,8 +283,7 @@ class Uplink:
         times = [self._stop_at_s]
         if sent_s is not None:
             times.append(sent_s + self._config.acknowledge_timeout_s)
-        if self._paused_until_s > now_s:
-            times.append(self._paused_until_s)
+        times += [t for t in (self._paused_until_s, self._plain_paused_until_s) if t > now_s]
         due = [t for t in times if t is not None]
         return max(0.0, min(due) - now_s) if due else None
 
@@ -307,11 +329,23 @@ class Uplink:
         with self._cond:
             if not self._window.remove(answer.token):
                 return
-            if not refused and answer.token != STATUS_TOKEN:
-                self._acknowledged += 1
+            now_s = time.monotonic()
+            urgent = answer.token in self._urgent_sent
+            self._urgent_sent.discard(answer.token)
+            unheard = answer.code == explain.NO_MATCHING_SUBSCRIBERS and now_s < self._unheard_until_s
+            if answer.token != STATUS_TOKEN:
+                self._nobody_listens = unheard
+                if unheard and urgent:
+                    self._paused_until_s = now_s + self._config.unheard_pause_s
+                elif unheard:  # an alarm need not wait for those who do not listen to features
+                    self._plain_paused_until_s = now_s + self._config.unheard_pause_s
+                elif not refused:
+                    self._acknowledged += 1
         if answer.token == STATUS_TOKEN:
             if refused:
                 _log.warning("uplink: the broker refuses the status topic: %s", answer.reason)
+        elif unheard:
+            self._queue.release([answer.token])
         elif not refused:
             self._queue.acknowledge([answer.token])
         elif answer.code in explain.RETRY_LATER:

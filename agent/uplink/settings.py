@@ -40,6 +40,12 @@ class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     reconnect_max_s: Seconds = 60.0
     stable_s: Seconds = 30.0
     """A connection that held for so long makes the next attempt begin at `reconnect_min_s` again."""
+    unheard_wait_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    """For so long after a connection that followed a failure, a record that the broker has no subscriber
+    for (MQTT 5) is kept and offered again: a broker that was restarted has its subscribers come back one
+    by one. After that, and on a first connection, such a record counts as delivered."""
+    unheard_pause_s: Seconds = 1.0
+    """How often one record is offered while nobody listens."""
     quota_pause_s: Seconds = 5.0
     """Nothing is sent for so long after the broker said that its quota is used up."""
     inflight_max: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 100

@@ -89,7 +89,7 @@ def test_a_record_larger_than_the_broker_takes_without_saying(
     broker = mosquitto("message_size_limit 1000")
     outbox.put([record(0), record(1, filler="x" * 2000), record(2)])
     watch = Watch()
-    uplink = start_uplink(broker.config(), on_change=watch)
+    uplink = start_uplink(broker.config(unheard_wait_s=0.0), on_change=watch)
     watch.connected(4)
     uplink.stop(drain_s=PATIENCE_S)
     assert outbox.waiting() == 0 and list(reasons(tmp_path)) == [1]
@@ -246,7 +246,8 @@ def test_a_wrong_password(mosquitto: Start, start_uplink: MakeUplink, outbox: Ou
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(tmp_path / "passwords"), "box", "right"], check=True)
     broker = mosquitto("allow_anonymous false", f"password_file {tmp_path}/passwords")
     (tmp_path / "secret").write_text("wrong\n")
-    config = broker.config(username="box", password_file=str(tmp_path / "secret"))
+    secret = str(tmp_path / "secret")
+    config = broker.config(username="box", password_file=secret, unheard_wait_s=0.0)
     watch = Watch()
     uplink = start_uplink(config, on_change=watch)
     error = watch.error()
