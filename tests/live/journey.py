@@ -1,4 +1,4 @@
-"""One run of the agent over a whole trip, which many tests look at."""
+"""Long runs that many tests look at: the agent over a whole trip, and the demo."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.live.broker import LastingBroker
-from tests.live.processes import Running, command, virtual_box
+from tests.live.processes import Running, cargobox, command, virtual_box
 from tests.live.setting import write_config
 from tests.live.watcher import Message, Watcher
 
 TRIP_S = 26  # tilt, drop, the surge after it, and the door to the warm yard
+DEMO_S = 12
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,17 @@ def travel(folder: Path) -> Journey:
             before,
             after,
         )
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What `cargobox demo --seconds 12 --json --record` came to."""
+
+    process: Running
+    log: Path
+
+
+def demonstrate(folder: Path) -> Demonstration:
+    """Run the demo to its end."""
+    log = folder / "trip.mcap"
+    return Demonstration(cargobox("demo", "--seconds", DEMO_S, "--json", "--record", log), log)

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -166,12 +167,26 @@ def children_of(pid: int) -> set[int]:
     return found - {pid}
 
 
-def runs(pid: int) -> bool:
-    """Return whether a process is there and no zombie."""
+def program_of(pid: int) -> str:
+    """Return the command line of a process; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
-        return False
+        return ""
+
+
+@contextlib.contextmanager
+def ends(pids: Iterable[int]) -> Iterator[None]:
+    """Assert that these processes are all gone some time after the ``with``."""
+    handles = {os.pidfd_open(pid): program_of(pid) for pid in pids}
+    try:
+        yield
+        for handle, program in handles.items():
+            gone, _, _ = select.select([handle], [], [], PATIENCE_S)
+            assert gone, f"still there: {program}"
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 @contextlib.contextmanager

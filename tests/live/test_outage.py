@@ -78,7 +78,7 @@ def until_waiting(config: Path, *, alarms: int) -> None:
 def test_an_agent_killed_while_the_broker_is_away(tmp_path: Path) -> None:
     with (
         LastingBroker(tmp_path / "broker") as broker,
-        VirtualBox(LaterTrip(12), tmp_path / "port", tmp_path / "board") as box,
+        VirtualBox(LaterTrip(18), tmp_path / "port", tmp_path / "board") as box,
     ):
         broker.kill()
         config = write_config(tmp_path, port=box.port, broker_port=broker.port)
