@@ -93,7 +93,10 @@ uplink.stop(1)
             else:
                 agent.communicate("\n")
         subscriber.wait(lambda before=before: len(subscriber.messages) == before + 2)  # type: ignore[misc]
-        last = Subscriber.body(subscriber.messages[-1])
+        late = subscribe(broker)
+        late.wait(lambda late=late: len(late.messages) == 2)  # type: ignore[misc]
+        (last,) = (Subscriber.body(m) for m in late.messages if b'"two"' in m.payload)
+        assert last == Subscriber.body(subscriber.messages[-1]), "retained"
         assert (last["box"], last["state"], last["reason"]) == ("two", "offline", reason)
 
 

@@ -32,6 +32,7 @@ from tests.uplink.watch import Watch
 MakeUplink = Callable[..., Uplink]
 Start = Callable[..., Mosquitto]
 Script = Callable[..., ScriptedBroker]
+Subscribe = Callable[..., Subscriber]
 
 
 def quick(port: int, **more: Any) -> BrokerConfig:
@@ -48,7 +49,7 @@ def reasons(tmp_path: Path) -> dict[int, str]:
 @pytest.mark.broker
 def test_a_topic_that_is_not_allowed(
     mosquitto: Start,
-    subscribe: Callable[..., Subscriber],
+    subscribe: Subscribe,
     outbox: Outbox,
     start_uplink: MakeUplink,
     tmp_path: Path,
@@ -83,10 +84,11 @@ def test_a_record_larger_than_the_broker_says_it_takes(
 
 @pytest.mark.broker
 def test_a_record_larger_than_the_broker_takes_without_saying(
-    mosquitto: Start, outbox: Outbox, start_uplink: MakeUplink, tmp_path: Path
+    mosquitto: Start, subscribe: Subscribe, outbox: Outbox, start_uplink: MakeUplink, tmp_path: Path
 ) -> None:
     """Mosquitto 2.0 answers with a code that PUBACK does not have, and paho hangs up on it."""
     broker = mosquitto("message_size_limit 1000")
+    subscribe(broker)
     outbox.put([record(0), record(1, filler="x" * 2000), record(2)])
     watch = Watch()
     uplink = start_uplink(broker.config(unheard_wait_s=0.0), on_change=watch)
@@ -242,9 +244,12 @@ def test_a_broker_without_qos_1(scripted: Script, start_uplink: MakeUplink) -> N
 
 
 @pytest.mark.broker
-def test_a_wrong_password(mosquitto: Start, start_uplink: MakeUplink, outbox: Outbox, tmp_path: Path) -> None:
+def test_a_wrong_password(
+    mosquitto: Start, subscribe: Subscribe, start_uplink: MakeUplink, outbox: Outbox, tmp_path: Path
+) -> None:
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(tmp_path / "passwords"), "box", "right"], check=True)
     broker = mosquitto("allow_anonymous false", f"password_file {tmp_path}/passwords")
+    subscribe(broker, username="box", password="right")
     (tmp_path / "secret").write_text("wrong\n")
     secret = str(tmp_path / "secret")
     config = broker.config(username="box", password_file=secret, unheard_wait_s=0.0)
