@@ -11,6 +11,7 @@ import pytest
 
 from tests.live.broker import LastingBroker
 from tests.live.journey import Demonstration, Journey, demonstrate, travel
+from tests.live.rough_ride import RoughRide, ride
 from tests.live.watcher import Watcher
 
 
@@ -34,7 +35,11 @@ def under_way(
 ) -> Iterator[dict[str, Future[Any]]]:
     """Begin the long runs that are asked for later, so that other tests go on meanwhile."""
     wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    long: dict[str, Callable[[Path], Any]] = {"journey": travel, "demonstration": demonstrate}
+    long: dict[str, Callable[[Path], Any]] = {
+        "journey": travel,
+        "demonstration": demonstrate,
+        "rough_ride": ride,
+    }
     with ThreadPoolExecutor() as pool:
         yield {
             name: pool.submit(run, tmp_path_factory.mktemp(name))
@@ -55,3 +60,10 @@ def demonstration(under_way: dict[str, Future[Any]]) -> Demonstration:
     """12 s of `cargobox demo`."""
     shown: Demonstration = under_way["demonstration"].result()
     return shown
+
+
+@pytest.fixture(scope="session")
+def rough_ride(under_way: dict[str, Future[Any]]) -> RoughRide:
+    """A run whose box is unplugged, reset and frozen on the way."""
+    ridden: RoughRide = under_way["rough_ride"].result()
+    return ridden
