@@ -237,14 +237,14 @@ class Uplink:
         with self._cond:
             room = self._window.room()
             plain = room.plain if time.monotonic() >= self._plain_paused_until_s else 0
+            if self._nobody_listens:  # one is enough to see whether somebody came
+                plain = 0 if len(self._window) else min(1, plain)
             if room.urgent == 0 or time.monotonic() < self._paused_until_s:
                 if session.lost is None:
                     self._cond.wait(wait_s)
                 return
             self._window.starved = room.plain == 0
             limit = plain or room.urgent
-            if self._nobody_listens:
-                limit = 1  # enough to see whether somebody came
         parcels = self._queue.take(limit, urgent_only=plain == 0, timeout_s=wait_s)
         early = [p for p in parcels if self._must_wait(p)]  # a pause that began while take() waited
         if early:
@@ -333,6 +333,7 @@ class Uplink:
             urgent = answer.token in self._urgent_sent
             self._urgent_sent.discard(answer.token)
             unheard = answer.code == explain.NO_MATCHING_SUBSCRIBERS and now_s < self._unheard_until_s
+            probed = self._nobody_listens
             if answer.token != STATUS_TOKEN:
                 self._nobody_listens = unheard
                 if unheard and urgent:
@@ -355,7 +356,7 @@ class Uplink:
         else:
             self._refuse(answer.token, f"the broker refuses it: {answer.reason} (0x{answer.code:02X})")
         with self._cond:
-            wake = self._stop_at_s is not None or self._window.relieved()
+            wake = self._stop_at_s is not None or probed or self._window.relieved()
             self._cond.notify_all()
         if wake:
             self._queue.wake()

@@ -40,7 +40,8 @@ def after_a_failure(
 def test_what_nobody_heard_is_offered_again_oldest_first(
     scripted: Script, outbox: Outbox, start_uplink: MakeUplink
 ) -> None:
-    unheard, heard = [], []
+    unheard: list[bytes] = []
+    heard: list[bytes] = []
 
     def answer(broker: ScriptedBroker, packet: int, payload: bytes) -> None:
         listens = len(unheard) >= 12
