@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 import tomllib
 import types
@@ -54,20 +55,33 @@ def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -
         wrong = _WRONG.match(str(error))
         path = _named(table, kind, _keys(wrong["path"] if wrong else None))
         what = wrong["what"].replace("`", "") if wrong else str(error)
+        missing = re.match(r"Object missing required field (\w+)", what)
+        if missing:
+            struct = _struct_at(kind, path)
+            raise ConfigError(
+                doing,
+                got=f"no {missing[1]!r} in {_section(path)}",
+                expected=f"a key {missing[1]!r}, of {', '.join(struct.__struct_fields__)}",
+                remedy=remedy,
+            ) from error
+        value = _value_at(table, path)
+        words = _words_at(kind, path) if what.startswith("Invalid enum value") else []
         raise ConfigError(
             doing,
-            got=f"{'.'.join(path)} = {_value_at(table, path)!r}",
-            expected=_wanted(what),
+            got=f"{'.'.join(path)} = {value!r}{did_you_mean(str(value), words)}",
+            expected=f"one of {', '.join(words)}" if words else _wanted(what),
             remedy=remedy,
         ) from error
+
+
+def _section(path: list[str]) -> str:
+    return f"[{'.'.join(path)}]" if path else "it"
 
 
 def _wanted(what: str) -> str:
     """Turn msgspec's words ('Expected int, got str') into the end of a sentence."""
     what = re.sub(r", got .*$", "", what)
-    what = re.sub(r"^Expected ", "", what)
-    missing = re.match(r"Object missing required field (\w+)", what)
-    return f"a key {missing[1]!r} in it" if missing else what
+    return re.sub(r"^Expected ", "", what)
 
 
 def _keys(path: str | None) -> list[str]:
@@ -115,6 +129,17 @@ def _struct_at(kind: Any, path: list[str]) -> Any:
             if kind is None:
                 return None
     return kind
+
+
+def _words_at(kind: Any, path: list[str]) -> list[str]:
+    """Return the words that the key at `path` allows, if it allows only some."""
+    hint = typing.get_type_hints(_struct_at(kind, path[:-1])).get(path[-1])
+    for part in (hint, *typing.get_args(hint)):
+        if isinstance(part, type) and issubclass(part, enum.Enum):
+            return [str(word.value) for word in part]
+        if typing.get_origin(part) is typing.Literal:
+            return [str(word) for word in typing.get_args(part)]
+    return [str(part) for part in typing.get_args(hint)] if typing.get_origin(hint) is typing.Literal else []
 
 
 def _struct_in(hint: Any) -> Any:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
                 recorder.write(item)
                 if not isinstance(item, Block):
                     continue
-                missing[item.stream] += item.first - expected.get(item.stream, item.first)
+                missing[item.stream] += item.first - expected.get(item.stream, 0)
                 expected[item.stream] = item.end
                 samples[item.stream] += len(item)
                 first_ns = first_ns or item.start_ns

@@ -9,15 +9,15 @@ import enum
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from agent.errors import ConfigError, did_you_mean
 from agent.streams import TABLE, StreamClass, Unit
-from agent.typed_toml import read_table
+from agent.typed_toml import read_table, typed
 
 STANDARD_GRAVITY_MPS2 = 9.80665  # CGPM 1901
 POUND_KG = 0.45359237  # international pound, 1959
@@ -167,9 +167,6 @@ class CsvMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
 
 
-S = TypeVar("S", bound=msgspec.Struct)
-
-
 def load_map(path: Path) -> CsvMap:
     """Read the map at `path`. Raises ConfigError."""
     table = read_table(path, what="map", remedy="docs/csv-maps.md shows a whole map.")
@@ -178,73 +175,19 @@ def load_map(path: Path) -> CsvMap:
 
 def map_of(table: Mapping[str, Any], doing: str) -> CsvMap:
     """Check a map that was read from TOML. Raises ConfigError."""
-    _known(table, ("time", "csv", "streams"), "", doing)
     for key in ("time", "streams"):
-        if not isinstance(table.get(key), dict) or not table[key]:
+        if key in table and table[key] == {}:
             raise ConfigError(
                 doing,
-                got=f"no [{key}] in it" if key not in table else f"an empty [{key}]",
+                got=f"an empty [{key}]",
                 expected="[time] and at least one [streams.NAME]",
                 remedy="docs/csv-maps.md shows a whole map.",
             )
-    time = _typed(table["time"], TimeMap, "time", doing)
-    form = _typed(table.get("csv", {}), CsvForm, "csv", doing)
-    streams = {
-        name: _typed(part, StreamMap, f"streams.{name}", doing) for name, part in table["streams"].items()
-    }
-    _check_time(time, doing)
-    for name, stream in streams.items():
+    whole = typed(table, CsvMap, doing=doing, remedy="See docs/csv-maps.md.")
+    _check_time(whole.time, doing)
+    for name, stream in whole.streams.items():
         _check_stream(name, stream, doing)
-    return CsvMap(time=time, csv=form, streams=streams)
-
-
-def _known(table: Mapping[str, Any], keys: Iterable[str], where: str, doing: str) -> None:
-    keys = tuple(keys)
-    for key in table:
-        if key not in keys:
-            raise ConfigError(
-                doing,
-                got=f"a key {key!r}{f' in [{where}]' if where else ''}{did_you_mean(key, keys)}",
-                expected=f"only {', '.join(keys)}",
-                remedy="Correct the spelling or take the key out.",
-            )
-
-
-def _typed(table: Any, kind: type[S], where: str, doing: str) -> S:
-    if not isinstance(table, dict):
-        raise ConfigError(
-            doing, got=f"{where} = {table!r}", expected=f"a table [{where}]", remedy="See docs/csv-maps.md."
-        )
-    _known(table, kind.__struct_fields__, where, doing)
-    try:
-        return msgspec.convert(table, kind)
-    except msgspec.ValidationError as error:
-        message, _, at = str(error).partition(" - at ")
-        key = re.sub(r"[`$\[\].0-9]", "", at)
-        if not key:
-            raise ConfigError(
-                doing, got=f"[{where}]: {message}", expected="that key", remedy="See docs/csv-maps.md."
-            ) from error
-        value = table.get(key)
-        words = _choices(kind, key)
-        raise ConfigError(
-            doing,
-            got=f"[{where}] {key} = {value!r}{did_you_mean(str(value), words)}",
-            expected=f"one of {', '.join(words)}" if words else message[0].lower() + message[1:],
-            remedy="See docs/csv-maps.md.",
-        ) from error
-
-
-def _choices(kind: type[msgspec.Struct], key: str) -> list[str]:
-    """Return the words that a key allows, if it allows only some."""
-    choices: Mapping[str, type[enum.StrEnum]] = {
-        "format": TimeFormat,
-        "order": Order,
-        "unit": MapUnit,
-        "target": Unit,
-        "kind": StreamClass,
-    }
-    return [str(word) for word in choices[key]] if key in choices and key in kind.__struct_fields__ else []
+    return whole
 
 
 def _check_time(time: TimeMap, doing: str) -> None:

@@ -37,7 +37,7 @@ def written(tmp_path: Path, text: str) -> Path:
         ('[mounting]\nup = "top"', "mounting.up = 'top'", ""),
         ("[mounting]\nup = [0, 0, 0]", "[0, 0, 0]", "a direction"),
         ("[streams.accel]\nrate = 5", "a key 'rate' in [streams.accel] (did you mean 'rate_hz'?)", "rate_hz"),
-        ("[source.serial]\n", "source.serial = {}", "a key 'port' in it"),
+        ("[source.serial]\n", "no 'port' in [source.serial]", "a key 'port'"),
         ("[upload]\nbudget = 0", "upload.budget = 0", "> 0"),
         ("[broker\n", "", "valid TOML"),
     ],

@@ -23,14 +23,14 @@ TIME = '[time]\ncolumn = "t"\nformat = "s"\n'
 @pytest.mark.parametrize(
     ("text", "got", "expected"),
     [
-        ("", "no [time] in it", "[time] and at least one [streams.NAME]"),
-        (TIME, "no [streams] in it", "[time] and at least one"),
+        ("", "no 'time' in it", "of time, streams, csv"),
+        (TIME, "no 'streams' in it", "a key 'streams'"),
         (ACCEL_MAP.replace("format", "fromat"), "'fromat' in [time] (did you mean 'format'?)", "only column"),
         (ACCEL_MAP.replace("columns", "colums"), "'colums' in [streams.accel] (did you mean", "only columns"),
-        (ACCEL_MAP + "[csvs]\n", "a key 'csvs' (did you mean 'csv'?)", "only time, csv, streams"),
+        (ACCEL_MAP + "[csvs]\n", "a key 'csvs' (did you mean 'csv'?)", "only time, streams, csv"),
         (ACCEL_MAP.replace('"mg"', '"m/s2"'), "unit = 'm/s2' (did you mean 'mps2'?)", "one of mg, g, mps2"),
         (ACCEL_MAP.replace('"mg"', '"degC"'), "unit = 'degC'", "one of mg, g, mps2, count"),
-        (ACCEL_MAP.replace('"ms"', '"iso"'), "[time] format = 'iso'", "one of iso8601, unix_s"),
+        (ACCEL_MAP.replace('"ms"', '"iso"'), "time.format = 'iso' (did you mean", "one of iso8601, unix_s"),
         (ACCEL_MAP.replace('format = "ms"', ""), "a column without its format", "either column and format"),
         (ACCEL_MAP.replace("[streams", "rate_hz = 5\n[streams"), "both column and rate_hz", "either column"),
         (ACCEL_MAP.replace('column = "t"\nformat = "ms"', 'order = "sort"'), "neither column nor", "either"),
@@ -46,8 +46,8 @@ TIME = '[time]\ncolumn = "t"\nformat = "s"\n'
         (ACCEL_MAP + "[csv]\ndelimiter = ', '\n", "delimiter = ', '", "length <= 1"),
         (
             ACCEL_MAP + "[streams.humidity]\nunit = 'percent'\n",
-            "required field `columns`",
-            "that key",
+            "no 'columns' in [streams.humidity]",
+            "a key 'columns'",
         ),
         (
             ACCEL_MAP + "[streams.humidity]\ncolumns = ['h']\nunit='percent'\nup='z'\n",
