@@ -36,7 +36,7 @@ from agent.sources.csv_streams import (
     values_of,
 )
 from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable, read_table
-from agent.sources.log_file import LogCounters, LogIdentity, LogItem, LogOptions
+from agent.sources.log_source import LogCounters, LogIdentity, LogItem, LogOptions
 from agent.sources.log_times import (
     Timeline,
     find_late,

@@ -31,7 +31,7 @@ from agent.mcap_codec import (
     decode_mark,
     decode_silence,
 )
-from agent.sources.log_file import LogCounters, LogIdentity, LogItem, LogOptions
+from agent.sources.log_source import LogCounters, LogIdentity, LogItem, LogOptions
 from agent.sources.mcap_frames import MAGIC, ChunkError, Damage, frames, open_chunk
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark
