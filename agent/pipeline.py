@@ -66,6 +66,20 @@ class Tally:
             return 0.0
         return (self.last_ns - self.first_ns) / NS_PER_S
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures that every summary has."""
+        return {
+            "duration_s": round(self.duration_s, 6),
+            "samples": sum(self.samples.values()),
+            "gaps": self.gaps,
+            "missing_samples": sum(self.missing.values()),
+            "raw_bytes": round(self.raw_bytes),
+            "published_bytes": self.published_bytes,
+            "upload_ratio": round(self.upload_ratio, 6),
+            "events": dict(sorted(self.events.items())),
+            "records": dict(sorted(self.published.items())),
+        }
+
 
 class Pipeline:
     """Turns items of the sources into records.

@@ -160,12 +160,7 @@ def _trip(args: argparse.Namespace, folder: Path, stop: threading.Event) -> tupl
         judged, unexplained = judge(trip.truth(until_s), heard.events, until_s)
         facts = {
             "seed": args.seed,
-            "duration_s": round(service.tally.duration_s, 3),
-            "samples": sum(service.tally.samples.values()),
-            "gaps": service.tally.gaps,
-            "raw_bytes": round(service.tally.raw_bytes),
-            "published_bytes": service.tally.published_bytes,
-            "upload_ratio": round(service.tally.upload_ratio, 6),
+            **service.tally.as_dict(),
             "records": records,
             "delivered": len(subscriber.seqs),
             "holes": records - len(subscriber.seqs),
@@ -181,7 +176,6 @@ def _trip(args: argparse.Namespace, folder: Path, stop: threading.Event) -> tupl
         good = False
     document = {
         **facts,
-        "events": dict(sorted(service.tally.events.items())),
         "trip": [
             {
                 "what": one.happening.what,

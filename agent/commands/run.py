@@ -148,15 +148,8 @@ def document_of(service: Service) -> dict[str, Any]:
     tally, outbox, uplink = service.tally, service.outbox.stats(), service.uplink.stats()
     return {
         "boot": service.boot,
-        "duration_s": round(tally.duration_s, 3),
+        **tally.as_dict(),
         "samples": dict(tally.samples),
-        "gaps": tally.gaps,
-        "missing_samples": sum(tally.missing.values()),
-        "raw_bytes": round(tally.raw_bytes),
-        "published_bytes": tally.published_bytes,
-        "upload_ratio": round(tally.upload_ratio, 6),
-        "events": dict(sorted(tally.events.items())),
-        "records": dict(sorted(tally.published.items())),
         "waiting": outbox.waiting,
         "acknowledged": uplink.acknowledged,
         "refused": uplink.refused,

@@ -150,17 +150,9 @@ def summarise(pipeline: Pipeline, source: LogSource, wall_s: float) -> Summary:
         "box": source.identity.box,
         "boot": source.identity.boot,
         "software": agent.__version__,
-        "duration_s": round(tally.duration_s, 6),
+        **tally.as_dict(),
         "wall_s": round(wall_s, 3),
         "realtime_factor": round(tally.duration_s / wall_s, 1) if wall_s else 0.0,
-        "samples": sum(tally.samples.values()),
-        "gaps": tally.gaps,
-        "missing_samples": sum(tally.missing.values()),
-        "raw_bytes": round(tally.raw_bytes),
-        "published_bytes": tally.published_bytes,
-        "upload_ratio": round(tally.upload_ratio, 6),
-        "events": dict(sorted(tally.events.items())),
-        "records": dict(sorted(tally.published.items())),
         "streams": {
             spec.name: {
                 "samples": tally.samples[spec.name],
