@@ -68,11 +68,10 @@ def test_ctrl_c_at_a_terminal_is_for_the_demo_alone() -> None:
 
 
 @NOT_YET
-@pytest.mark.parametrize("count", [1, 3])
-def test_ctrl_c_at_a_terminal(count: int) -> None:
+def test_ctrl_c_at_a_terminal_pressed_by_the_impatient() -> None:
     with Running(command("demo", "--seconds", 60, "--json"), group=True) as demo:
         with ends(wait_children(demo)):
-            for _ in range(count):
+            for _ in range(3):
                 demo.send_group(signal.SIGINT)
             assert demo.end() == 0, demo.err
         document = json.loads(demo.out)

@@ -9,9 +9,7 @@ import contextlib
 import json
 import os
 import signal
-import socketserver
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from tests.live.broker import LastingBroker
 from tests.live.processes import Running, cargobox, command
 from tests.live.setting import LaterTrip, write_config
 from tests.live.watcher import Watcher
-from tests.uplink.brokers import HOST, free_port
+from tests.uplink.brokers import free_port
 
 OUTAGE_S = float(os.environ.get("CARGOBOX_OUTAGE_S", "1"))
 WINDOW = 100  # inflight_max of the agent: more than these cannot come twice
@@ -126,30 +124,16 @@ def refusing(why: str, folder: Path) -> Iterator[tuple[int, str]]:
     """Yield the port of a far end that lets nobody in, and a pattern of the words for that."""
     if why == "nobody listens":
         yield free_port(), "connection refused"
-    elif why == "wrong password":
+    else:
         passwords = folder / "passwords"
         subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "box", "right"], check=True)
         with LastingBroker(
             folder / "broker", "allow_anonymous false", f"password_file {passwords}"
         ) as broker:
             yield broker.port, "not authorized"
-    else:
-        with socketserver.TCPServer((HOST, 0), Teapot) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            yield server.server_address[1], "it sent what is no MQTT|an MQTT broker's CONNACK"
-            server.shutdown()
-            thread.join()
 
 
-class Teapot(socketserver.StreamRequestHandler):
-    """Answers in another protocol."""
-
-    def handle(self) -> None:
-        self.wfile.write(b"HTTP/1.1 418 I'm a teapot\r\n\r\n")
-
-
-@pytest.mark.parametrize("why", ["nobody listens", "wrong password", "no MQTT"])
+@pytest.mark.parametrize("why", ["nobody listens", "wrong password"])
 def test_a_broker_that_does_not_let_it_in(why: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("wrong\n")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
-import struct
 from pathlib import Path
 
 import pytest
 
-from firmware_bridge import wire
 from firmware_bridge.virtual import VirtualBox
 from firmware_bridge.virtual.streams import STREAMS
 from firmware_bridge.virtual.trip import Trip
 from tests.bridge.cable import cable
 from tests.live.broker import LastingBroker
-from tests.live.processes import Running, cargobox, command
+from tests.live.processes import cargobox
 from tests.live.rough_ride import Hole, RoughRide
 from tests.live.setting import write_config
+from tests.live.thief import Thief
 from tests.live.watcher import Watcher
 
 pytestmark = [pytest.mark.broker, pytest.mark.board]
@@ -79,45 +77,29 @@ def test_the_replay_is_the_live_run_again_for_all_that(
     assert again == [m.body for m in rough_ride.records.values()]
 
 
-class Thief:
-    """Takes frames number 100 to 119 of the accelerometer out of what passes."""
-
-    def __init__(self) -> None:
-        self.stolen: list[tuple[int, int]] = []  # first sample and number of samples of each
-        self._seen = 0
-        self._partial = b""
-
-    def __call__(self, data: bytes) -> list[bytes]:
-        *frames, self._partial = (self._partial + data).split(b"\0")
-        return [frame + b"\0" for frame in frames if not self._takes(frame)]
-
-    def _takes(self, frame: bytes) -> bool:
-        if not frame:
-            return False
-        body = wire.unseal(frame)
-        if body[0] != wire.DATA or STREAMS[body[1]].name != "accel":
-            return False
-        self._seen += 1
-        if not 100 <= self._seen < 120:
-            return False
-        _, _, _, index, _, count = struct.unpack_from(wire.DATA_HEADER, body)
-        self.stolen.append((index, count))
-        return True
-
-
+@pytest.mark.parametrize(
+    "from_frame",
+    [
+        pytest.param(
+            1, marks=pytest.mark.xfail(strict=False, reason="a hole at the very beginning is not told")
+        ),
+        100,
+    ],
+)
 def test_frames_lost_of_one_stream_hurt_no_other(
-    tmp_path: Path, broker: LastingBroker, watcher: Watcher
+    from_frame: int, tmp_path: Path, broker: LastingBroker, watcher: Watcher
 ) -> None:
-    thief = Thief()
+    thief = Thief(from_frame)
     with (
         VirtualBox(Trip(script="none"), tmp_path / "far", tmp_path / "board") as box,
         cable(tmp_path / "near", box.port) as between,
     ):
         between.spoil = thief
         config = write_config(tmp_path, port=tmp_path / "near", broker_port=broker.port)
-        with Running(command("run", "--config", config, "--json")) as agent:
-            gap = watcher.until_kind("gap").body
-            assert agent.end(signal.SIGTERM) == 0, agent.err
+        agent = cargobox("run", "--config", config, "--seconds", 2, "--json")
+        assert agent.end() == 0, agent.err
+    watcher.until_records(agent.document["boot"], sum(agent.document["records"].values()))
+    (gap,) = (m.body for m in watcher.of("gap"))
     first, count = thief.stolen[0][0], sum(count for _, count in thief.stolen)
     assert (gap["stream"], gap["first"], gap["last"]) == ("accel", first, first + count - 1), gap
     assert gap["reason"] == "cable"
