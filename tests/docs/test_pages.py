@@ -6,6 +6,7 @@ import argparse
 import configparser
 import importlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,44 @@ def test_every_verb_and_option_is_told_of(verb: str) -> None:
     assert f"cargobox {verb}" in text
     missing = [option for option in options_of(verb) if option not in text]
     assert not missing, f"no page tells of {', '.join(missing)} of `cargobox {verb}`"
+
+
+FOLDERS = ("agent", "calibration", "docs", "firmware_bridge", "scripts", "tests")
+NOT_YET = {"agent/detection/bump.py", "tests/detection/test_bump.py", "agent/sources/xyz_log.py"}  # steps
+
+
+@pytest.mark.parametrize("name", [*PAGES, "docs/architecture.md"])
+def test_every_file_that_is_named_is_there(name: str) -> None:
+    said = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)", page(name))
+    missing = [path for path in said if not (TOP / path).exists() and path not in NOT_YET]
+    assert not missing, f"{name} names {', '.join(missing)}"
+
+
+def test_the_rooms_are_those_of_the_house() -> None:
+    text = page("docs/architecture.md")
+    for package in ("agent", "firmware_bridge"):
+        for path in (TOP / package).iterdir():
+            if path.name.startswith("_") or path.name in {"py.typed", "errors.py", "port.py", "status.py"}:
+                continue
+            word = f"{path.name}/" if path.is_dir() else path.name
+            assert re.search(rf"^  .*\b{re.escape(word)}", text, re.MULTILINE), f"no {word} among the rooms"
+    rooms = re.findall(r"^  ([\w/]+(?:\.py)?)(?: |$)", text.split("## The laws")[0], re.MULTILINE)
+    for word in rooms:
+        assert any((TOP / package / word).exists() for package in ("agent", "firmware_bridge")), word
+
+
+def test_the_errors_that_installers_meet_are_quoted() -> None:
+    """What the first column of the table quotes stands in the code that says it."""
+    code = "".join(
+        p.read_text(encoding="utf-8") for f in ("agent", "firmware_bridge") for p in (TOP / f).rglob("*.py")
+    )
+    section = page("docs/installers.md").split("## What an error says")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    assert len(cells) >= 5
+    for quoted in (word for cell in cells for word in re.findall(r"`([^`]+)`", cell)):
+        plain = re.sub(r"\b\d+\b", "{}", quoted)
+        found = quoted in code or all(part in code for part in plain.split("{}") if part.strip())
+        assert found, f"docs/installers.md quotes {quoted!r}, which no error says"
 
 
 def small_log(tmp_path: Path) -> tuple[Path, Path]:
