@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from pathlib import Path
 
 import pytest
 
+from agent.notify import watchdog_s
 from firmware_bridge.virtual import VirtualBox
 from firmware_bridge.virtual.trip import Trip
 from tests.live.broker import LastingBroker
@@ -91,3 +93,13 @@ def test_a_broker_that_hangs_does_not_hold_the_end_up(
     document = agent.document
     total = sum(document["records"].values())
     assert document["waiting"] == total >= 1, "what was not acknowledged is still on the card"
+
+
+def test_the_watchdog_is_fed_twice_as_often_as_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert watchdog_s() == 15.0
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert watchdog_s() is None, "it is meant for another process"
+    monkeypatch.delenv("WATCHDOG_USEC")
+    assert watchdog_s() is None
