@@ -13,16 +13,16 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.detection import DetectorSettings
-from agent.errors import ConfigError
+from agent.errors import ConfigError, did_you_mean
+from agent.ranges import Positive
 from agent.reduction import UploadSettings
-from agent.streams import StreamClass, StreamSpec, Unit
+from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.typed_toml import read_table, typed
 from agent.uplink.settings import BrokerConfig
 from calibration.certificate import Certificate, read_certificate
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """A topic level and a file name: letters, digits, dot, dash and underscore."""
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 Vector = tuple[float, float, float]
 
 REMEDY = "docs/operators.md lists every key with its default."
@@ -79,7 +79,7 @@ class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class StreamOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[streams.NAME]``: changes a stream of the table, or, with every key given, adds one."""
+    """``[streams.NAME]``: what the source says of a stream, put right."""
 
     axes: tuple[str, ...] | None = None
     unit: Unit | None = None
@@ -115,12 +115,35 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def apply_to(self, specs: Iterable[StreamSpec]) -> tuple[StreamSpec, ...]:
         """Return the source's `specs` with what the file says of them."""
-        changed = []
-        for spec in specs:
-            override = self.streams.get(spec.name)
-            given = msgspec.structs.asdict(override) if override else {}
-            changed.append(msgspec.structs.replace(spec, **{k: v for k, v in given.items() if v is not None}))
-        return tuple(changed)
+        given = {spec.name: spec for spec in specs}
+        for name, override in self.streams.items():
+            if name in given:
+                _check_override(name, override, given[name])
+                changes = {k: v for k, v in msgspec.structs.asdict(override).items() if v is not None}
+                given[name] = msgspec.structs.replace(given[name], **changes)
+            elif name not in TABLE:
+                raise ConfigError(
+                    f"reading [streams.{name}] of the configuration",
+                    got=f"a stream that the source does not give{did_you_mean(name, given)}",
+                    expected=f"one of {', '.join(given)}",
+                    remedy="Correct the name, or take the section out.",
+                )
+        return tuple(given.values())
+
+
+def _check_override(name: str, override: StreamOverride, spec: StreamSpec) -> None:
+    wrong = ""
+    if override.axes is not None and len(override.axes) != len(spec.axes):
+        wrong = f"{len(override.axes)} axes"
+    elif override.unit is not None and override.unit is not spec.unit:
+        wrong = f"unit {override.unit.value!r}"
+    if wrong:
+        raise ConfigError(
+            f"reading [streams.{name}] of the configuration",
+            got=wrong,
+            expected=f"{len(spec.axes)} axes in {spec.unit.value}, as the source gives them",
+            remedy="A new name for an axis is fine; what the sensor measures cannot be changed here.",
+        )
 
 
 def load_config(path: Path | None) -> Config:
@@ -135,9 +158,23 @@ def load_config(path: Path | None) -> Config:
         raise ConfigError(
             doing, got="mounting.up = [0, 0, 0]", expected="a direction", remedy='Say "z", or a vector.'
         )
+    for name in ("temperature", "humidity"):
+        band = getattr(config.detect, name)
+        if band.low is not None and band.high is not None and band.low >= band.high:
+            raise ConfigError(
+                doing,
+                got=f"detect.{name} with low = {band.low:g} and high = {band.high:g}",
+                expected="low below high",
+                remedy="Exchange them.",
+            )
     here = path.resolve().parent
+    files = ("password_file", "ca_file", "cert_file", "key_file")
+    named = {name: getattr(config.broker, name) for name in files}
     return msgspec.structs.replace(
         config,
+        broker=msgspec.structs.replace(
+            config.broker, **{name: str(here / file) for name, file in named.items() if file}
+        ),
         outbox=msgspec.structs.replace(config.outbox, directory=str(here / config.outbox.directory)),
         certificates=CertificateSettings(files=tuple(str(here / f) for f in config.certificates.files)),
     )

@@ -60,7 +60,7 @@ def parse_description(body: bytes | bytearray, port: str) -> Description:
             f"board on {port}",
             got=f"it speaks protocol {protocol}",
             expected=f"protocol {wire.PROTOCOL_VERSION}",
-            remedy=f"`cargobox flash --port {port}` gives it the firmware that belongs to this program.",
+            remedy="Put the firmware that belongs to this program on the board (docs/installers.md).",
         )
     try:
         about = json.loads(bytes(body[2:]))
@@ -80,7 +80,7 @@ def parse_description(body: bytes | bytearray, port: str) -> Description:
             f"board on {port}",
             got=f"a description that cannot be read ({type(error).__name__}: {error})",
             expected="the keys of docs/protocol.md",
-            remedy=f"`cargobox flash --port {port}` gives it the firmware that belongs to this program.",
+            remedy="Put the firmware that belongs to this program on the board (docs/installers.md).",
         ) from error
 
 

@@ -46,20 +46,20 @@ def silent(port: str, waited_s: float) -> ProtocolError:
         got=f"nothing in {waited_s:.0f} s",
         expected="an answer",
         remedy="Is it powered, and does the cable carry data? Press its reset button; "
-        f"if it stays silent, `cargobox flash --port {port}` puts the firmware on it.",
+        "if it stays silent, put the firmware on it (docs/installers.md).",
     )
 
 
 def strange(port: str, count: int, begin: bytes) -> ProtocolError:
     """Return the error for a port on which something else speaks."""
     got = f"{count} bytes that are not our firmware's, beginning with {begin[:24]!r}"
-    if b">>>" in begin or b"REPL" in begin:
+    if any(word in begin for word in (b">>>", b"REPL", b"MicroPython v", b"MPY:")):
         got = "a MicroPython prompt"
     return ProtocolError(
         f"board on {port}",
         got=got,
         expected="the description of a cargo box",
-        remedy=f"Is this the right port? If it is, `cargobox flash --port {port}` puts the firmware on it.",
+        remedy="Is this the right port? If it is, put the firmware on the board (docs/installers.md).",
     )
 
 

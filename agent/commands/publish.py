@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 import agent
 from agent.config import Config
 from agent.errors import BrokerError
@@ -24,13 +26,17 @@ def publishing(config: Config) -> Iterator[Callable[[Sequence[Record]], None]]:
     """Yield what takes records. Raises BrokerError at the end if any did not arrive."""
     with tempfile.TemporaryDirectory(prefix="cargobox-replay-") as folder:
         outbox = Outbox(Path(folder))
+        boot = new_boot_id()
+        # the box itself may be connected: neither its connection nor its status may be touched
+        broker = msgspec.structs.replace(config.broker, client_id=f"cargobox-replay-{boot}")
         uplink = Uplink(
-            config.broker,
+            broker,
             outbox,
             fleet=config.box.fleet,
             box=config.box.id,
-            boot=new_boot_id(),
+            boot=boot,
             software=agent.__version__,
+            announce=False,
         )
         uplink.start()
         try:

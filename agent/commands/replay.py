@@ -22,6 +22,7 @@ from agent.config import Config, load_config
 from agent.errors import FourPartError, LogFileError, UsageError
 from agent.records import Record
 from agent.replay.runner import Interrupted, ReplayOptions, Summary, replay_log, write_summary
+from agent.sources.log_file import WITH_MAP
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,13 @@ def run(args: argparse.Namespace) -> int:
     if args.speed is not None and not args.speed > 0:
         raise UsageError(
             "reading --speed", got=f"{args.speed}", expected="a number above 0", remedy="1 is real time."
+        )
+    if args.map is not None and not any(log.suffix.lower() in WITH_MAP for log in args.logs):
+        raise UsageError(
+            "reading --map",
+            got="a map, and no log that has columns to map",
+            expected=f"a log that ends in {' or '.join(sorted(WITH_MAP))}",
+            remedy="Leave --map away: the log says itself what is in it.",
         )
     config = load_config(args.config)
     options = ReplayOptions(map_path=args.map, block_samples=args.block_samples, speed=args.speed)

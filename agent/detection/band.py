@@ -7,16 +7,14 @@ excursion; what counts here is the band, the time outside, and the farthest valu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding
 from agent.detection.hold import Hold, Turn
+from agent.ranges import NotNegative
 from agent.records import Phase, Severity
-
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class BandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,10 +23,10 @@ class BandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     enabled: bool = True
     low: float | None = None
     high: float | None = None
-    hysteresis: float = 0.5
-    hold_s: Seconds = 2.0
-    release_s: Seconds = 2.0
-    major_beyond: float = 2.0
+    hysteresis: NotNegative = 0.5
+    hold_s: NotNegative = 2.0
+    release_s: NotNegative = 2.0
+    major_beyond: NotNegative = 2.0
     """Farther out than this is critical."""
 
 

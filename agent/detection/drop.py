@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.finding import EventType, Finding, Value
+from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
 
 GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
@@ -29,23 +30,23 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Levels are of the magnitude of specific force."""
 
     enabled: bool = True
-    below_mps2: float = 0.5 * GRAVITY_MPS2
-    deep_mps2: float = 0.3 * GRAVITY_MPS2
-    deep_part: float = 0.7
+    below_mps2: Positive = 0.5 * GRAVITY_MPS2
+    deep_mps2: Positive = 0.3 * GRAVITY_MPS2
+    deep_part: Part = 0.7
     """So much of a fall is this deep: weightless from the release on, but for the sensor's bias and some
     spin. A box that is shaken by hand or hops over a hump sinks to its lightest and comes back."""
-    min_fall_s: float = 0.15
-    sure_fall_s: float = 0.30
+    min_fall_s: Positive = 0.15
+    sure_fall_s: Positive = 0.30
     """A fall of this length need not be deep: it is 44 cm, and a box may spin."""
-    max_fall_s: float = 1.5
+    max_fall_s: Positive = 1.5
     """Longer is no fall (11 m) but a sensor that gives zeros."""
-    bridge_s: float = 0.005
-    bridge_mps2: float = 1.2 * GRAVITY_MPS2
+    bridge_s: NotNegative = 0.005
+    bridge_mps2: Positive = 1.2 * GRAVITY_MPS2
     """An interruption this short, with no impact in it, does not end a fall (1 kHz and faster)."""
-    rebound_s: float = 0.06
-    settle_s: float = 0.6
-    major_height_m: float = 0.25
-    critical_height_m: float = 0.8
+    rebound_s: NotNegative = 0.06
+    settle_s: Positive = 0.6
+    major_height_m: Positive = 0.25
+    critical_height_m: Positive = 0.8
 
 
 @dataclass(slots=True)

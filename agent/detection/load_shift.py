@@ -18,6 +18,7 @@ from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding
 from agent.detection.hold import Hold, Turn
 from agent.hops import Hops
+from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
 
 HOP_NS = 250_000_000
@@ -30,21 +31,21 @@ class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Shifts are of the centre of load, as a fraction of half the platform's width or length."""
 
     enabled: bool = True
-    shift: float = 0.10
-    hold_s: float = 2.0
-    lowpass_s: float = 0.6
-    follow_s: float = 30.0
+    shift: Part = 0.10
+    hold_s: NotNegative = 2.0
+    lowpass_s: Positive = 0.6
+    follow_s: Positive = 30.0
     """How fast the reference follows; a slow creep of the load is not a shift."""
-    settle_s: float = 2.0
+    settle_s: Positive = 2.0
     """How long the first reference is averaged before anything is judged."""
-    min_load_kg: float = 5.0
-    same_load: float = 0.04
+    min_load_kg: Positive = 5.0
+    same_load: Part = 0.04
     """A mass that changed by more than this part is loading ..."""
-    adopt_load_s: float = 5.0
+    adopt_load_s: Positive = 5.0
     """... and after so long, what stands there is the reference."""
-    same_force_mps2: float = 0.5
+    same_force_mps2: Positive = 0.5
     """Beyond this change of the low-passed specific force, braking or a slope moves the centre."""
-    major_shift: float = 0.3
+    major_shift: Part = 0.15
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding
 from agent.detection.hold import Hold, Turn
 from agent.hops import Hops
+from agent.ranges import Part, Positive
 from agent.records import Phase, Severity
 
 HOP_NS = 100_000_000
@@ -24,11 +25,11 @@ class PressureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """``swing_pa`` peak to peak within ``window_s`` is an event."""
 
     enabled: bool = True
-    swing_pa: float = 2000.0
-    window_s: float = 5.0
-    end_below: float = 0.7
+    swing_pa: Positive = 2000.0
+    window_s: Positive = 5.0
+    end_below: Part = 0.7
     """It ends when the swing is below this part of the limit."""
-    critical_factor: float = 2.0
+    critical_factor: Positive = 2.0
 
 
 class PressureDetector:

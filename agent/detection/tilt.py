@@ -17,6 +17,7 @@ from agent.detection.finding import EventType, Finding
 from agent.detection.hold import Hold, Turn
 from agent.detection.mounting import RestReference, Vector, angle_between_deg
 from agent.hops import Hops
+from agent.ranges import Angle, NotNegative, Positive
 from agent.records import Phase, Severity
 
 HOP_NS = 50_000_000
@@ -26,13 +27,13 @@ class TiltSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """``level_deg`` for longer than ``hold_s`` is an event; it ends ``hysteresis_deg`` below."""
 
     enabled: bool = True
-    level_deg: float = 30.0
-    hold_s: float = 5.0
-    hysteresis_deg: float = 4.0
-    release_s: float = 1.0
-    lowpass_s: float = 0.4
+    level_deg: Angle = 30.0
+    hold_s: NotNegative = 5.0
+    hysteresis_deg: NotNegative = 4.0
+    release_s: NotNegative = 1.0
+    lowpass_s: Positive = 0.4
     """Time constant of the low-pass."""
-    critical_deg: float = 60.0
+    critical_deg: Angle = 60.0
 
 
 class TiltDetector:

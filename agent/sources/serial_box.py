@@ -175,7 +175,7 @@ def _spec(stream: BoardStream, port: str) -> StreamSpec:
             f"board on {port}, stream {stream.name}",
             got=f"unit {stream.unit!r}",
             expected=f"one of {', '.join(Unit)}",
-            remedy=f"`cargobox flash --port {port}` gives it the firmware that belongs to this program.",
+            remedy="Put the firmware that belongs to this program on the board (docs/installers.md).",
         ) from None
     known = TABLE.get(stream.name)
     return StreamSpec(

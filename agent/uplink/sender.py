@@ -92,7 +92,11 @@ class UplinkStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Uplink:
-    """Sends what waits in `queue`. `random` returns numbers in [0, 1); tests inject their own."""
+    """Sends what waits in `queue`.
+
+    `announce` False: says nothing on the box's status topic, for who speaks in a box's name and is not
+    it. `random` returns numbers in [0, 1); tests inject their own.
+    """
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class Uplink:
         box: str,
         boot: str,
         software: str,
+        announce: bool = True,
         on_change: Callable[[str, BrokerError | None], None] | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -111,6 +116,7 @@ class Uplink:
         self._box, self._boot, self._software = box, boot, software
         self._client_id = config.client_id or f"cargobox-{box}"
         self._status_topic = status_topic(fleet, box)
+        self._announce = announce
         self._on_change = on_change
         self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s, random)
         self._cond = threading.Condition()
@@ -179,7 +185,7 @@ class Uplink:
             session = Session(
                 self._config,
                 client_id=self._client_id,
-                will=Message(self._status_topic, self._status("offline", "connection lost")),
+                will=self._will(),
                 on_answer=self._answered,
                 on_lost=self._wake,
             )
@@ -213,8 +219,9 @@ class Uplink:
         self._urgent_sent.clear()
         self._enter("connected")
         _log.info("uplink: connected to %s", self._config.address)
-        self._window.add(STATUS_TOKEN, 0)
-        session.publish(STATUS_TOKEN, self._status_topic, self._status("online"), retain=True)
+        if self._announce:
+            self._window.add(STATUS_TOKEN, 0)
+            session.publish(STATUS_TOKEN, self._status_topic, self._status("online"), retain=True)
         while session.lost is None:
             now_s = time.monotonic()
             if self._stop_at_s is not None and (now_s >= self._stop_at_s or not self._queue.waiting()):
@@ -287,7 +294,15 @@ class Uplink:
         due = [t for t in times if t is not None]
         return max(0.0, min(due) - now_s) if due else None
 
+    def _will(self) -> Message | None:
+        if not self._announce:
+            return None
+        return Message(self._status_topic, self._status("offline", "connection lost"))
+
     def _say_goodbye(self, session: Session) -> None:
+        if not self._announce:
+            session.close()
+            return
         deadline_s = time.monotonic() + GOODBYE_TIMEOUT_S
         with self._cond:
             has_room = self._cond.wait_for(

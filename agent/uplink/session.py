@@ -63,7 +63,7 @@ class Session:
         config: BrokerConfig,
         *,
         client_id: str,
-        will: Message,
+        will: Message | None,
         on_answer: Callable[[Answer], None],
         on_lost: Callable[[], None],
     ) -> None:
@@ -89,7 +89,8 @@ class Session:
             clean_session=None if config.protocol == "5" else True,
             reconnect_on_failure=False,
         )
-        self._client.will_set(will.topic, will.payload, qos=1, retain=True)
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.on_connect = self._connack
         self._client.on_disconnect = self._disconnected
         self._client.on_publish = self._published

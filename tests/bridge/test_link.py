@@ -76,7 +76,7 @@ def test_a_board_that_says_nothing(tmp_path: Path) -> None:
 def test_a_board_at_its_prompt(tmp_path: Path) -> None:
     with (
         cable(tmp_path / "port", answer=lambda sent: b"\r\n>>> " + sent),
-        pytest.raises(ProtocolError, match=r"a MicroPython prompt.*cargobox flash"),
+        pytest.raises(ProtocolError, match=r"a MicroPython prompt.*put the firmware"),
     ):
         Link(str(tmp_path / "port")).open()
 
@@ -94,7 +94,7 @@ def test_a_board_of_another_protocol(tmp_path: Path) -> None:
     describe = wire.seal(bytes([wire.DESCRIBE, wire.PROTOCOL_VERSION + 1]) + b'{"firmware": "9"}')
     with (
         cable(tmp_path / "port", answer=lambda _: describe),
-        pytest.raises(ProtocolError, match=r"it speaks protocol 2, expected protocol 1\. `cargobox flash"),
+        pytest.raises(ProtocolError, match=r"it speaks protocol 2, expected protocol 1\. Put the firmware"),
     ):
         Link(str(tmp_path / "port")).open()
 

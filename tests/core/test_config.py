@@ -38,6 +38,11 @@ def written(tmp_path: Path, text: str) -> Path:
         ("[mounting]\nup = [0, 0, 0]", "[0, 0, 0]", "a direction"),
         ("[streams.accel]\nrate = 5", "a key 'rate' in [streams.accel] (did you mean 'rate_hz'?)", "rate_hz"),
         ("[source.serial]\n", "no 'port' in [source.serial]", "a key 'port'"),
+        ("[detect.tilt]\nhold_s = -1", "detect.tilt.hold_s = -1", ">= 0"),
+        ("[detect.tilt]\nlevel_deg = -5.0", "detect.tilt.level_deg = -5.0", "> 0"),
+        ("[detect.pressure]\nend_below = 1.5", "detect.pressure.end_below = 1.5", "<= 1"),
+        ("[detect.temperature]\nlow = 8.0\nhigh = 2.0", "low = 8 and high = 2", "low below high"),
+        ('[broker]\nprotocol = "4"', "broker.protocol = '4'", "one of 5, 3.1.1"),
         ("[upload]\nbudget = 0", "upload.budget = 0", "> 0"),
         ("[broker\n", "", "valid TOML"),
     ],
@@ -68,6 +73,31 @@ def test_streams_are_open_to_configuration(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, "[streams.accel]\nfull_scale = 30.0\nwatch = false"))
     (spec,) = config.apply_to([TABLE["accel"]])
     assert (spec.full_scale, spec.watch, spec.rate_hz) == (30.0, False, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[streams.acel]\nwatch = false", "a stream that the source does not give (did you mean 'accel'?)"),
+        ('[streams.accel]\naxes = ["a", "b"]', "2 axes, expected 3 axes in mps2"),
+        ('[streams.accel]\nunit = "kg"', "unit 'kg'"),
+    ],
+)
+def test_what_a_stream_is_cannot_be_changed(tmp_path: Path, text: str, words: str) -> None:
+    config = load_config(written(tmp_path, text))
+    with pytest.raises(ConfigError) as caught:
+        config.apply_to([TABLE["accel"]])
+    assert words in str(caught.value)
+
+
+def test_a_stream_that_is_not_there_this_time_may_be_configured(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, "[streams.gyro]\nwatch = false"))
+    assert config.apply_to([TABLE["accel"]]) == (TABLE["accel"],)
+
+
+def test_files_of_the_broker_count_from_the_configuration_too(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, '[broker]\npassword_file = "secret"'))
+    assert (config.broker.password_file, config.broker.ca_file) == (str(tmp_path / "secret"), "")
 
 
 def test_no_source_is_said(tmp_path: Path) -> None:
