@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,7 @@ def test_a_broker_killed_in_the_middle(tmp_path: Path, broker: LastingBroker, wa
             broker.kill()
             agent.wait_line("connection refused")
             until_waiting(config, alarms=2)  # the drop: decided while nobody was there
-            with Running(["sleep", str(OUTAGE_S)]) as outage:
-                outage.end()
+            time.sleep(OUTAGE_S)
             broker.start()
             watcher.until_kind("alarm", type="tilt")
             watcher.until_kind("alarm", type="drop")
@@ -59,7 +59,7 @@ def test_a_broker_killed_in_the_middle(tmp_path: Path, broker: LastingBroker, wa
         document = agent.document
         watcher.until_records(document["boot"], sum(document["records"].values()))
     assert document["waiting"] == 0
-    assert (document["events"]["tilt"], document["events"]["drop"]) == (1, 1)
+    assert len(watcher.of("alarm")) == document["records"]["alarm"] >= 2
     assert watcher.duplicates <= WINDOW, f"{watcher.duplicates} of {len(watcher.messages)} came twice"
     assert agent.err.count("connection refused") == 1, f"told once, not at each attempt:\n{agent.err}"
 
