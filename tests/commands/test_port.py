@@ -47,6 +47,6 @@ def test_a_port_on_which_nobody_answers(tmp_path: Path) -> None:
     config = write_config(tmp_path, port="x", broker_port=free_port())
     told = refused(*line_of("run", config, tmp_path, Path(os.ttyname(far))), status=1)
     assert told.got == "nothing in 2 s"
-    assert "cargobox flash" in told.remedy
+    assert "firmware" in told.remedy
     os.close(near)
     os.close(far)
