@@ -59,7 +59,8 @@ class Reduction(Generic[M]):
         self._price = price
         self._rows: list[Row[M]] = []
         self._held_span = 1
-        self._least_bytes = 0  # what the held rows cost at their coarsest when that was last looked at
+        self._end = 0  # of the newest window
+        self._least_bytes = 0  # what one row at the coarsest cost when that was last looked at
         self.raw_bytes = 0.0
         self.published_bytes = 0
 
@@ -75,43 +76,58 @@ class Reduction(Generic[M]):
     def add(self, row: Row[M], raw_bytes: float) -> list[Body]:
         """Take the row of a window and what its samples earned; return what is to be published."""
         bodies = []
-        if self._rows and self._batch_of(self._rows[-1].index) != self._batch_of(row.index):
-            bodies = self._try_batch()
+        if self._rows and self._batch_of(self._end - 1) != self._batch_of(row.index):
+            bodies = self._try_batch(row.index)
         self.raw_bytes += raw_bytes
         self._rows.append(row)
-        if (row.index + 1) % self._settings.batch_s == 0:
-            bodies = bodies + self._try_batch()
+        self._end = row.index + 1
+        if self._end % self._settings.batch_s == 0:
+            bodies = bodies + self._try_batch(self._end)
         return bodies
 
     def finish(self) -> list[Body]:
         """Return what still fits; nothing more comes."""
-        return self._try_batch()
+        bodies: list[Body] = []
+        while more := self._try_batch(self._end):  # windows that are whole leave finer ones behind
+            bodies += more
+        return bodies
 
     def _batch_of(self, index: int) -> int:
         return index // self._settings.batch_s
 
-    def _try_batch(self) -> list[Body]:
+    def _try_batch(self, end: int) -> list[Body]:
+        """Publish what fits of the windows that are over at `end`; no second is told twice, or ahead of it.
+
+        The first of the longer windows holds only what shorter ones had not told before.
+        """
         if not self._rows:
             return []
         left_bytes = self._settings.budget * self.raw_bytes - self.published_bytes
-        if left_bytes < self._least_bytes:
-            return []
-        for span in COARSER:
-            if span < self._held_span:
-                continue
-            body = self._render(self._merged(span), span)
-            self._least_bytes = self._price(body)
-            if self._least_bytes <= left_bytes:
-                self._rows, self._held_span, self._least_bytes = [], 1, 0
-                return [body]
-        if len(self._rows) > MOST_HELD_ROWS and self._held_span < COARSER[-1]:
-            self._held_span = next(s for s in COARSER if s > self._held_span)
-            self._rows = self._merged(self._held_span)
+        if left_bytes >= self._least_bytes:
+            for span in COARSER:
+                if span < self._held_span:
+                    continue
+                over = end // span * span
+                whole = self._merged([row for row in self._rows if row.index < over], span)
+                if not whole:
+                    break
+                body = self._render(whole, span)
+                if self._price(body) <= left_bytes:
+                    self._rows = [row for row in self._rows if row.index >= over]
+                    self._held_span = max((row.span for row in self._rows), default=1)
+                    self._least_bytes = 0
+                    return [body]
+                self._least_bytes = self._price(self._render(whole[:1], span))
+        if len(self._rows) > MOST_HELD_ROWS:
+            self._rows = self._merged(self._rows, self._held_span)
+            if len(self._rows) > MOST_HELD_ROWS // 2 and self._held_span < COARSER[-1]:
+                self._held_span = next(s for s in COARSER if s > self._held_span)
+                self._rows = self._merged(self._rows, self._held_span)
         return []
 
-    def _merged(self, span: int) -> list[Row[M]]:
+    def _merged(self, fine: Sequence[Row[M]], span: int) -> list[Row[M]]:
         groups: dict[int, list[Row[M]]] = {}
-        for row in self._rows:
+        for row in fine:
             groups.setdefault(row.index // span, []).append(row)
         return [
             Row(group * span, span, _join([r.streams for r in rows], self._merge))
