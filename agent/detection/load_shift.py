@@ -103,6 +103,8 @@ class LoadShiftDetector:
         cells_of = dict(zip(hops, run.mean.tolist(), strict=True)) if run else {}
         for hop in sorted(force_of.keys() | cells_of.keys()):
             if hop in force_of:
+                if not self._force:
+                    self._start_again((hop + 1) * HOP_NS)  # what was seen until now knew no attitude
                 self._force = _towards(
                     self._force or None, force_of[hop], self._gain(self._settings.lowpass_s)
                 )

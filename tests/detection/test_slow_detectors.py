@@ -121,6 +121,17 @@ def test_braking_moves_the_centre_and_is_no_shift() -> None:
     assert shifts_of(load, rest(20, RATE_HZ))
 
 
+def test_an_accelerometer_that_begins_after_the_cells() -> None:
+    detector = LoadShiftDetector(LoadShiftSettings())
+    load = np.concatenate([cells(0, 0, 60, 10), cells(0.2, 0.05, 60, 20)])
+    blocks = [
+        si_block("load", load[:200], 80),
+        si_block("accel", rest(28, RATE_HZ), RATE_HZ, start_s=2),
+        si_block("load", load[200:], 80, start_s=2.5),
+    ]
+    assert [f.phase for f in found(detector, blocks)] == [Phase.START, Phase.END]
+
+
 def test_pressure_swing() -> None:
     t = np.arange(0, 30, 0.02)
     swing = np.where((t > 10) & (t < 13), 1500 * np.sin(2 * np.pi * 1.3 * t), 0.0)
