@@ -114,31 +114,39 @@ class DropDetector:
         """Take samples; return starts (the fall is sure) and ends (it has settled)."""
         if block.period_ns * SAMPLES_A_FALL > self._min_ns:
             self._too_slow_ns += len(block) * block.period_ns
-            return self._interrupted(block)
+            return self._interrupted(int(block.times_ns[0]))
         found: list[Finding] = []
-        if block.times_ns[0] - self._last_ns > self._bridge_ns + 2 * block.period_ns:
-            found.extend(self._interrupted(block))
-        self._last_ns = int(block.times_ns[-1])
         v = block.values
         squared = v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1] + v[:, 2] * v[:, 2]
         below = squared < self._below_squared
+        before_ns, self._last_ns = self._last_ns, int(block.times_ns[-1])
         if self._run is None and self._event is None and not below.any():
             self._stuck = False
             return found
-        for light, begin, end in _segments(below):
-            if light:
-                found.extend(self._light(block, squared, begin, end))
-            else:
-                found.extend(self._heavy(block, squared, begin, end))
+        pauses = self._pauses(block, before_ns)
+        for begin, end in itertools.pairwise((*sorted({0, *pauses}), len(block))):
+            if begin in pauses:
+                found.extend(self._interrupted(int(block.times_ns[begin])))
+            for light, first, last in _segments(below[begin:end]):
+                judge = self._light if light else self._heavy
+                found.extend(judge(block, squared, begin + first, begin + last))
         return found
 
-    def _interrupted(self, block: SiBlock) -> list[Finding]:
-        """Samples are missing: what was falling is not known to fall still."""
+    def _pauses(self, block: SiBlock, before_ns: int) -> list[int]:
+        """Return the positions before which so much is missing that a fall is not known to go on."""
+        steps_ns = np.diff(block.times_ns, prepend=before_ns)
+        return np.flatnonzero(steps_ns > self._bridge_ns + 2 * block.period_ns).tolist()
+
+    def _interrupted(self, time_ns: int) -> list[Finding]:
+        """Samples before `time_ns` are missing: what was falling is not known to fall still."""
+        run, event = self._run, self._event
         self._run = None
-        if self._event is None:
+        if event is None:
             return []
-        self._event.end_ns = max(self._event.end_ns, self._event.start_ns)
-        return [self._finish(int(block.times_ns[0]))]
+        if run is not None and (not event.falls_ns or run.fall_ns >= self._rebound_ns):
+            event.falls_ns.append(run.fall_ns)
+            event.end_ns = run.last_ns + run.period_ns
+        return [self._finish(time_ns)]
 
     def _light(
         self, block: SiBlock, squared: npt.NDArray[np.float32], begin: int, end: int

@@ -121,3 +121,29 @@ def test_missing_samples_in_a_fall(missing: int, drops: int) -> None:
     after: SiBlock = si_block("accel", signal[1080 + missing :], 1000, start_s=rest_s)
     findings = found(DropDetector(DropSettings()), [before, after])
     assert len([f for f in findings if f.phase is Phase.START]) == drops, findings
+
+
+def test_a_pause_interrupts_a_fall_wherever_blocks_are_cut() -> None:
+    """Times of a log may pause without a sample missing: too short for a gap, too long for a fall."""
+    signal = rest(4, 100.0)
+    signal[110:131] *= 0.02  # 0.12 s and 0.10 s of lightness, and 60 ms between them
+    times_ns = np.arange(len(signal)) * 10_000_000
+    times_ns[120:] += 60_000_000
+    whole = SiBlock("accel", 0, times_ns, 10_000_000, signal.astype(np.float32))
+    parts = [
+        SiBlock("accel", a, times_ns[a:b], 10_000_000, whole.values[a:b])
+        for a, b in itertools.pairwise((0, 115, 120, 125, len(signal)))
+    ]
+    assert found(DropDetector(DropSettings()), [whole]) == found(DropDetector(DropSettings()), parts) == []
+
+
+def test_the_end_of_an_interrupted_fall_keeps_what_was_seen_of_it() -> None:
+    signal = fall(1.0, 1000.0, np.array([0.0, 0.0, 1.0]))
+    lost = slice(1300, 1500)  # of a fall from 1.0 s to 1.45 s, the cable took the rest
+    blocks = [
+        si_block("accel", signal[: lost.start], 1000.0),
+        si_block("accel", signal[lost.stop :], 1000.0, start_s=lost.stop / 1000),
+    ]
+    start, end = found(DropDetector(DropSettings()), blocks)
+    assert end.values["fall_s"] == 0.3 and end.end_ns == 1_300_000_000, end
+    assert end.severity is Severity.MAJOR, (start, end)
