@@ -1,6 +1,7 @@
 """Gaps: which samples of a stream are missing, from the index that counts every sample a sensor took.
 
-A jump of the index is a gap, told when the stream goes on. A stream that stays silent is not waited
+A jump of the index is a gap, told when the stream goes on; a first block that brings a reason says that
+those before it are missing. A stream that stays silent is not waited
 for: each full minute of silence is told as it passes, so that a sensor that died is not passed over
 because it never came back.
 """
@@ -65,6 +66,9 @@ class GapWatch:
                 gaps.append(
                     Gap(block.stream, lane.next_index, block.first - 1, reason, begin_ns, end_ns, end_ns)
                 )
+        elif block.first > 0 and block.missing_reason:
+            begin_ns, end_ns = _before_first_ns(block), block.start_ns
+            gaps.append(Gap(block.stream, 0, block.first - 1, block.missing_reason, begin_ns, end_ns, end_ns))
         self._lanes[block.stream] = _Lane(block.end, block.last_ns, block.last_ns, block.clock)
         return gaps
 
@@ -102,3 +106,10 @@ class GapWatch:
                 lane.next_index = upto
             lane.told_ns = end_ns
             point_ns += GRID_NS
+
+
+def _before_first_ns(block: Block) -> int:
+    """Return when sample 0 would have come."""
+    if isinstance(block.clock, RegularClock):
+        return block.clock.time_ns(0)
+    return block.start_ns - block.first * block.period_ns

@@ -46,6 +46,13 @@ def test_gaps_add_up_and_do_not_depend_on_when_one_looks(
     assert told(list(itertools.accumulate(steps))) == gaps
 
 
+def test_what_is_missing_before_the_first_block_is_told_where_there_is_a_reason() -> None:
+    (gap,) = GapWatch().before(block(3, 10, "cable"))
+    assert (gap.first, gap.last, gap.reason) == (0, 2, "cable"), gap
+    assert (gap.start_ns, gap.end_ns) == (HZ.time_ns(0), HZ.time_ns(3)), gap
+    assert not GapWatch().before(block(3, 10)), "a log may begin anywhere"
+
+
 def test_a_minute_of_silence_is_told_while_it_lasts() -> None:
     watch = GapWatch()
     watch.before(block(0, 10))
