@@ -58,7 +58,7 @@ class Aligner:
 
     def take(self) -> list[Block]:
         """Return all that is older than the new horizon, streams in their order; may be empty."""
-        return self._release(min(lane.frontier_ns for lane in self._lanes.values()))
+        return self._release(min((lane.frontier_ns for lane in self._lanes.values()), default=-FOREVER_NS))
 
     def finish(self) -> list[Block]:
         """Return all that is left: nothing more comes."""

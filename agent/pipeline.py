@@ -31,6 +31,7 @@ from calibration.certificate import Certificate
 Item = Block | Silence | TimeMark
 
 WINDOW_NS = NS_PER_S
+KEEP_MARKS_NS = 600 * NS_PER_S  # far more than lies between a decision and the horizon
 
 # what happens at the same instant is published in this order: what ended there before what began there
 _RANK_WINDOW, _RANK_HOP, _RANK_GAP, _RANK_SAMPLE = range(4)
@@ -120,7 +121,7 @@ class Pipeline:
             upload or UploadSettings(), merge=Moments.merged, render=self._render, price=self._price
         )
         self._wall = WallClock()
-        self._tick = -FOREVER_NS
+        self._tick = self._marks_due_ns = -FOREVER_NS
         self._seq = 0
         self._gaps = GapWatch()
         self.tally = Tally()
@@ -139,6 +140,11 @@ class Pipeline:
     def withheld_rows(self) -> int:
         """Feature rows that still wait for the upload budget."""
         return self._reduction.withheld_rows
+
+    @property
+    def time_marks(self) -> int:
+        """Marks of the wall clock that are held: those that a record may still need."""
+        return len(self._wall)
 
     def notes(self) -> list[str]:
         """Say, in plain words, what is not being watched and why."""
@@ -171,9 +177,18 @@ class Pipeline:
         records: list[Record] = []
         for _, occurrence in happened:
             records.extend(self._records_of(occurrence))
+        self._forget_marks(horizon_ns)
         if ended:
             records.extend(self._features(body) for body in self._reduction.finish())
         return records
+
+    def _forget_marks(self, horizon_ns: int) -> None:
+        """Drop the marks that no record can name: those before all that is to come and all that waits."""
+        if horizon_ns >= self._marks_due_ns and horizon_ns != FOREVER_NS:
+            self._marks_due_ns = horizon_ns + KEEP_MARKS_NS
+            oldest = self._reduction.oldest_row
+            held_ns = horizon_ns if oldest is None else oldest * WINDOW_NS
+            self._wall.forget_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
 
     def _take_block(self, block: Block, happened: list[tuple[_Key, _Occurrence]]) -> None:
         name, rank = block.stream, self._rank[block.stream]

@@ -69,6 +69,11 @@ class Reduction(Generic[M]):
         """Rows that wait for the budget."""
         return len(self._rows)
 
+    @property
+    def oldest_row(self) -> int | None:
+        """Index of the first window that waits."""
+        return self._rows[0].index if self._rows else None
+
     def spend(self, published_bytes: int) -> None:
         """Account for what was published."""
         self.published_bytes += published_bytes

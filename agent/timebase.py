@@ -56,6 +56,14 @@ class WallClock:
         i = bisect.bisect_right(self._marks, box_ns, key=lambda m: m.box_ns)
         return self._marks[max(0, i - 1)]
 
+    def forget_before(self, box_ns: int) -> None:
+        """Drop the marks that were no longer in force at `box_ns`: nothing will ask for an earlier time."""
+        i = bisect.bisect_right(self._marks, box_ns, key=lambda m: m.box_ns)
+        del self._marks[: max(0, i - 1)]
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
 
 def rfc3339(wall_ns: int) -> str:
     """Format a wall time as RFC 3339 UTC with microseconds, rounded down."""
