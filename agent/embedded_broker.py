@@ -135,6 +135,7 @@ class EmbeddedBroker:
                 stderr=subprocess.STDOUT,
                 text=True,
                 env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # a Ctrl-C at the terminal is for our owner alone
             )
             with process:
                 assert process.stdout is not None

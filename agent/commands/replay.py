@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay, one log after the other; 1 when any could not be read."""
+    """Replay, one log after the other; 1 when any could not be read, or not wholly."""
     if args.speed is not None and not args.speed > 0:
         raise UsageError(
             "reading --speed", got=f"{args.speed}", expected="a number above 0", remedy="1 is real time."
@@ -77,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
                 print(f"error: {error}", file=sys.stderr)
             else:
                 _tell(log, folder, done[str(log)])
+                if done[str(log)]["damaged"]:
+                    failed[str(log)] = _damaged(log, done[str(log)])
+                    print(f"error: {failed[str(log)]}", file=sys.stderr)
     document: dict[str, Any] = next(iter(done.values()), {})
     if len(folders) > 1:
         document = _together(done, failed)
@@ -84,6 +87,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(document))
     return 1 if failed else 0
+
+
+def _damaged(log: Path, summary: Summary) -> LogFileError:
+    """Return the error of a log of which a part could not be read; the rest was replayed."""
+    return LogFileError(
+        f"replaying {log}",
+        got=f"a damaged file, of which {summary['samples']:,} samples could be read (see the notes)",
+        expected="a whole log",
+        remedy="What could be read was replayed. If there is another copy, replay that.",
+    )
 
 
 def _folders(logs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:

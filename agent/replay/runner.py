@@ -171,6 +171,7 @@ def summarise(pipeline: Pipeline, source: LogSource, wall_s: float) -> Summary:
             "lost_chunks": counters.lost_chunks,
             "overlapping_samples": pipeline.overlapping_samples,
         },
+        "damaged": source.damaged,
         "notes": notes,
     }
 

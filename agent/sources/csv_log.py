@@ -232,6 +232,11 @@ class CsvLog:
         spec = spec_of(name, stream_map, self._map, timeline)
         return _Stream(spec, clock, times_ns, timeline, values_of(raw, stream_map), quality)
 
+    @property
+    def damaged(self) -> bool:
+        """Whether there were rows that could not be read."""
+        return self.counters.unreadable_rows > 0
+
     def _tell(self) -> None:
         found = self.counters
         for count, words in (

@@ -78,6 +78,10 @@ class LogSource(Source, Protocol):
         """What a person should know of the file: one sentence each; complete when `items` has ended."""
 
     @property
+    def damaged(self) -> bool:
+        """Whether a part of the file could not be read; the notes say which. Known when `items` has ended."""
+
+    @property
     def progress(self) -> float:
         """How far the reading is, 0 to 1."""
 

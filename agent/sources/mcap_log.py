@@ -60,6 +60,7 @@ class McapLog:
         self._lost: list[str] = []
         self.counters = LogCounters()
         self.notes: list[str] = []
+        self.damaged = False
         self.progress = 0.0
 
     @property
@@ -245,6 +246,7 @@ class McapLog:
             )
 
     def _tell_end(self, whole: bool, has_magic: bool) -> None:
+        self.damaged = bool(self._lost) or not whole
         if self._lost:
             more = f" and {len(self._lost) - _TELL} more places" if len(self._lost) > _TELL else ""
             self.notes.append(

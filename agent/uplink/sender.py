@@ -125,6 +125,7 @@ class Uplink:
         self._unheard_until_s = 0.0
         self._plain_paused_until_s = 0.0
         self._nobody_listens = False
+        self._said = ""
         self._urgent_sent: set[int] = set()
         self._state = "stopped"
         self._last_error: BrokerError | None = None
@@ -217,6 +218,7 @@ class Uplink:
         self._plain_paused_until_s = 0.0
         self._nobody_listens = False
         self._urgent_sent.clear()
+        self._said = ""
         self._enter("connected")
         _log.info("uplink: connected to %s", self._config.address)
         if self._announce:
@@ -323,7 +325,7 @@ class Uplink:
     def _fail(self, error: BrokerError) -> None:
         """Note a failure and wait before the next attempt."""
         # The same words over and over would bury what else the log has to say.
-        again = self._last_error is not None and str(self._last_error) == str(error)
+        again, self._said = self._said == str(error), str(error)
         _log.log(logging.DEBUG if again else logging.WARNING, "uplink: %s", error)
         error.__traceback__ = error.__cause__ = error.__context__ = None  # they would keep the session
         self._last_error = error

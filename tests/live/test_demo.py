@@ -22,9 +22,6 @@ from tests.live.journey import DEMO_S, Demonstration
 from tests.live.processes import Running, cargobox, children_of, command, ends, program_of
 
 pytestmark = pytest.mark.board
-NOT_YET = pytest.mark.xfail(
-    strict=False, reason="the embedded mosquitto is in the terminal's process group and ends first"
-)
 
 DEMO = ("hardware_process", "main.py", "embedded_broker|mosquitto")
 
@@ -58,7 +55,6 @@ def test_twelve_seconds(demonstration: Demonstration, tmp_path: Path) -> None:
     assert replayed.document["samples"] == document["samples"]
 
 
-@NOT_YET
 def test_ctrl_c_at_a_terminal_is_for_the_demo_alone() -> None:
     with Running(command("demo", "--seconds", 60), group=True) as demo:
         children = wait_children(demo)
@@ -67,7 +63,6 @@ def test_ctrl_c_at_a_terminal_is_for_the_demo_alone() -> None:
     assert not reached, f"would be ended before what the demo still has to say: {reached}"
 
 
-@NOT_YET
 def test_ctrl_c_at_a_terminal_pressed_by_the_impatient() -> None:
     with Running(command("demo", "--seconds", 60, "--json"), group=True) as demo:
         with ends(wait_children(demo)):
