@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +40,7 @@ def read_table(path: Path, *, what: str, remedy: str) -> dict[str, Any]:
 def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -> S:
     """Convert `table` to `kind`. Raises ConfigError that names the key, what it got, what it wanted."""
     try:
-        return msgspec.convert(table, kind)
+        made = msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown:
@@ -72,6 +73,26 @@ def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -
             expected=f"one of {', '.join(words)}" if words else _wanted(what),
             remedy=remedy,
         ) from error
+    for path, number in _endless(table, []):
+        raise ConfigError(
+            doing,
+            got=f"{'.'.join(path)} = {number}",
+            expected="a number that one can count to",
+            remedy="Leave the key away to take its default; the documentation says what that is.",
+        )
+    return made
+
+
+def _endless(value: Any, path: list[str]) -> Iterator[tuple[list[str], float]]:
+    """Yield the keys with ``inf`` or ``nan``, which TOML knows and no setting of ours can mean."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _endless(part, [*path, str(key)])
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _endless(part, [*path, str(place)])
 
 
 def _section(path: list[str]) -> str:
