@@ -158,12 +158,12 @@ def load_config(path: Path | None) -> Config:
         raise ConfigError(
             doing, got="mounting.up = [0, 0, 0]", expected="a direction", remedy='Say "z", or a vector.'
         )
-    for name in ("temperature", "humidity"):
-        band = getattr(config.detect, name)
+    bands = {"temperature": config.detect.temperature.band(), "humidity": config.detect.humidity.band()}
+    for name, band in bands.items():
         if band.low is not None and band.high is not None and band.low >= band.high:
             raise ConfigError(
                 doing,
-                got=f"detect.{name} with low = {band.low:g} and high = {band.high:g}",
+                got=f"detect.{name} with low_{band.unit} = {band.low:g} and high_{band.unit} = {band.high:g}",
                 expected="low below high",
                 remedy="Exchange them.",
             )

@@ -60,6 +60,7 @@ class Reduction(Generic[M]):
         self._rows: list[Row[M]] = []
         self._held_span = 1
         self._end = 0  # of the newest window
+        self._promised_bytes = 0  # of bodies in the same answer, which `spend` will hear of
         self._least_bytes = 0  # what one row at the coarsest cost when that was last looked at
         self.raw_bytes = 0.0
         self.published_bytes = 0
@@ -81,6 +82,7 @@ class Reduction(Generic[M]):
     def add(self, row: Row[M], raw_bytes: float) -> list[Body]:
         """Take the row of a window and what its samples earned; return what is to be published."""
         bodies = []
+        self._promised_bytes = 0
         if self._rows and self._batch_of(self._end - 1) != self._batch_of(row.index):
             bodies = self._try_batch(row.index)
         self.raw_bytes += raw_bytes
@@ -93,6 +95,7 @@ class Reduction(Generic[M]):
     def finish(self) -> list[Body]:
         """Return what still fits; nothing more comes."""
         bodies: list[Body] = []
+        self._promised_bytes = 0
         while more := self._try_batch(self._end):  # windows that are whole leave finer ones behind
             bodies += more
         return bodies
@@ -107,7 +110,8 @@ class Reduction(Generic[M]):
         """
         if not self._rows:
             return []
-        left_bytes = self._settings.budget * self.raw_bytes - self.published_bytes
+        spent_bytes = self.published_bytes + self._promised_bytes
+        left_bytes = self._settings.budget * self.raw_bytes - spent_bytes
         if left_bytes >= self._least_bytes:
             for span in COARSER:
                 if span < self._held_span:
@@ -117,7 +121,8 @@ class Reduction(Generic[M]):
                 if not whole:
                     break
                 body = self._render(whole, span)
-                if self._price(body) <= left_bytes:
+                if (price := self._price(body)) <= left_bytes:
+                    self._promised_bytes += price
                     self._rows = [row for row in self._rows if row.index >= over]
                     self._held_span = max((row.span for row in self._rows), default=1)
                     self._least_bytes = 0

@@ -30,7 +30,7 @@ from agent.commands.run import recorder_factory, relay
 from agent.commands.subscriber import Subscriber, unix_s
 from agent.config import BoxSettings, Config, OutboxSettings
 from agent.detection import DetectorSettings
-from agent.detection.band import BandSettings
+from agent.detection.band import HumiditySettings, TemperatureSettings
 from agent.embedded_broker import EmbeddedBroker
 from agent.errors import UsageError
 from agent.pipeline import Item
@@ -45,8 +45,8 @@ from firmware_bridge.virtual.trip import Trip
 DELIVERY_S = 10.0
 REFRESH_HZ = 8
 # vaccines on their way: 2 to 8 °C
-TEMPERATURE = BandSettings(low=2.0, high=8.0)
-HUMIDITY = BandSettings(high=75.0, hysteresis=3.0)
+TEMPERATURE = TemperatureSettings(low_degc=2.0, high_degc=8.0)
+HUMIDITY = HumiditySettings(high_percent=75.0)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

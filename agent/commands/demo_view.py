@@ -185,7 +185,16 @@ def words_of(values: Mapping[str, Any]) -> str:
     for key, given in values.items():
         value = f"{given:g}" if isinstance(given, float) else given
         name, _, unit = key.rpartition("_")
-        words = {"deg": "°", "m": " m", "s": " s", "mps2": " m/s²", "pa": " Pa", "kg": " kg"}
+        words = {
+            "deg": "°",
+            "m": " m",
+            "s": " s",
+            "mps2": " m/s²",
+            "pa": " Pa",
+            "kg": " kg",
+            "degc": " °C",
+            "percent": " %",
+        }
         if unit in words and name:
             parts.append(f"{name.replace('_', ' ')} {value}{words[unit]}")
         elif isinstance(value, bool):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agent.detection.band import BandDetector, BandSettings
+from agent.detection.band import BandDetector, HumiditySettings, TemperatureSettings
 from agent.detection.drop import DropDetector, DropSettings
 from agent.detection.finding import Detector, EventType
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
@@ -28,8 +28,8 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     drop: DropSettings = DropSettings()
     load_shift: LoadShiftSettings = LoadShiftSettings()
     pressure: PressureSettings = PressureSettings()
-    temperature: BandSettings = BandSettings(hysteresis=0.5)
-    humidity: BandSettings = BandSettings(hysteresis=3.0, major_beyond=15.0)
+    temperature: TemperatureSettings = TemperatureSettings()
+    humidity: HumiditySettings = HumiditySettings()
 
 
 def make_detectors(
@@ -51,7 +51,7 @@ def make_detectors(
     if axes.get("pressure") == 1 and settings.pressure.enabled:
         made.append(PressureDetector(settings.pressure))
     if axes.get("temperature") == 1 and settings.temperature.enabled:
-        made.append(BandDetector(settings.temperature, EventType.TEMPERATURE, "temperature"))
+        made.append(BandDetector(settings.temperature.band(), EventType.TEMPERATURE, "temperature"))
     if axes.get("humidity") == 1 and settings.humidity.enabled:
-        made.append(BandDetector(settings.humidity, EventType.HUMIDITY, "humidity"))
+        made.append(BandDetector(settings.humidity.band(), EventType.HUMIDITY, "humidity"))
     return tuple(made)

@@ -7,6 +7,7 @@ excursion; what counts here is the band, the time outside, and the farthest valu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -17,23 +18,73 @@ from agent.ranges import NotNegative
 from agent.records import Phase, Severity
 
 
-class BandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A band in the stream's unit (°C, % relative humidity). None: no limit on that side."""
+class TemperatureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The band in °C. None: no limit on that side."""
 
     enabled: bool = True
-    low: float | None = None
-    high: float | None = None
-    hysteresis: NotNegative = 0.5
+    low_degc: float | None = None
+    high_degc: float | None = None
+    hysteresis_degc: NotNegative = 0.5
     hold_s: NotNegative = 2.0
     release_s: NotNegative = 2.0
-    major_beyond: NotNegative = 2.0
-    """Farther out than this is critical."""
+    critical_beyond_degc: NotNegative = 2.0
+    """Farther outside than this is critical."""
+
+    def band(self) -> Band:
+        """Return it as the detector reads it."""
+        return Band(
+            self.low_degc,
+            self.high_degc,
+            self.hysteresis_degc,
+            self.hold_s,
+            self.release_s,
+            self.critical_beyond_degc,
+            "degc",
+        )
+
+
+class HumiditySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The band in % relative humidity. None: no limit on that side."""
+
+    enabled: bool = True
+    low_percent: float | None = None
+    high_percent: float | None = None
+    hysteresis_percent: NotNegative = 3.0
+    hold_s: NotNegative = 2.0
+    release_s: NotNegative = 2.0
+    critical_beyond_percent: NotNegative = 15.0
+    """Farther outside than this is critical."""
+
+    def band(self) -> Band:
+        """Return it as the detector reads it."""
+        return Band(
+            self.low_percent,
+            self.high_percent,
+            self.hysteresis_percent,
+            self.hold_s,
+            self.release_s,
+            self.critical_beyond_percent,
+            "percent",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band of a slow value; ``unit`` ends the names of the figures that are said of it."""
+
+    low: float | None
+    high: float | None
+    hysteresis: float
+    hold_s: float
+    release_s: float
+    critical_beyond: float
+    unit: str
 
 
 class BandDetector:
     """Watches one axis of a slow stream."""
 
-    def __init__(self, settings: BandSettings, event_type: EventType, stream: str) -> None:
+    def __init__(self, settings: Band, event_type: EventType, stream: str) -> None:
         self.streams: tuple[str, ...] = (stream,)
         self._type = event_type
         self._settings = settings
@@ -44,8 +95,11 @@ class BandDetector:
 
     def notes(self) -> Sequence[str]:
         """Say that there is no band, where there is none."""
+        unit = self._settings.unit
         if self._settings.low is None and self._settings.high is None:
-            return (f"{self._type}: not watched: no band set; set [detect.{self._type}] low and high",)
+            return (
+                f"{self._type}: not watched: no band set; set [detect.{self._type}] low_{unit} or high_{unit}",
+            )
         return ()
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
@@ -88,8 +142,8 @@ class BandDetector:
 
     def _finding(self, decided_ns: int, phase: Phase, end_ns: int | None) -> Finding:
         s = self._settings
-        far = self._beyond(self._farthest) >= s.major_beyond
-        limits = {"low": s.low, "high": s.high}
+        far = self._beyond(self._farthest) >= s.critical_beyond
+        limits = {f"low_{s.unit}": s.low, f"high_{s.unit}": s.high}
         return Finding(
             decided_ns=decided_ns,
             type=self._type,
@@ -99,7 +153,7 @@ class BandDetector:
             end_ns=end_ns,
             severity=Severity.CRITICAL if far else Severity.MAJOR,
             values={
-                "farthest": round(self._farthest, 2),
+                f"farthest_{s.unit}": round(self._farthest, 2),
                 **{k: v for k, v in limits.items() if v is not None},
             },
             streams=self.streams,

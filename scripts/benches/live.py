@@ -26,10 +26,10 @@ id = "bench"
 [source.serial]
 port = "{port}"
 [detect.temperature]
-low = 2.0
-high = 8.0
+low_degc = 2.0
+high_degc = 8.0
 [detect.humidity]
-high = 75.0
+high_percent = 75.0
 [outbox]
 directory = "{folder}/outbox"
 [broker]

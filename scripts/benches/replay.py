@@ -21,10 +21,10 @@ from scripts.benches.figures import Figure, median_s
 
 CONFIG = """
 [detect.temperature]
-low = 2.0
-high = 8.0
+low_degc = 2.0
+high_degc = 8.0
 [detect.humidity]
-high = 75.0
+high_percent = 75.0
 """
 
 

@@ -44,7 +44,11 @@ def written(tmp_path: Path, text: str) -> Path:
         ("[detect.tilt]\nhold_s = -1", "detect.tilt.hold_s = -1", ">= 0"),
         ("[detect.tilt]\nlevel_deg = -5.0", "detect.tilt.level_deg = -5.0", "> 0"),
         ("[detect.pressure]\nend_below = 1.5", "detect.pressure.end_below = 1.5", "<= 1"),
-        ("[detect.temperature]\nlow = 8.0\nhigh = 2.0", "low = 8 and high = 2", "low below high"),
+        (
+            "[detect.temperature]\nlow_degc = 8.0\nhigh_degc = 2.0",
+            "low_degc = 8 and high_degc = 2",
+            "low below high",
+        ),
         ('[broker]\nprotocol = "4"', "broker.protocol = '4'", "one of 5, 3.1.1"),
         ("[upload]\nbudget = 0", "upload.budget = 0", "> 0"),
         ("[broker\n", "", "valid TOML"),

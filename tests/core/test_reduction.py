@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.reduction import COARSER, MOST_HELD_ROWS, Reduction, Row, UploadSettings
@@ -29,7 +29,8 @@ def reduction(budget: float = 0.2, batch_s: int = 10) -> Reduction[int]:
     )
 
 
-@given(earned_bytes=st.floats(0, 400), seconds=st.integers(1, 5000), batch_s=st.sampled_from([1, 4, 10, 60]))
+@settings(max_examples=60, deadline=None)
+@given(earned_bytes=st.floats(0, 400), seconds=st.integers(1, 2000), batch_s=st.sampled_from([1, 4, 10, 60]))
 def test_every_second_is_told_once_and_no_window_before_it_is_over(
     earned_bytes: float, seconds: int, batch_s: int
 ) -> None:
@@ -49,6 +50,14 @@ def test_every_second_is_told_once_and_no_window_before_it_is_over(
     for body in under_test.finish():
         told_s = take(body, seconds)
     assert under_test.published_bytes <= 0.2 * earned_bytes * seconds
+
+
+def test_two_batches_in_one_answer_share_one_budget() -> None:
+    under_test = reduction(budget=1.0, batch_s=2)
+    under_test.spend(1000)  # what waits is the one row, until the data go on after a pause
+    assert not under_test.add(Row(0, 1, {"s": 1}), 1000.0 + HEAD_BYTES + ROW_BYTES)
+    bodies = under_test.add(Row(11, 1, {"s": 1}), 10.0)
+    assert [body["at"] for body in bodies] == [[0]], bodies
 
 
 def test_rows_that_wait_for_days_stay_few() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detection.band import BandDetector, BandSettings
+from agent.detection.band import BandDetector, HumiditySettings, TemperatureSettings
 from agent.detection.finding import EventType, Finding
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
 from agent.detection.pressure import PressureDetector, PressureSettings
@@ -148,25 +148,27 @@ def test_a_climb_is_no_swing() -> None:
 
 def test_a_band_is_left_once_however_it_flickers() -> None:
     values = [5.0] * 10 + [8.2, 7.9, 8.2, 7.9] * 3 + [9.0] * 20 + [7.8] * 3 + [9.5] * 10 + [6.0] * 10
-    settings = BandSettings(low=2.0, high=8.0)
+    settings = TemperatureSettings(low_degc=2.0, high_degc=8.0).band()
     detector = BandDetector(settings, EventType.TEMPERATURE, "temperature")
     findings = found(detector, [si_block("temperature", values, 1)])
     assert [f.phase for f in findings] == [Phase.START, Phase.END], findings
-    assert findings[1].values["farthest"] == 9.5
+    assert findings[1].values["farthest_degc"] == 9.5
     assert findings[1].severity is Severity.MAJOR
 
 
 @given(st.lists(st.floats(2.0, 8.0, width=32), min_size=1, max_size=50))
 def test_inside_the_band_nothing_is_said(values: list[float]) -> None:
-    detector = BandDetector(BandSettings(low=2.0, high=8.0), EventType.TEMPERATURE, "temperature")
+    detector = BandDetector(
+        TemperatureSettings(low_degc=2.0, high_degc=8.0).band(), EventType.TEMPERATURE, "temperature"
+    )
     assert not found(detector, [si_block("temperature", values, 1)])
 
 
 def test_frost_is_an_excursion_too() -> None:
-    detector = BandDetector(BandSettings(low=2.0), EventType.TEMPERATURE, "temperature")
+    detector = BandDetector(TemperatureSettings(low_degc=2.0).band(), EventType.TEMPERATURE, "temperature")
     findings = found(detector, [si_block("temperature", [5.0] * 5 + [-1.0] * 10, 1)])
     assert [f.severity for f in findings] == [Severity.CRITICAL]
-    assert "no band" in BandDetector(BandSettings(), EventType.HUMIDITY, "humidity").notes()[0]
+    assert "no band" in BandDetector(HumiditySettings().band(), EventType.HUMIDITY, "humidity").notes()[0]
 
 
 def test_gravity_here_is_the_detectors_gravity() -> None:

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.blocks import Block, Quality, RegularClock
 from agent.commands.subscriber import PROTOCOLS, Subscriber
 from agent.detection import DetectorSettings
-from agent.detection.band import BandSettings
+from agent.detection.band import HumiditySettings, TemperatureSettings
 from agent.detection.finding import EventType
 from agent.embedded_broker import EmbeddedBroker
 from agent.outbox import Outbox
@@ -108,14 +108,17 @@ def holed(block: Block, rate_hz: int) -> Iterator[Block]:
 def records() -> list[Record]:
     """All records of a trip, of an odd recording, and of one that is short of budget."""
     band = DetectorSettings(
-        temperature=BandSettings(low=2.0, high=8.0), humidity=BandSettings(high=75.0, hysteresis=3.0)
+        temperature=TemperatureSettings(low_degc=2.0, high_degc=8.0),
+        humidity=HumiditySettings(high_percent=75.0),
     )
     trip = Pipeline(trip_specs(), head=HEAD, fleet="north", detectors=band, mount_up=MOUNT_UP)
     odd = Pipeline(
         [TABLE[name] for name in ("accel", "gyro", "load", "temperature", "humidity")],
         head=HEAD,
         fleet="north",
-        detectors=DetectorSettings(temperature=BandSettings(low=0.0), humidity=BandSettings(low=5.0)),
+        detectors=DetectorSettings(
+            temperature=TemperatureSettings(low_degc=0.0), humidity=HumiditySettings(low_percent=5.0)
+        ),
     )
     short = Pipeline(trip_specs(), head=HEAD, fleet="north", upload=UploadSettings(budget=0.02))
     return run(trip, trip_blocks()) + run(odd, odd_blocks()) + run(short, trip_blocks())

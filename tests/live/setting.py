@@ -30,8 +30,8 @@ port = "{port}"
 directory = "outbox"
 commit_window_s = 0.05
 [detect.temperature]
-low = 2.0
-high = 8.0
+low_degc = 2.0
+high_degc = 8.0
 [broker]
 host = "127.0.0.1"
 port = {broker_port}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.blocks import Block, ListedClock, Quality, RegularClock, Silence
 from agent.detection import DetectorSettings
-from agent.detection.band import BandSettings
+from agent.detection.band import HumiditySettings, TemperatureSettings
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
 from agent.reduction import UploadSettings
@@ -74,12 +74,12 @@ MARKS = (
 
 
 def pipeline() -> Pipeline:
-    band = BandSettings(low=2.0, high=8.0)
+    band = TemperatureSettings(low_degc=2.0, high_degc=8.0)
     return Pipeline(
         [TABLE[n] for n in NAMES],
         head=Head(box="b", boot="0" * 16, software="t"),
         fleet="f",
-        detectors=DetectorSettings(temperature=band, humidity=BandSettings(high=75.0)),
+        detectors=DetectorSettings(temperature=band, humidity=HumiditySettings(high_percent=75.0)),
         upload=UploadSettings(batch_s=4),
         certificates=CERTIFICATES,
     )
