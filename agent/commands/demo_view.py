@@ -27,6 +27,16 @@ LEVEL_FULL_MPS2 = 6.0  # a full bar: rough road through the sprung box
 SEVERITY_STYLE = {1: "dim", 2: "yellow", 3: "bold yellow", 4: "bold red"}
 SEVERITY_WORD = {1: "minor", 2: "general", 3: "major", 4: "critical"}
 BLOCKS_ = " ▏▎▍▌▋▊▉█"
+UNIT_WORDS = {
+    "deg": "°",
+    "degc": " °C",
+    "kg": " kg",
+    "m": " m",
+    "mps2": " m/s²",
+    "pa": " Pa",
+    "percent": " %",
+    "s": " s",
+}
 
 
 @dataclass(slots=True)
@@ -185,18 +195,8 @@ def words_of(values: Mapping[str, Any]) -> str:
     for key, given in values.items():
         value = f"{given:g}" if isinstance(given, float) else given
         name, _, unit = key.rpartition("_")
-        words = {
-            "deg": "°",
-            "m": " m",
-            "s": " s",
-            "mps2": " m/s²",
-            "pa": " Pa",
-            "kg": " kg",
-            "degc": " °C",
-            "percent": " %",
-        }
-        if unit in words and name:
-            parts.append(f"{name.replace('_', ' ')} {value}{words[unit]}")
+        if unit in UNIT_WORDS and name:
+            parts.append(f"{name.replace('_', ' ')} {value}{UNIT_WORDS[unit]}")
         elif isinstance(value, bool):
             parts.append(key.replace("_", " "))
         else:
