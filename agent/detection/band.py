@@ -97,9 +97,8 @@ class BandDetector:
         """Say that there is no band, where there is none."""
         unit = self._settings.unit
         if self._settings.low is None and self._settings.high is None:
-            return (
-                f"{self._type}: not watched: no band set; set [detect.{self._type}] low_{unit} or high_{unit}",
-            )
+            keys = f"low_{unit} or high_{unit}"
+            return (f"{self._type}: not watched: no band set; set [detect.{self._type}] {keys}",)
         return ()
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
