@@ -14,6 +14,7 @@ Vector = tuple[float, float, float]
 REST_HOPS = 20
 REST_SPREAD_MPS2 = 0.35  # hop means of a box that nobody moves stay together this closely
 SQUARE_WITHIN_DEG = 15.0
+LEAST_FORCE_MPS2 = 4.9  # half of gravity: with less, it floats or gives zeros, and points nowhere
 
 
 class RestReference:
@@ -44,8 +45,11 @@ class RestReference:
         if float((recent.max(axis=0) - recent.min(axis=0)).max()) > REST_SPREAD_MPS2:
             return
         force = recent.mean(axis=0)
+        magnitude_mps2 = float(np.sqrt((force * force).sum()))
+        if magnitude_mps2 < LEAST_FORCE_MPS2:
+            return
         axis = int(np.argmax(np.abs(force)))
-        cosine = abs(float(force[axis])) / float(np.sqrt((force * force).sum()))
+        cosine = abs(float(force[axis])) / magnitude_mps2
         angle_deg = math.degrees(math.acos(min(1.0, cosine)))
         if angle_deg > SQUARE_WITHIN_DEG:
             self.odd_deg = angle_deg

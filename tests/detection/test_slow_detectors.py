@@ -63,6 +63,11 @@ def test_up_is_learned_from_rest_where_the_sensor_stands_square() -> None:
     assert [phase for phase, _, _ in said] == [Phase.START], said
 
 
+def test_a_sensor_that_gives_zeros_teaches_no_up() -> None:
+    assert not tilt_of(rest(3, RATE_HZ) * 0, rest(5, RATE_HZ), up=None)
+    assert tilt_of(rest(3, RATE_HZ) * 0, rest(5, RATE_HZ), tilted(8, RATE_HZ, 33), up=None)
+
+
 def test_an_odd_rest_teaches_nothing_and_is_said() -> None:
     detector = TiltDetector(TiltSettings(), None)
     signal = np.concatenate([rest(3, RATE_HZ, (0.6, 0, 0.8)), rest(20, RATE_HZ, (0, 1, 0))])
