@@ -22,7 +22,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 # a package of an extra → the extra that brings it
-EXTRAS: Mapping[str, str] = {"rich": "engineer", "mcap": "engineer", "amqtt": "demo"}
+EXTRAS: Mapping[str, str] = {"rich": "engineer", "mcap": "engineer", "zstandard": "engineer", "amqtt": "demo"}
 
 # verb → what it does; the module in agent/commands has its name
 VERBS: Mapping[str, str] = {

@@ -7,7 +7,7 @@ round differently for another block length, and the way samples are cut must not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -123,8 +123,3 @@ class _History:
         if keep > 0:
             self._times_ns = self._times_ns[keep:]
             self._values = self._values[keep:]
-
-
-def mapping_of(certificates: Sequence[Certificate]) -> Mapping[str, str]:
-    """Return stream → hash, for a summary."""
-    return {c.stream: c.hash for c in certificates}

@@ -67,6 +67,10 @@ class Tally:
             return 0.0
         return (self.last_ns - self.first_ns) / NS_PER_S
 
+    def streams(self) -> dict[str, dict[str, int]]:
+        """Return what came and what is missing, a stream each."""
+        return {name: {"samples": n, "missing": self.missing[name]} for name, n in self.samples.items()}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the figures that every summary has."""
         return {
@@ -106,6 +110,7 @@ class Pipeline:
         # the temperature first: the others may be corrected by it
         order = sorted(self._specs, key=lambda name: name != TEMPERATURE)
         self._aligner = Aligner(order)
+        self._certificates = tuple(certificates)
         self._correction = Correction(tuple(self._specs.values()), certificates)
         self._detectors: tuple[Detector, ...] = make_detectors(
             detectors or DetectorSettings(), [s for s in self._specs.values() if s.watch], mount_up
@@ -148,7 +153,12 @@ class Pipeline:
 
     def notes(self) -> list[str]:
         """Say, in plain words, what is not being watched and why."""
-        return [note for detector in self._detectors for note in detector.notes()]
+        said = [note for detector in self._detectors for note in detector.notes()]
+        if self.tally.samples:
+            said += [f"{name}: not one sample came" for name in self._specs if not self.tally.samples[name]]
+        unused = [c for c in self._certificates if c.stream not in self._specs]
+        said += [f"certificate {c.hash}: not used: there is no stream {c.stream!r}" for c in unused]
+        return said
 
     def push(self, *items: Item) -> list[Record]:
         """Take items; return the records that they complete, in their order."""

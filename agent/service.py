@@ -6,6 +6,7 @@ writes the recording; the uplink has its own. They meet at a bounded queue and a
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -151,12 +152,14 @@ class Service:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        self._source.close()
-        if self._recorder is not None:
-            self._recorder.close()
-            self._recorder = None
-        self.uplink.stop(drain_s)
-        self.outbox.close()
+        recorder, self._recorder = self._recorder, None
+        # each whatever becomes of the others: a full card must not cost the last records their way out
+        with contextlib.ExitStack() as parts:
+            parts.callback(self.outbox.close)
+            parts.callback(self.uplink.stop, drain_s)
+            if recorder is not None:
+                parts.callback(_closed, recorder)
+            parts.callback(_closed, self._source)
 
     def _guarded(self, target: Callable[[], None]) -> None:
         """Run a thread's work; its failure ends the agent, told in words, and never in silence."""
@@ -228,7 +231,16 @@ class Service:
             # a full card ends the recording and nothing else
             log.error("%s", error)
             recorder, self._recorder = self._recorder, None
-            try:
-                recorder.close()
-            except FourPartError as second:
-                log.error("%s", second)
+            _closed(recorder)
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def _closed(part: _Closable) -> None:
+    """Close a part of the agent; one that cannot even be closed is told of and holds up nothing."""
+    try:
+        part.close()
+    except FourPartError as error:
+        log.error("%s", error)

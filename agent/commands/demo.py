@@ -161,7 +161,6 @@ def _trip(args: argparse.Namespace, folder: Path, stop: threading.Event) -> tupl
         facts = {
             "seed": args.seed,
             **service.tally.as_dict(),
-            "records": records,
             "delivered": len(subscriber.seqs),
             "holes": records - len(subscriber.seqs),
             "duplicates": subscriber.duplicates,

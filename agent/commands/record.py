@@ -74,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     document = {
         "log": str(args.out),
         "duration_s": round((last_ns - first_ns) / 1e9, 3),
-        "samples": dict(samples),
-        "missing": {name: n for name, n in missing.items() if n},
+        "samples": sum(samples.values()),
+        "missing_samples": sum(missing.values()),
+        "streams": {name: {"samples": n, "missing": missing[name]} for name, n in samples.items()},
         "bytes": args.out.stat().st_size,
     }
     if args.json:

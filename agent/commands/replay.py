@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.commands import progress
 from agent.config import Config, load_config
-from agent.errors import FourPartError, LogFileError, UsageError
+from agent.errors import ConfigError, FourPartError, LogFileError, UsageError
 from agent.records import Record
 from agent.replay.runner import Interrupted, ReplayOptions, Summary, replay_log, write_summary
 from agent.sources.log_file import WITH_MAP
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             except Interrupted:
                 print(f"stopped in {log}; {folder} holds no finished result of it", file=sys.stderr)
                 return 130
-            except (LogFileError, UsageError) as error:
+            except (LogFileError, UsageError, ConfigError) as error:
                 if len(folders) == 1:
                     raise
                 failed[str(log)] = error
@@ -121,8 +121,10 @@ def _together(done: dict[str, Summary], failed: dict[str, FourPartError]) -> dic
         "logs": done,
         "failed": {log: str(error) for log, error in failed.items()},
         "duration_s": round(sum(s["duration_s"] for s in done.values()), 6),
+        "wall_s": round(sum(s["wall_s"] for s in done.values()), 3),
         "samples": sum(s["samples"] for s in done.values()),
         "gaps": sum(s["gaps"] for s in done.values()),
+        "missing_samples": sum(s["missing_samples"] for s in done.values()),
         "raw_bytes": raw,
         "published_bytes": published,
         "upload_ratio": round(published / raw, 6) if raw else 0.0,

@@ -149,7 +149,7 @@ def document_of(service: Service) -> dict[str, Any]:
     return {
         "boot": service.boot,
         **tally.as_dict(),
-        "samples": dict(tally.samples),
+        "streams": tally.streams(),
         "waiting": outbox.waiting,
         "acknowledged": uplink.acknowledged,
         "refused": uplink.refused,

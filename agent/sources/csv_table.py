@@ -22,6 +22,7 @@ from agent.sources.csv_map import Column, CsvForm, CsvMap
 from agent.sources.csv_times import parse_times
 
 PIECE_BYTES = 4 << 20
+LARGEST = 1e15  # no sensor gives more, and the squares of less fit into a 32-bit float
 EXAMPLES = 5  # so many unreadable lines are quoted; the rest are counted
 GOOD, BLANK, BAD = 0, 1, 2
 _CONTROLS = bytes({*range(32)} - set(b"\t\n\r\f"))
@@ -272,7 +273,7 @@ class _Reader:
             )
         except (ValueError, IndexError):
             return None
-        if len(numbers) != len(lines) or not np.isfinite(numbers).all():
+        if len(numbers) != len(lines) or not (np.abs(numbers) < LARGEST).all():
             return None
         times: Ints | None = None
         if self._map.time.column is not None:
@@ -337,7 +338,7 @@ class _Reader:
                     states[i] = GOOD
                 except ValueError:
                     pass
-        states[(states == GOOD) & ~np.isfinite(values)] = BAD
+        states[(states == GOOD) & ~(np.abs(values) < LARGEST)] = BAD
         for i in np.flatnonzero(states == BAD)[:EXAMPLES].tolist():
             if len(self._examples) < EXAMPLES:
                 self._examples.append(f"line {lines[i]}: {column} is {texts[i]!r}")

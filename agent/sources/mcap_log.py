@@ -194,7 +194,9 @@ class McapLog:
             return mark
         spec, dtype = self._channels.stream_of(channel)
         block = decode_block(data, spec.name, dtype)
-        expected = self._next_index.get(spec.name, block.first)
+        # what was passed over before a stream's first block counts from its very beginning
+        lost_before = spec.name in self._lossy
+        expected = self._next_index.get(spec.name, 0 if lost_before else block.first)
         self._next_index[spec.name] = block.end
         clock, reason = block.clock, block.missing_reason
         if isinstance(clock, RegularClock):
@@ -203,7 +205,7 @@ class McapLog:
                 clock = known
             else:
                 self._clocks[spec.name] = clock
-        if self._lossy and spec.name in self._lossy:
+        if lost_before:
             self._lossy.discard(spec.name)
             if block.first > expected:
                 self.counters.missing_samples += block.first - expected

@@ -45,7 +45,7 @@ def test_a_misspelled_table(tmp_path: Path) -> None:
         ("[box]\nid = 'a b'", "box.id = 'a b'", "str"),
         ("[mounting]\nup = 'up'", "mounting.up = 'up'", "up"),
         ("[mounting]\nup = [0, 0, 0]", "mounting.up = [0, 0, 0]", "a direction"),
-        ("[detect.temperature]\nlow = 'cold'", "detect.temperature.low = 'cold'", "float"),
+        ("[detect.temperature]\nlow_degc = 'cold'", "detect.temperature.low_degc = 'cold'", "float"),
     ],
 )
 def test_a_value_of_the_wrong_kind(tmp_path: Path, text: str, got: str, expected: str) -> None:

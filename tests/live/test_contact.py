@@ -60,7 +60,7 @@ def test_waiting_for_a_box_and_sending_meanwhile(
         with VirtualBox(Trip(script="none"), tmp_path / "port", tmp_path / "board"):
             agent.wait_line("reading .*; boot")
             assert agent.end() == 0
-        assert agent.document["samples"]["accel"] >= 1000, "the seconds count from the contact on"
+        assert agent.document["streams"]["accel"]["samples"] >= 1000, "the seconds count from the contact on"
         assert agent.err.count("there is no such port") == 1, f"said once:\n{agent.err}"
     watcher.until_records(agent.document["boot"], sum(agent.document["records"].values()))
 
@@ -70,7 +70,7 @@ def test_stopped_while_it_waits(tmp_path: Path) -> None:
     with Running(command("run", "--config", config, "--wait", "--json")) as agent:
         agent.wait_line("there is no such port")
         assert agent.end(signal.SIGTERM) == 0
-    assert agent.document["samples"] == {}
+    assert agent.document["streams"] == {}
 
 
 @pytest.mark.board
