@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import agent
 from agent.errors import ConfigError, FourPartError, UsageError, did_you_mean
@@ -37,7 +38,7 @@ VERBS: Mapping[str, str] = {
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn: this raises
+    def error(self, message: str) -> NoReturn:
         raise UsageError(
             f"reading the command line of `{self.prog}`",
             got=message,

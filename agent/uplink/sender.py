@@ -11,8 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,6 +21,7 @@ from agent.timebase import measure_mark, rfc3339
 from agent.uplink import explain
 from agent.uplink.backoff import Backoff
 from agent.uplink.blame import STATUS_TOKEN, Blame
+from agent.uplink.queue import Parcel, Queue
 from agent.uplink.session import Answer, Message, Session
 from agent.uplink.settings import BrokerConfig
 from agent.uplink.topics import status_topic
@@ -30,49 +30,6 @@ from agent.uplink.window import Window
 GOODBYE_TIMEOUT_S = 2.0
 
 _log = logging.getLogger(__name__)
-
-
-class Parcel(Protocol):
-    """A record that waits to be published."""
-
-    @property
-    def doc_id(self) -> int: ...  # noqa: D102
-    @property
-    def topic(self) -> str: ...  # noqa: D102
-    @property
-    def payload(self) -> bytes: ...  # noqa: D102
-    @property
-    def urgent(self) -> bool: ...  # noqa: D102
-
-
-class Queue(Protocol):
-    """What the uplink needs of an outbox; ``agent.outbox.Outbox`` is one."""
-
-    def take(
-        self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None
-    ) -> Sequence[Parcel]:
-        """Lease up to `limit` records, alarms first; block until there are some or `wake` is called."""
-
-    def wake(self) -> None:
-        """Make `take` return."""
-
-    def acknowledge(self, doc_ids: Iterable[int]) -> None:
-        """Forget records that have arrived."""
-
-    def release(self, doc_ids: Iterable[int]) -> None:
-        """Put back records that have not."""
-
-    def release_all(self) -> None:
-        """Put back all that was handed out."""
-
-    def set_aside(self, doc_id: int, reason: str) -> None:
-        """Take a record out that the broker refuses."""
-
-    def waiting(self) -> int:
-        """Return how many records wait, leased ones among them."""
-
-    def flush(self) -> None:
-        """Make durable what was put."""
 
 
 class UplinkStats(msgspec.Struct, frozen=True, kw_only=True):
