@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import termios
 import time
 
 import serial
@@ -14,6 +15,9 @@ from firmware_bridge.errors import PortError
 
 BAUD = 921_600  # USB serial ignores it; a board behind a UART bridge is built for it
 READ_BYTES = 65_536
+
+# pyserial lets out what the system gives it; termios.error is no OSError
+_GONE = (OSError, termios.error)
 
 
 class Port:
@@ -26,11 +30,13 @@ class Port:
             self._serial = serial.Serial(name, BAUD, timeout=0, exclusive=True)
         except serial.SerialException as error:
             raise _explain(name, error) from error
-        self._fd = self._serial.fileno()
+        except _GONE as error:
+            raise _vanished(name, str(error)) from error
         try:
+            self._fd = self._serial.fileno()
             self._serial.reset_input_buffer()
-        except (OSError, serial.SerialException) as error:
-            self._serial.close()
+        except _GONE as error:
+            self.close()
             raise _vanished(name, str(error)) from error
 
     def read(self, timeout_s: float) -> tuple[bytes, int]:
@@ -68,7 +74,7 @@ class Port:
         """Let go of the port, which may already be gone."""
         try:
             self._serial.close()
-        except OSError:
+        except _GONE:
             return  # EIO: the device behind it was pulled out
 
 
