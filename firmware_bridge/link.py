@@ -103,6 +103,8 @@ class Link:
         self.description: Description | None = None
         self.last_error: LinkError | None = None
         self.clock = TickClock()
+        self.quiet = False
+        """The last read found nothing at all, not a byte: nothing waits to be read."""
         self._port: Port | None = None
         self._partial = b""
         self._streams: tuple[BoardStream, ...] = ()
@@ -134,6 +136,7 @@ class Link:
 
     def read(self, timeout_s: float, idle: Callable[[float], object] = time.sleep) -> list[Samples]:
         """Return what has come, waiting at most `timeout_s`; `idle` waits while there is no port."""
+        self.quiet = True
         if self.state is LinkState.DOWN:
             wait_ns = self._retry_ns - time.monotonic_ns()
             if wait_ns > 0:
@@ -176,6 +179,7 @@ class Link:
     def _advance(self, timeout_s: float, samples: list[Samples] | None = None) -> None:
         assert self._port is not None
         data, came_ns = self._port.read(timeout_s)
+        self.quiet = not data
         if data:
             self._take(data, came_ns, [] if samples is None else samples)
         self._tend(came_ns)

@@ -33,6 +33,10 @@ LAGS_NS = 500_000_000
 SAY_AGAIN_NS = 200_000_000
 IN_FLIGHT_NS = 20_000_000  # one turn of the firmware's loop, and the cable, several times over
 
+QUIET_NS = 2_000_000_000  # all streams: longer than a board takes to boot, and than a link's hiccup
+QUIET_MARGIN_NS = 1_000_000_000  # what comes in the end may have been on its way for this long
+QUIET_AGAIN_NS = 1_000_000_000
+
 LATE = "late"
 
 _KIND_OF_UNIT = {
@@ -103,13 +107,20 @@ class SerialBox:
         """Start the board and give what it measures until `stop` is set, through any trouble."""
         mark = measure_mark()
         yield mark
-        looked_ns = mark.box_ns
+        looked_ns = heard_ns = mark.box_ns
         while not stop.is_set():
-            for samples in self.link.read(READ_S, stop.wait):
+            # of before the read: whatever waited then has been read, however long this thread is held up
+            asked_ns = time.monotonic_ns()
+            batch = self.link.read(READ_S, stop.wait)
+            for samples in batch:
                 block = self._block(samples)
                 if block is not None:
                     yield block
-            yield from self._silences()
+            if batch:
+                heard_ns = asked_ns
+                yield from self._silences()
+            elif self.link.quiet and asked_ns - heard_ns > QUIET_NS:
+                yield from self._all_silent(asked_ns - QUIET_MARGIN_NS)
             if time.monotonic_ns() - looked_ns >= LOOK_AT_WALL_NS:
                 newer = measure_mark()
                 looked_ns = newer.box_ns
@@ -148,13 +159,23 @@ class SerialBox:
     def _silences(self) -> Iterator[Silence]:
         if self._begun_ns is None:
             return
-        youngest_ns = max(s.last_ns for s in self._states.values() if s.last_ns is not None)
+        youngest_ns = max((s.last_ns for s in self._states.values() if s.last_ns is not None), default=None)
+        if youngest_ns is None:
+            return  # all that came was late
         for state in self._states.values():
             last_ns = self._begun_ns if state.last_ns is None else state.last_ns
             if youngest_ns - last_ns - state.nominal_period_ps // PS_PER_NS <= LAGS_NS:
                 continue
             until_ns = youngest_ns - IN_FLIGHT_NS
             if state.silent_until_ns is None or until_ns - state.silent_until_ns >= SAY_AGAIN_NS:
+                state.silent_until_ns = until_ns
+                yield Silence(state.name, until_ns)
+
+    def _all_silent(self, until_ns: int) -> Iterator[Silence]:
+        """Nothing comes of any stream, nor waits to be read: say so, lest a dead cable be told nowhere."""
+        for state in self._states.values():
+            known_ns = state.silent_until_ns
+            if known_ns is None or until_ns - known_ns >= QUIET_AGAIN_NS:
                 state.silent_until_ns = until_ns
                 yield Silence(state.name, until_ns)
 

@@ -44,6 +44,7 @@ class ScriptedLink:
     streams: tuple[BoardStream, ...] = (FAST, SLOW)
     stop: threading.Event = field(default_factory=threading.Event)
     port_name: str = "scripted"
+    quiet: bool = False
 
     def open(self) -> Description:
         return Description("1", "b", "0", "power-on", 1, 0, 32, None, self.streams)
