@@ -29,9 +29,9 @@ PERIOD_SPAN_NS = 2_000_000_000  # over which a sensor's own period is measured a
 PERIOD_RENEW_NS = 60_000_000_000  # and at most, for it changes with the temperature
 PERIOD_TOLERANCE = 0.1  # an HX711's internal oscillator is the worst
 
-LAGS_NS = 500_000_000
-SAY_AGAIN_NS = 200_000_000
-IN_FLIGHT_NS = 20_000_000  # one turn of the firmware's loop, and the cable, several times over
+# an alarm waits this long for a frame that is lost; frames keep their order and leave every 3 ms
+LAGS_NS = 50_000_000
+IN_FLIGHT_NS = 10_000_000  # one turn of the firmware's loop, and the cable, several times over
 
 QUIET_NS = 2_000_000_000  # all streams: longer than a board takes to boot, and than a link's hiccup
 QUIET_MARGIN_NS = 1_000_000_000  # what comes in the end may have been on its way for this long
@@ -62,10 +62,21 @@ class _StreamState:
     last_ns: int | None = None
     silent_until_ns: int | None = None
     withheld_reason: str = ""
+    period_known: bool = False  # by measurement: until then the sensor may be as slow as any
+
+    @property
+    def due_in_ns(self) -> int:
+        """How long after a sample the next may take to be taken."""
+        period_ps = self.nominal_period_ps if self.clock is None else self.clock.period_ps
+        if not self.period_known:
+            period_ps += period_ps // 10
+        return period_ps // PS_PER_NS
 
     def follow(self, first: int, time_ns: int, *, jumped: bool) -> RegularClock:
         """Return the clock for samples from `first` on, whose first the link puts at `time_ns`."""
         clock = self.clock
+        if clock is not None and not jumped and time_ns - self.measured_ns >= PERIOD_SPAN_NS:
+            self.period_known = True
         if clock is not None and abs(time_ns - clock.time_ns(first)) <= CLOCK_TOLERANCE_NS:
             return clock
         period_ps = self.nominal_period_ps if clock is None else clock.period_ps
@@ -164,10 +175,10 @@ class SerialBox:
             return  # all that came was late
         for state in self._states.values():
             last_ns = self._begun_ns if state.last_ns is None else state.last_ns
-            if youngest_ns - last_ns - state.nominal_period_ps // PS_PER_NS <= LAGS_NS:
+            if youngest_ns - last_ns - state.due_in_ns <= LAGS_NS:
                 continue
             until_ns = youngest_ns - IN_FLIGHT_NS
-            if state.silent_until_ns is None or until_ns - state.silent_until_ns >= SAY_AGAIN_NS:
+            if state.silent_until_ns is None or until_ns > state.silent_until_ns:
                 state.silent_until_ns = until_ns
                 yield Silence(state.name, until_ns)
 
