@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.blocks import PS_PER_NS, Block, RegularClock, Silence
+import numpy as np
+
+from agent.blocks import PS_PER_NS, Block, Quality, RegularClock, Silence
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.timebase import TimeMark, measure_mark
 from firmware_bridge.describe import BoardStream
@@ -161,7 +163,9 @@ class SerialBox:
                     return None
                 block = block.cut(late, len(block))
         if block.first != state.next_index:
-            block = Block(block.stream, block.first, block.clock, block.values, None, reason)
+            quality = np.zeros(len(block), np.uint8)
+            quality[0] = Quality.MISSING_BEFORE
+            block = Block(block.stream, block.first, block.clock, block.values, quality, reason)
         state.withheld_reason = ""
         state.next_index = block.end
         state.last_ns = block.last_ns

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.blocks import Block, Silence
+from agent.blocks import Block, Quality, Silence
 from agent.sources import serial_box
 from agent.sources.serial_box import SerialBox
 from agent.streams import TABLE
@@ -249,6 +249,20 @@ def test_samples_of_a_time_that_was_declared_silent_are_late() -> None:
 def test_the_late_part_of_a_block_is_cut_off() -> None:
     blocks = blocks_of(items_of([*lagging(), [samples(SLOW, 1, 1000 * MS, 4)]]), "temperature")
     assert [(b.first, len(b), b.missing_reason) for b in blocks] == [(0, 1, ""), (3, 2, "late")]
+
+
+def test_the_first_sample_after_a_hole_says_that_some_are_missing() -> None:
+    later = [*lagging(), [samples(SLOW, 1, 1000 * MS, 4)]]
+    hole = [[samples(FAST, 0, 0)], [samples(FAST, 5, 5 * MS, 3, "cable")], [samples(FAST, 8, 8 * MS)]]
+    for blocks in (blocks_of(items_of(hole)), blocks_of(items_of(later), "temperature")):
+        end = 0
+        for block in blocks:
+            if block.first == end:
+                assert block.quality is None
+            else:
+                assert block.quality is not None
+                assert block.quality.tolist() == [Quality.MISSING_BEFORE] + [0] * (len(block) - 1)
+            end = block.end
 
 
 def test_the_wall_clock_is_marked_when_it_jumps_and_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
