@@ -193,7 +193,7 @@ class Screen:
         taken = [max((row[0][i].cell_len for row in rows), default=0) for i in range(3)]
         taken.append(max((row[2].cell_len for row in rows), default=0))
         width = max(12, inner - sum(taken) - 2 * len(taken))
-        said = [fold(words_of(values), width) for _, values, _ in rows]
+        said = [fold(words_of(values), width - 2 if room < FOLD_ROWS else width) for _, values, _ in rows]
         if room < FOLD_ROWS:
             said = [first + " …" if rest else first for first, _, rest in (w.partition("\n") for w in said)]
         while len(said) > 1 and sum(words.count("\n") + 1 for words in said) > room:
@@ -228,7 +228,7 @@ def fold(words: str, width: int) -> str:
     """Break figures into lines between them, not between a number and its unit."""
     parts = re.split(r", (?![^\[]*\])", words)  # not within a vector
     hard = ", ".join(part.replace(" ", HARD_BLANK) for part in parts)
-    return textwrap.fill(hard, max(1, width)).replace(HARD_BLANK, " ")
+    return textwrap.fill(hard, max(1, width), break_on_hyphens=False).replace(HARD_BLANK, " ")
 
 
 def words_of(values: Mapping[str, Any]) -> str:
