@@ -1,7 +1,8 @@
 """Temperature and humidity excursions: a value that leaves its band for longer than it may.
 
 One machine for both. MKT and the like are features for the customer's file and never clear an
-excursion; what counts here is the band, the time outside, and the farthest value.
+excursion; what counts here is the band, the time outside, and the farthest value. The default times are
+no whole seconds: with samples one second apart, a hair of the clock would decide at which it begins.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class TemperatureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     low_degc: float | None = None
     high_degc: float | None = None
     hysteresis_degc: NotNegative = 0.5
-    hold_s: NotNegative = 2.0
-    release_s: NotNegative = 2.0
+    hold_s: NotNegative = 1.5
+    release_s: NotNegative = 1.5
     critical_beyond_degc: NotNegative = 2.0
     """Farther outside than this is critical."""
 
@@ -50,8 +51,8 @@ class HumiditySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     low_percent: float | None = None
     high_percent: float | None = None
     hysteresis_percent: NotNegative = 3.0
-    hold_s: NotNegative = 2.0
-    release_s: NotNegative = 2.0
+    hold_s: NotNegative = 1.5
+    release_s: NotNegative = 1.5
     critical_beyond_percent: NotNegative = 15.0
     """Farther outside than this is critical."""
 
