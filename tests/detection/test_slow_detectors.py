@@ -161,6 +161,13 @@ def test_a_band_is_left_once_however_it_flickers() -> None:
     assert findings[1].severity is Severity.MAJOR
 
 
+def test_a_hair_outside_counts_from_when_it_began() -> None:
+    band = TemperatureSettings(low_degc=2.0, high_degc=8.0).band()
+    detector = BandDetector(band, EventType.TEMPERATURE, "temperature")
+    (start,) = found(detector, [si_block("temperature", [5.0] * 5 + [8.1] * 10, 1)])
+    assert (start.start_ns / 1e9, start.decided_ns / 1e9) == (5.0, 7.0)
+
+
 @given(st.lists(st.floats(2.0, 8.0, width=32), min_size=1, max_size=50))
 def test_inside_the_band_nothing_is_said(values: list[float]) -> None:
     detector = BandDetector(
