@@ -43,6 +43,7 @@ def travel(folder: Path) -> Journey:
         line = command("run", "--config", config, "--record", log, "--seconds", TRIP_S, "--json")
         with Running(line) as agent:
             agent.wait_line("reading .*; boot")
+            watcher.until_kind("status", state="online")  # it connects beside, and may take longer
             with Watcher(broker.port, name="newcomer") as newcomer:
                 newcomer.until_kind("status")
                 before = newcomer.of("status")
