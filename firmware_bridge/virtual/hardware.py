@@ -17,10 +17,10 @@ import tty
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge.firmware_files import LAUNCHER, SLOTS, program_files
 from firmware_bridge.virtual.playback import Playback, Trip, describe_streams
 from firmware_bridge.virtual.streams import MOUNT_UP
 
-FIRMWARE_FILES = ("wire.py", "firmware/main.py", "virtual/board.py")
 REBOOT_S = 0.2
 SECRET_ID_BYTES = 8
 
@@ -57,10 +57,12 @@ class Hardware:
 
     def _lay_out_flash(self) -> None:
         shutil.rmtree(self._flash, ignore_errors=True)
-        self._flash.mkdir(parents=True)
-        source = Path(__file__).parent.parent
-        for name in FIRMWARE_FILES:
-            shutil.copyfile(source / name, self._flash / Path(name).name)
+        slot = self._flash / SLOTS[0]
+        slot.mkdir(parents=True)
+        shutil.copyfile(LAUNCHER, self._flash / LAUNCHER.name)
+        for name, source in program_files("linux").items():
+            (slot / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, slot / name)
 
     # --- the cable ---
 

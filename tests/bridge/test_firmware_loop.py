@@ -15,7 +15,7 @@ import pytest
 import firmware_bridge
 from firmware_bridge import wire
 
-MAIN = Path(firmware_bridge.__file__).parent / "firmware" / "main.py"
+PROGRAM = Path(firmware_bridge.__file__).parent / "firmware" / "program.py"
 TURN_US = 3000
 DATA_FRAME_BYTES = wire.sealed_bytes_at_most(wire.DATA_HEADER_BYTES + 3 * 2)
 
@@ -103,7 +103,7 @@ def run(monkeypatch: pytest.MonkeyPatch, board: FakeBoard) -> None:
     monkeypatch.setitem(sys.modules, "board", module)
     monkeypatch.setitem(sys.modules, "wire", wire)
     with pytest.raises(PowerOff):
-        runpy.run_path(str(MAIN))
+        runpy.run_path(str(PROGRAM))["run"](None)
 
 
 def test_every_sample_leaves_in_the_turn_that_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ EXTRAS = {
     "agent": (),
     "engineer": ("engineer",),
     "demo": ("engineer", "demo"),
-    "dev": ("engineer", "demo", "dev"),
+    "flash": ("flash",),
+    "dev": ("engineer", "flash", "demo", "dev"),
 }
 PIN = re.compile(
     r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>\S+)(?P<rest>[^\n]*(?:\n    --hash=[^\n]*)*)", re.MULTILINE
@@ -55,7 +56,7 @@ def test_the_lock_holds_what_setup_cfg_asks_for(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [*EXTRAS, "build", "lock"])
+@pytest.mark.parametrize("name", [*EXTRAS, "build", "lock", "stubs-rp2", "stubs-esp32"])
 def test_every_locked_file_is_known_by_its_hash(name: str) -> None:
     matches = list(PIN.finditer(lock_text(name)))
     assert matches, f"requirements/{name}.txt pins nothing"
@@ -67,7 +68,7 @@ def test_every_locked_file_is_known_by_its_hash(name: str) -> None:
     assert not loose, f"requirements/{name}.txt has lines that are no pins: {loose[:3]}"
 
 
-@pytest.mark.parametrize("name", ["agent", "engineer", "demo"])
+@pytest.mark.parametrize("name", ["agent", "engineer", "flash", "demo"])
 def test_the_locks_agree(name: str) -> None:
     everything = pins("dev")
     other = {
