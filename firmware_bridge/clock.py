@@ -1,25 +1,41 @@
 """MCU ticks to the host's monotonic time.
 
 A ping gives four times, as in NTP (RFC 5905, section 8): sent and answered on the host, came and left on
-the board. Its midpoints match to within half of what the round trip took beyond the board's own share.
-The best ping of each window is kept; a line through the kept ones, its slope bounded, is the clock.
+the board. Its midpoints match to within half of what the round trip took beyond the board's own share; a
+delay on one way only moves them by half of itself and shows in the round trip. So each ping brings its
+own hard bound, and a line through the pings is weighted by it.
 
-Not yet: outlier gates by innovation, ageing of the slope, an oscillator for each sensor.
+Two things bound what the past may say: a ping ages, for the drift changes with the temperature; and where
+the line leaves the bounds of the last pings, the past is made to age faster until it does not.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import deque
 from dataclasses import dataclass
 
 NS_PER_US = 1000
+NS_PER_S = 1_000_000_000
 
-WINDOW_NS = 2_000_000_000
-KEPT_WINDOWS = 30  # one minute: crystals change little in it
-MIN_SPAN_NS = 8_000_000_000  # below it the pings' noise outweighs the drift
+KEPT = 90  # pings; by then they have aged to nothing
+APART_NS = 500_000_000  # of pings closer than this to each other the best is kept
 UNKNOWN_DRIFT = 200e-6  # what a slope that was never measured may be wrong by
-FITTED_DRIFT_DOUBT = 10e-6
 MAX_DRIFT = 500e-6  # a quartz has 200 ppm at worst; ceramic resonators are not used on these boards
+MATCH_FLOOR_NS = 10_000  # the best ping is no better than this: ticks of 1 µs, a turn of the interpreter
+SIGMAS = 3.0  # of the fit, that a doubt stands for
+
+# How fast the drift may change, in ns/s²: a crystal turns by about 1 ppm/K off its turning point, and a box
+# put into the sun warms by a few tenths of a kelvin a second at worst. The least that explains the pings.
+DRIFT_CHANGES_NS_S2 = (200.0, 400.0, 800.0, 1600.0, 3200.0)
+LOOK_BACK_S = 30.0  # these pings' bounds the line must not leave,
+LOOK_BACK_SLACK_NS = 20_000  # by more than the best round trip may itself be above the least one
+
+GATE_NS = 50_000  # added to what the ping and the prediction are in doubt by
+STRANGERS_AGREE = 4  # so many pings that contradict the clock but not each other: the world has changed
+STRANGERS_MAX = 8  # so many in a row, whatever they say: better a doubtful clock than a dead one
+FORGET_NS = 120 * NS_PER_S  # after a silence of this length the pings before it say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +55,25 @@ class TickClock:
 
     def __init__(self, tick_bits: int = 32) -> None:
         self._wrap = 1 << tick_bits
-        self._matches: deque[_Match] = deque(maxlen=KEPT_WINDOWS)
-        self._window_start_ns = 0
+        self._half = self._wrap // 2
+        self._matches: deque[_Match] = deque(maxlen=KEPT)
+        self._strangers: list[_Match] = []
+        self._place_start_ns = 0
         self._latest_ticks = 0
         self._latest_ns = 0
         self._base_ticks = 0
         self._base_ns = 0
         self._slope_ns_per_us = float(NS_PER_US)
+        self._prior_drift = 0.0  # of before the pings that are kept,
+        self._prior_doubt = UNKNOWN_DRIFT
+        self._least_ns = 0
+        self._offset_sigma_ns = 0.0
+        self._slope_sigma = UNKNOWN_DRIFT
+        self._drift_change_ns_s2 = DRIFT_CHANGES_NS_S2[0]
+        self.rejected = 0
+        """Pings set aside: they contradicted the clock beyond all doubt."""
+        self.relocks = 0
+        """How often pings that agreed with each other made it begin anew."""
 
     @property
     def ready(self) -> bool:
@@ -58,16 +86,33 @@ class TickClock:
         return (self._slope_ns_per_us / NS_PER_US - 1) * 1e6
 
     @property
+    def ns_per_us(self) -> float:
+        """Host nanoseconds in a microsecond of the board's: 1000, but for the drift."""
+        return self._slope_ns_per_us
+
+    @property
     def doubt_ns(self) -> int:
-        """How far a time may be wrong: half the best round trip of the last minute."""
-        return min((m.doubt_ns for m in self._matches), default=0)
+        """How far a time near the newest ping may be wrong."""
+        return self.doubt_at_ns(self._base_ns)
+
+    def doubt_at_ns(self, at_ns: int) -> int:
+        """Return how far a time at `at_ns` (host) may be wrong; it grows with each second without a ping.
+
+        Half of the best round trip, for one way may always take longer than the other, and the fit.
+        """
+        if not self._matches:
+            return 0
+        return round(self._doubt_ns(max(0, at_ns - self._base_ns) / NS_PER_S))
 
     def unwrap(self, ticks: int, at_ns: int) -> int:
         """Return `ticks`, read off a frame that came at `at_ns`, as a count that never wraps."""
         # the host's clock says in which round of the counter we are, even after an hour without a word
         guess = self._latest_ticks + (at_ns - self._latest_ns) // NS_PER_US
-        half = self._wrap // 2
-        return guess + (ticks - guess + half) % self._wrap - half
+        return guess + (ticks - guess + self._half) % self._wrap - self._half
+
+    def host_ns(self, ticks_us: float) -> int:
+        """Return the host's monotonic time at `ticks_us` (unwrapped)."""
+        return self._base_ns + round((ticks_us - self._base_ticks) * self._slope_ns_per_us)
 
     def add_ping(self, sent_ns: int, came_ticks: int, left_ticks: int, answered_ns: int) -> None:
         """Take one ping; the ticks as they stand on the wire."""
@@ -75,53 +120,106 @@ class TickClock:
             self._latest_ticks, self._latest_ns = left_ticks, answered_ns
         came = self.unwrap(came_ticks, answered_ns)
         left = self.unwrap(left_ticks, answered_ns)
-        self._latest_ticks, self._latest_ns = left, answered_ns
         doubt_ns = max(0, answered_ns - sent_ns - (left - came) * NS_PER_US) // 2 + NS_PER_US
         match = _Match((came + left) // 2, (sent_ns + answered_ns) // 2, doubt_ns)
-        if not self._matches or answered_ns - self._window_start_ns >= WINDOW_NS:
-            self._window_start_ns = answered_ns
-            self._matches.append(match)
-        elif doubt_ns < self._matches[-1].doubt_ns:
-            self._matches[-1] = match
+        if self._matches and self._contradicts(match):
+            self.rejected += 1
+            self._strangers.append(match)
+            if not self._world_changed():
+                return
+            self._forget(self._strangers)
+            self.relocks += 1
+        elif self._matches and match.host_ns - self._matches[-1].host_ns > FORGET_NS:
+            self._forget([match])
         else:
-            return
+            self._keep(match)
+        self._strangers = []
+        self._latest_ticks, self._latest_ns = left, answered_ns
         self._fit()
 
-    def host_ns(self, ticks_us: int) -> int:
-        """Return the host's monotonic time at `ticks_us` (unwrapped)."""
-        return self._base_ns + round((ticks_us - self._base_ticks) * self._slope_ns_per_us)
+    def _keep(self, match: _Match) -> None:
+        if not self._matches or match.host_ns - self._place_start_ns >= APART_NS:
+            self._place_start_ns = match.host_ns
+            self._matches.append(match)
+        elif match.doubt_ns < self._matches[-1].doubt_ns:
+            self._matches[-1] = match
+
+    def _contradicts(self, match: _Match) -> bool:
+        age_s = abs(match.host_ns - self._base_ns) / NS_PER_S
+        doubt_ns = match.doubt_ns + self._doubt_ns(age_s) + GATE_NS
+        return abs(match.host_ns - self.host_ns(match.ticks_us)) > doubt_ns
+
+    def _doubt_ns(self, age_s: float) -> float:
+        """What the line may be wrong by `age_s` after the newest ping."""
+        turned = min(SIGMAS * self._slope_sigma * NS_PER_S + self._drift_change_ns_s2 * age_s / 2, 1e6)
+        # (1e6 ns/s: from one bound of the drift to the other)
+        return self._least_ns + SIGMAS * self._offset_sigma_ns + turned * age_s
+
+    def _world_changed(self) -> bool:
+        last = self._strangers[-STRANGERS_AGREE:]
+        if len(last) < STRANGERS_AGREE:
+            return False
+        return len(self._strangers) >= STRANGERS_MAX or all(
+            self._agree(one, other) for one, other in itertools.pairwise(last)
+        )
+
+    def _agree(self, one: _Match, other: _Match) -> bool:
+        span_us = other.ticks_us - one.ticks_us
+        off_ns = abs(other.host_ns - one.host_ns - span_us * self._slope_ns_per_us)
+        return off_ns <= one.doubt_ns + other.doubt_ns + abs(span_us) * NS_PER_US * UNKNOWN_DRIFT
+
+    def _forget(self, matches: list[_Match]) -> None:
+        """Begin anew with these; of what was before them, the drift is still the best guess."""
+        unheard_s = (matches[-1].host_ns - self._matches[-1].host_ns) / NS_PER_S
+        change = 3 * self._slope_sigma + unheard_s * DRIFT_CHANGES_NS_S2[0] / NS_PER_S
+        self._prior_drift = self._slope_ns_per_us / NS_PER_US - 1
+        self._prior_doubt = min(UNKNOWN_DRIFT, change)
+        self._matches.clear()
+        for match in matches[-STRANGERS_AGREE:]:
+            self._keep(match)
 
     def _fit(self) -> None:
         newest = self._matches[-1]
-        span_ns = newest.host_ns - self._matches[0].host_ns
-        slope_doubt = UNKNOWN_DRIFT
-        if span_ns >= MIN_SPAN_NS:
-            self._slope_ns_per_us = self._fitted_slope(newest)
-            slope_doubt = FITTED_DRIFT_DOUBT
-        # offset: of all matches, carried to now by the slope, the one that is least in doubt; a match's
-        # doubt grows with its age, for the slope is not exact
-        best_doubt_ns = None
-        for match in reversed(self._matches):
-            age_us = newest.ticks_us - match.ticks_us
-            doubt_ns = match.doubt_ns + round(age_us * NS_PER_US * slope_doubt)
-            if best_doubt_ns is None or doubt_ns < best_doubt_ns:
-                best_doubt_ns = doubt_ns
-                self._base_ticks = newest.ticks_us
-                self._base_ns = match.host_ns + round(age_us * self._slope_ns_per_us)
+        self._least_ns = min(match.doubt_ns for match in self._matches)
+        points = [
+            (
+                (m.ticks_us - newest.ticks_us) * 1e-6,
+                float(m.host_ns - newest.host_ns - (m.ticks_us - newest.ticks_us) * NS_PER_US),
+                float(m.doubt_ns - self._least_ns),
+            )
+            for m in self._matches
+        ]
+        offset_ns = drift_ns_s = 0.0
+        for change_ns_s2 in DRIFT_CHANGES_NS_S2:
+            offset_ns, drift_ns_s = self._line(points, change_ns_s2)
+            if all(
+                abs(offset_ns + drift_ns_s * x - y) <= excess + LOOK_BACK_SLACK_NS
+                for x, y, excess in points
+                if x > -LOOK_BACK_S
+            ):
+                break
+        self._base_ticks = newest.ticks_us
+        self._base_ns = newest.host_ns + round(offset_ns)
+        self._slope_ns_per_us = NS_PER_US + drift_ns_s / 1e6
 
-    def _fitted_slope(self, newest: _Match) -> float:
-        weight = ticks = host = 0.0
-        for m in self._matches:
-            w = 1.0 / (m.doubt_ns * m.doubt_ns)
+    def _line(self, points: list[tuple[float, float, float]], change_ns_s2: float) -> tuple[float, float]:
+        """Return offset (ns, now) and drift (ns/s) of the line; `points`: s, ns, ns in doubt beyond the best."""
+        weight = sum_x = sum_y = sum_xx = sum_xy = 0.0
+        for x, y, excess_ns in points:
+            aged_ns = change_ns_s2 / 2 * x * x
+            sigma_ns = MATCH_FLOOR_NS + excess_ns
+            w = 1.0 / (sigma_ns * sigma_ns + aged_ns * aged_ns)
             weight += w
-            ticks += w * (m.ticks_us - newest.ticks_us)
-            host += w * (m.host_ns - newest.host_ns)
-        mean_ticks, mean_host = ticks / weight, host / weight
-        above = below = 0.0
-        for m in self._matches:
-            w = 1.0 / (m.doubt_ns * m.doubt_ns)
-            x = m.ticks_us - newest.ticks_us - mean_ticks
-            above += w * x * (m.host_ns - newest.host_ns - mean_host)
-            below += w * x * x
-        drift = above / below / NS_PER_US - 1 if below > 0 else 0.0
-        return NS_PER_US * (1 + min(MAX_DRIFT, max(-MAX_DRIFT, drift)))
+            sum_x += w * x
+            sum_y += w * y
+            sum_xx += w * x * x
+            sum_xy += w * x * y
+        mean_x, mean_y = sum_x / weight, sum_y / weight
+        prior = 1.0 / (self._prior_doubt * NS_PER_S) ** 2
+        below = sum_xx - mean_x * sum_x + prior
+        above = sum_xy - mean_x * sum_y + prior * self._prior_drift * NS_PER_S
+        drift_ns_s = min(MAX_DRIFT, max(-MAX_DRIFT, above / below / NS_PER_S)) * NS_PER_S
+        self._slope_sigma = 1.0 / math.sqrt(below) / NS_PER_S
+        self._offset_sigma_ns = math.sqrt(1.0 / weight + mean_x * mean_x / below)
+        self._drift_change_ns_s2 = change_ns_s2
+        return mean_y - drift_ns_s * mean_x, drift_ns_s
