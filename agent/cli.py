@@ -32,6 +32,7 @@ VERBS: Mapping[str, str] = {
     "record": "raw streams of a box to an MCAP log",
     "replay": "logs through the same pipeline as the live agent",
     "outbox": "what waits for the broker",
+    "doctor": "what is attached and answers, what is wrong, how to mend it",
 }
 
 

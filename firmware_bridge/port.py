@@ -9,9 +9,10 @@ import termios
 import time
 
 import serial
-from serial.tools import list_ports
 
 from firmware_bridge.errors import PortError
+from firmware_bridge.port_users import users_of
+from firmware_bridge.ports import describe_ports
 
 BAUD = 921_600  # USB serial ignores it; a board behind a UART bridge is built for it
 READ_BYTES = 65_536
@@ -90,20 +91,23 @@ def _vanished(name: str, got: str) -> PortError:
 def _explain(name: str, error: serial.SerialException) -> PortError:
     doing = f"serial port {name}"
     if error.errno == errno.ENOENT:
-        present = ", ".join(sorted(p.device for p in list_ports.comports())) or "none"
         return PortError(
             doing,
             got="there is no such port",
-            expected=f"one of those present: {present}",
+            expected=f"one of those present: {describe_ports()}",
             remedy="Plug the board in, or correct the port in the configuration; "
-            "a name under /dev/serial/by-id stays the same.",
+            "a name under /dev/serial/by-id stays the same. `cargobox doctor` lists what is there.",
         )
     if error.errno in (errno.EAGAIN, errno.EBUSY):
+        users = ", ".join(str(user) for user in users_of(name))
+        remedy = f"`sudo fuser -v {name}` says which; usually another `cargobox run` or a terminal program."
+        if users:
+            remedy = f"It is {users}. End it; if it is the service: `sudo systemctl stop cargobox`."
         return PortError(
             doing,
             got="another program uses it",
             expected="the port for this program alone",
-            remedy=f"`fuser -v {name}` says which; usually another `cargobox run` or a terminal program.",
+            remedy=remedy,
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return PortError(

@@ -1,0 +1,129 @@
+"""The broker, step by step as the agent goes: name, TCP, TLS, and being let in by MQTT.
+
+It is spoken to under a client id of its own: with the agent's, the broker would close the agent's
+connection. Nothing is published, and no last will is left.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from agent.config import Config
+from agent.doctor.finding import Area, Finding, Patient, State, from_error
+from agent.errors import BrokerError
+from agent.uplink import BrokerConfig, explain
+from agent.uplink.session import Session
+
+LIMIT_S = 5.0  # for each step; a person waits
+SLOW_S = 1.0
+SOON_DAYS = 30.0
+DAY_S = 86_400.0
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Go to the broker as far as it lets us."""
+    if patient.config is None:
+        yield Finding(Area.BROKER, State.SKIPPED, "broker", "no configuration says where it is")
+        return
+    broker = patient.config.broker
+    broker = msgspec.structs.replace(broker, connect_timeout_s=min(broker.connect_timeout_s, LIMIT_S))
+    try:
+        yield _reach(broker)
+        if broker.tls:
+            yield _greet(broker)
+        yield _enter(patient.config, broker)
+    except BrokerError as error:
+        yield from_error(Area.BROKER, error)
+
+
+def _reach(broker: BrokerConfig) -> Finding:
+    begin_s = time.perf_counter()
+    try:
+        with socket.create_connection((broker.host, broker.port), broker.connect_timeout_s) as sock:
+            address = str(sock.getpeername()[0])
+    except OSError as error:
+        raise explain.connection_error(broker, error) from error
+    took_s = time.perf_counter() - begin_s
+    slow = took_s > SLOW_S
+    return Finding(
+        Area.BROKER,
+        State.WARNING if slow else State.OK,
+        broker.address,
+        f"reached at {address} in {took_s * 1000:.0f} ms",
+        "The network is slow: look at the signal of mobile network or Wi-Fi." if slow else "",
+        {"address": address, "tcp_ms": round(took_s * 1000, 1)},
+    )
+
+
+def _greet(broker: BrokerConfig) -> Finding:
+    """Look at the certificate before MQTT does: how long it is good for."""
+    context = _context(broker)
+    begin_s = time.perf_counter()
+    try:
+        with (
+            socket.create_connection((broker.host, broker.port), broker.connect_timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname=broker.host) as sock,
+        ):
+            took_s = time.perf_counter() - begin_s
+            version = sock.version() or "TLS"
+            certificate = sock.getpeercert() or {}
+    except OSError as error:
+        raise explain.connection_error(broker, error) from error
+    figures: dict[str, object] = {"tls_version": version, "tls_ms": round(took_s * 1000, 1)}
+    until = certificate.get("notAfter")
+    if not isinstance(until, str):
+        return Finding(Area.BROKER, State.OK, "TLS", f"{version}, in {took_s * 1000:.0f} ms", "", figures)
+    left_days = (ssl.cert_time_to_seconds(until) - time.time()) / DAY_S
+    figures["certificate_days_left"] = round(left_days, 1)
+    soon = left_days < SOON_DAYS
+    return Finding(
+        Area.BROKER,
+        State.WARNING if soon else State.OK,
+        "TLS",
+        f"{version}, certificate good for {left_days:.0f} more days",
+        "Tell whoever runs the broker; after that day no box connects." if soon else "",
+        figures,
+    )
+
+
+def _context(broker: BrokerConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise explain.unreadable_secret(broker, "ca_file", broker.ca_file, error) from error
+    if broker.cert_file:
+        try:
+            context.load_cert_chain(broker.cert_file, broker.key_file or None)
+        except (OSError, ssl.SSLError) as error:
+            raise explain.unreadable_secret(broker, "cert_file", broker.cert_file, error) from error
+    return context
+
+
+def _enter(config: Config, broker: BrokerConfig) -> Finding:
+    client_id = f"{broker.client_id or f'cargobox-{config.box.id}'}-doctor"
+    session = Session(broker, client_id=client_id, will=None, on_answer=lambda _: None, on_lost=lambda: None)
+    begin_s = time.perf_counter()
+    session.open()
+    took_s = time.perf_counter() - begin_s
+    limits = session.limits
+    session.close()
+    who = f"as {broker.username}" if broker.username else "without a user name"
+    return Finding(
+        Area.BROKER,
+        State.OK,
+        "MQTT",
+        f"let in {who} in {took_s * 1000:.0f} ms (MQTT {broker.protocol})",
+        "",
+        {
+            "connack_ms": round(took_s * 1000, 1),
+            "protocol": broker.protocol,
+            "client_id": client_id,
+            "receive_maximum": limits.receive_maximum,
+            "packet_max_bytes": limits.packet_max_bytes,
+        },
+    )

@@ -1,0 +1,57 @@
+"""The configuration: can it be read, does it name what a box needs, are its certificates there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.config import load_certificates
+from agent.doctor.finding import Area, Finding, Patient, State, from_error
+from agent.errors import FourPartError
+from calibration.errors import CertificateError
+
+USUAL_PATH = Path("/etc/cargobox/cargobox.toml")
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Look at the file that the agent would be given."""
+    if patient.config_error is not None:
+        yield from_error(Area.CONFIGURATION, patient.config_error)
+        return
+    if patient.config is None:
+        usual = f" {USUAL_PATH}" if USUAL_PATH.exists() else " FILE"
+        yield Finding(
+            Area.CONFIGURATION,
+            State.SKIPPED,
+            "configuration",
+            "none was given, so broker and disk are not looked at",
+            f"`cargobox doctor --config{usual}` looks at these too.",
+        )
+        return
+    config = patient.config
+    yield Finding(
+        Area.CONFIGURATION,
+        State.OK,
+        str(patient.config_path),
+        f"box {config.box.id} of fleet {config.box.fleet}",
+        figures={"box": config.box.id, "fleet": config.box.fleet},
+    )
+    if config.source.serial is None:
+        yield Finding(
+            Area.CONFIGURATION,
+            State.WRONG,
+            "[source.serial]",
+            "no port is named",
+            'Write port = "/dev/serial/by-id/…" under [source.serial]; the ports that are there stand below.',
+        )
+    try:
+        certificates = load_certificates(config)
+    except FourPartError as error:
+        yield from_error(Area.CONFIGURATION, error)
+    except CertificateError as error:
+        found = f"{error.got}, expected {error.expected}"
+        yield Finding(Area.CONFIGURATION, State.WRONG, error.doing, found, error.remedy)
+    else:
+        if certificates:
+            streams = ", ".join(c.stream for c in certificates)
+            yield Finding(Area.CONFIGURATION, State.OK, "certificates", f"for {streams}")

@@ -1,0 +1,81 @@
+"""The wall clock: was it ever set, and does a time service keep it right? (adjtimex(2), ntp_adjtime(3))."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Iterator
+
+from agent.doctor.finding import Area, Finding, Patient, State
+from agent.timebase import TimeQuality, measure_mark, rfc3339
+
+TIME_ERROR = 5  # linux/timex.h: not synchronised
+US_PER_S = 1_000_000
+LARGE_ERROR_US = 1 * US_PER_S
+
+
+class _Timex(ctypes.Structure):
+    """``struct timex`` of linux/timex.h, as far as it is read here; the kernel wants all of its room."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("room", ctypes.c_byte * 256),
+    )
+
+
+def kernel_state() -> tuple[bool, int] | None:
+    """Return whether the kernel's clock is disciplined, and how wrong it may be (µs); None if unknown."""
+    about = _Timex()
+    try:
+        result = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(about))
+    except (OSError, AttributeError):
+        return None
+    return None if result < 0 else (result != TIME_ERROR, int(about.maxerror))
+
+
+def check(_patient: Patient) -> Iterator[Finding]:
+    """Look at date, synchronisation and the quality that the agent will put into its records."""
+    mark = measure_mark()
+    now = rfc3339(time.time_ns())[:19] + "Z"
+    kernel = kernel_state()
+    figures = {
+        "utc": now,
+        "quality": mark.quality.value,
+        "kernel_synchronised": None if kernel is None else kernel[0],
+        "max_error_us": None if kernel is None else kernel[1],
+    }
+    if mark.quality is TimeQuality.UNSET:
+        yield Finding(
+            Area.WALL_CLOCK,
+            State.WRONG,
+            "date",
+            f"{now}: the clock was never set; records say `tq` unset",
+            "Give the box a network, and a time service: `sudo timedatectl set-ntp true`; without a network, "
+            "`sudo date -s '2026-01-31 12:00'`, or a battery clock.",
+            figures,
+        )
+        return
+    if kernel is not None and kernel[0]:
+        within = f", right within {kernel[1] / 1000:.0f} ms" if kernel[1] < LARGE_ERROR_US else ""
+        found = f"{now}, kept by a time service{within}"
+        if mark.quality is not TimeQuality.SYNCED:
+            found += "; records say `tq` holdover all the same: the agent goes by systemd-timesyncd"
+        yield Finding(Area.WALL_CLOCK, State.OK, "date", found, "", figures)
+        return
+    if mark.quality is TimeQuality.SYNCED:
+        yield Finding(
+            Area.WALL_CLOCK, State.OK, "date", f"{now}, set by systemd-timesyncd since the start", "", figures
+        )
+        return
+    yield Finding(
+        Area.WALL_CLOCK,
+        State.WARNING,
+        "date",
+        f"{now}, kept by no time service; records say `tq` holdover",
+        "Is that the right date? `timedatectl` tells more, `sudo timedatectl set-ntp true` starts one.",
+        figures,
+    )
