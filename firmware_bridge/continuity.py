@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_bridge.describe import BoardStream
+from firmware_bridge.refill import CABLE, OVERFLOW
 
 INDEX_WRAP = 1 << 32
-SEQ_WRAP = 1 << 16
 
-CABLE = "cable"
 REBOOT = "reboot"
-OVERFLOW = "overflow"
 
 # A frame that is wrong and yet passes its CRC comes once in 65,536 damaged ones. Its index and its ticks
 # then contradict each other; a sensor's own oscillator may stray by this much from the nominal rate.
@@ -40,7 +38,6 @@ class Continuity:
         self._starts_at_zero = True
         self._session_reason = ""
         self._next_board = 0
-        self._next_seq = 0
         self._next_host = 0
         self._next_ns: int | None = None
         self._suspect = False
@@ -55,8 +52,11 @@ class Continuity:
         self._session_reason = reason
         self._starts_at_zero = counts_from_zero
 
-    def place(self, seq: int, index: int, count: int, time_ns: int) -> Place | None:
-        """Return where a frame stands; None when it has to be dropped. `time_ns`: its first sample's."""
+    def place(self, index: int, count: int, time_ns: int, lost: str = "") -> Place | None:
+        """Return where a frame stands; None when it has to be dropped.
+
+        `time_ns`: its first sample's; `lost`: why frames right before it never came, "" if none is missing.
+        """
         if self._offset is None:
             place = self._place_first(index, time_ns)
         else:
@@ -67,13 +67,12 @@ class Continuity:
                 return None
             reason = ""
             if index > self._next_board:
-                # the board numbers what leaves it: a hole without a missing number never left
-                reason = OVERFLOW if seq == self._next_seq else CABLE
+                # the board numbers its frames: a hole without a missing number was never in a frame
+                reason = lost or OVERFLOW
             place = Place(index + self._offset, reason)
         self._offset = place.first - index
         self.lost += place.first - self._next_host
         self._next_board = index + count
-        self._next_seq = (seq + 1) % SEQ_WRAP
         self._next_host = place.first + count
         self._next_ns = time_ns + round(count * self._period_ns)
         return place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from firmware_bridge import wire
@@ -11,6 +11,12 @@ from firmware_bridge.errors import ProtocolError
 
 SAMPLE_BITS = (8, 16, 24, 32)
 DEFAULT_TICK_BITS = 32
+
+OLDER_BOARD = "`cargobox flash` puts the firmware that belongs to this program on the board."
+NEWER_BOARD = (
+    "The board's firmware is newer than this program: update the program, "
+    "or put its own firmware on the board with `cargobox flash --force`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +56,24 @@ class Description:
     tick_bits: int
     mount_up: tuple[float, float, float] | None
     streams: tuple[BoardStream, ...]
+    outputs: tuple[str, ...] = ()
+    """Names of what can be moved; their place in this list is their number."""
+    slot: str = ""
+    trial: bool = False
+    """The program was just put on the board and has yet to be confirmed."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Sensors that fail: stream → what was being done, what came, what was expected."""
 
 
 def parse_description(body: bytes | bytearray, port: str) -> Description:
-    """Read the body of a DESCRIBE frame (without its CRC); raise `ProtocolError`."""
+    """Read the body of a DESCRIBE frame; raise `ProtocolError`."""
     protocol = body[1] if len(body) > 1 else 0
     if protocol != wire.PROTOCOL_VERSION:
         raise ProtocolError(
             f"board on {port}",
             got=f"it speaks protocol {protocol}",
             expected=f"protocol {wire.PROTOCOL_VERSION}",
-            remedy="Put the firmware that belongs to this program on the board (docs/installers.md).",
+            remedy=NEWER_BOARD if protocol > wire.PROTOCOL_VERSION else OLDER_BOARD,
         )
     try:
         about = json.loads(bytes(body[2:]))
@@ -74,13 +87,20 @@ def parse_description(body: bytes | bytearray, port: str) -> Description:
             tick_bits=int(about.get("tick_bits", DEFAULT_TICK_BITS)),
             mount_up=_vector(about.get("mount_up")),
             streams=tuple(_stream(s) for s in about["streams"]),
+            outputs=tuple(str(o["name"]) for o in about.get("outputs", ())),
+            slot=str(about.get("slot", "")),
+            trial=bool(about.get("trial", False)),
+            faults={
+                str(stream): f"{doing}: {got}, expected {expected}"
+                for stream, (doing, got, expected) in about.get("faults", {}).items()
+            },
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(
             f"board on {port}",
             got=f"a description that cannot be read ({type(error).__name__}: {error})",
             expected="the keys of docs/protocol.md",
-            remedy="Put the firmware that belongs to this program on the board (docs/installers.md).",
+            remedy="`cargobox flash` puts the firmware that belongs to this program on the board.",
         ) from error
 
 

@@ -17,35 +17,43 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from firmware_bridge import wire
+from firmware_bridge import ports, wire
+from firmware_bridge.board_log import BoardLog
 from firmware_bridge.clock import TickClock
-from firmware_bridge.continuity import CABLE, REBOOT, Continuity
-from firmware_bridge.describe import BoardStream, Description, parse_description
+from firmware_bridge.continuity import REBOOT
+from firmware_bridge.describe import Description, parse_description
 from firmware_bridge.errors import LinkError
+from firmware_bridge.knock import Knock
 from firmware_bridge.port import Port
-from firmware_bridge.status import Counters, silent, strange, streams_changed
+from firmware_bridge.reception import Reception, Samples
+from firmware_bridge.refill import CABLE, PATIENCE_NS
+from firmware_bridge.status import (
+    Counters,
+    another_board,
+    board_changed,
+    refused,
+    silent,
+    streams_changed,
+)
 
 log = logging.getLogger(__name__)
 
 NS_PER_S = 1_000_000_000
 OPEN_STEP_S = 0.1
-ASK_AGAIN_NS = 500_000_000
+ASK_AGAIN_NS = 50_000_000  # at first; then twice as long each time, up to the next
+ASK_AGAIN_MOST_NS = 400_000_000
+KNOCK_NS = 700_000_000
 ANSWER_NS = 2 * NS_PER_S  # a board that boots from flash takes about one
 PING_NS = 1 * NS_PER_S
 SYNC_PINGS = 5
 SILENCE_NS = 3 * NS_PER_S  # the answers to three pings
 BACK_OFF_MIN_NS = 100_000_000
 BACK_OFF_MAX_NS = 5 * NS_PER_S
+SEQUENCES_KNOWN_NS = 20 * NS_PER_S  # a stream of 1600 frames a second numbers them anew after 40 s
 
-_DATA_HEADER = struct.Struct(wire.DATA_HEADER)
 _PONG = struct.Struct(wire.PONG)
 _STARTED = struct.Struct(wire.STARTED)
-_LOG_LEVELS = {wire.INFO: logging.INFO, wire.WARNING: logging.WARNING, wire.ERROR: logging.ERROR}
 
 
 class LinkState(enum.Enum):
@@ -59,38 +67,15 @@ class LinkState(enum.Enum):
     STREAMING = "streaming"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Samples:
-    """Consecutive samples of one stream, as one frame brought them.
-
-    `first`: index since the link was opened, missing samples counted; `time_ns`: host monotonic time of
-    the first sample; `values`: (n, axes) counts, int16 or int32; `missing_reason`: why samples right
-    before are missing.
-    """
-
-    stream: BoardStream
-    first: int
-    time_ns: int
-    values: npt.NDArray[Any]
-    missing_reason: str
-
-
 @dataclass(slots=True)
 class _Asked:
-    """A command that waits for its answer."""
+    """A command that waits for its answer, which may be to any of the times that it was sent."""
 
-    ident: int = 0
     verb: int = 0
-    sent_ns: int = 0
-    first_sent_ns: int = 0
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What came while a description was waited for: it tells what is at the other end."""
-
-    bytes: int = 0
-    begin: bytearray = field(default_factory=bytearray)
+    sent_ns: dict[int, int] = field(default_factory=dict)  # ident → when
+    first_ns: int = 0
+    last_ns: int = 0
+    again_ns: int = ASK_AGAIN_NS
 
 
 class Link:
@@ -102,21 +87,26 @@ class Link:
         self.counters = Counters()
         self.description: Description | None = None
         self.last_error: LinkError | None = None
-        self.clock = TickClock()
         self.quiet = False
         """The last read found nothing at all, not a byte: nothing waits to be read."""
         self._port: Port | None = None
+        self._identity: ports.SerialPort | None = None
         self._partial = b""
-        self._streams: tuple[BoardStream, ...] = ()
-        self._continuity: tuple[Continuity, ...] = ()
+        self._reception = Reception(self.counters)
         self._session = 0
         self._port_went = False
         self._ident = 0
         self._asked = _Asked()
-        self._heard = _Heard()
+        self._refills: dict[int, tuple[bytes, int]] = {}  # ident → arguments, when sent
+        self._answers: dict[int, tuple[int, bytes]] = {}  # to `command`: ident → result, payload
+        self._kept: list[Samples] = []  # came while `command` waited
+        self._knock = Knock(port)
+        self._log = BoardLog(port, self.counters)
         self._pongs = 0
         self._last_heard_ns = 0
+        self._last_answer_ns = 0
         self._last_ping_ns = 0
+        self._data_until_ns = 0  # when the session's last frame came before the port went
         self._back_off_ns = BACK_OFF_MIN_NS
         self._retry_ns = 0
 
@@ -127,7 +117,7 @@ class Link:
         try:
             self._connect()
             while self.state is not LinkState.READY:
-                self._advance(OPEN_STEP_S)
+                self._advance(OPEN_STEP_S, self._kept)
         except LinkError:
             self.close()
             raise
@@ -137,22 +127,56 @@ class Link:
     def read(self, timeout_s: float, idle: Callable[[float], object] = time.sleep) -> list[Samples]:
         """Return what has come, waiting at most `timeout_s`; `idle` waits while there is no port."""
         self.quiet = True
+        samples, self._kept = self._kept, []
+        now_ns = time.monotonic_ns()
+        if self._reception.waiting:
+            # once no answer comes at all, nothing that is asked for will
+            answers = now_ns - self._last_answer_ns < SILENCE_NS
+            samples += self._reception.expire(now_ns, PATIENCE_NS if answers else 0)
         if self.state is LinkState.DOWN:
-            wait_ns = self._retry_ns - time.monotonic_ns()
+            wait_ns = self._retry_ns - now_ns
             if wait_ns > 0:
                 idle(min(timeout_s, wait_ns / NS_PER_S))
                 if time.monotonic_ns() < self._retry_ns:
-                    return []
-        samples: list[Samples] = []
+                    return samples
         try:
             if self.state is LinkState.DOWN:
                 self._connect()
             elif self.state is LinkState.READY:
                 self._ask(wire.DO_START, LinkState.STARTING)
-            self._advance(timeout_s, samples)
+            self._advance(0.0 if samples else timeout_s, samples)
         except LinkError as error:
             self._fail(error)
         return samples
+
+    def command(self, verb: int, arguments: bytes = b"") -> tuple[int, bytes]:
+        """Let the board carry out one command; return (result, what it answered). Raises `LinkError`.
+
+        The link must be open. What is sampled meanwhile is given by the next `read`.
+        """
+        if self._port is None:
+            raise silent(self.port_name, 0)
+        self._answers.clear()
+        begun_ns = time.monotonic_ns()
+        sent_ns = 0
+        idents: set[int] = set()
+        while True:
+            now_ns = time.monotonic_ns()
+            if now_ns - begun_ns > ANSWER_NS:
+                raise silent(self.port_name, ANSWER_NS / NS_PER_S)
+            if now_ns - sent_ns > ASK_AGAIN_MOST_NS:
+                sent_ns = now_ns
+                idents.add(self._send(verb, arguments))
+            self._advance(OPEN_STEP_S, self._kept)
+            for ident in idents & self._answers.keys():
+                return self._answers[ident]
+
+    def do(self, what: str, verb: int, arguments: bytes = b"") -> bytes:
+        """As `command`, and raise `ProtocolError` with `what` in its words unless the board does it."""
+        result, payload = self.command(verb, arguments)
+        if result != wire.OK:
+            raise refused(self.port_name, what, result, payload.decode(errors="replace"))
+        return payload
 
     def close(self) -> None:
         """Tell the board to stop, and let go of the port."""
@@ -163,25 +187,58 @@ class Link:
         self.state = LinkState.DOWN
 
     @property
+    def clock(self) -> TickClock:
+        """The board's clock against ours."""
+        return self._reception.clock
+
+    @property
+    def session(self) -> int:
+        """The board's session; 0 before it samples."""
+        return self._session
+
+    @property
     def lost_samples(self) -> dict[str, int]:
         """Samples that never came, by stream."""
-        return {s.name: c.lost for s, c in zip(self._streams, self._continuity, strict=True)}
+        return self._reception.lost_samples
+
+    @property
+    def waiting(self) -> bool:
+        """Whether samples are held back because others, which come first, were asked for again."""
+        return self._reception.waiting
+
+    def vouched_ns(self, stream: str) -> int:
+        """Return the host time up to which `stream` has been given out whole, as the board says; 0: never."""
+        return self._reception.vouched_ns(stream)
 
     # --- the session ---
 
     def _connect(self) -> None:
-        self._port = Port(self.port_name)
+        self._port = Port(self._find_port())
+        if self._identity is None:
+            self._identity = ports.identity(self._port.name)
         self._partial = b""
-        self._heard = _Heard()
-        self._last_heard_ns = time.monotonic_ns()
+        self._knock = Knock(self._port.name)
+        self._refills.clear()
+        self._last_heard_ns = self._last_answer_ns = time.monotonic_ns()
         self._ask(wire.DO_DESCRIBE, LinkState.ASKING)
 
-    def _advance(self, timeout_s: float, samples: list[Samples] | None = None) -> None:
+    def _find_port(self) -> str:
+        """Return the name under which the board is now: USB may give it another one each time."""
+        if self._identity is None or self._identity.serial_number is None:
+            return self.port_name
+        found = ports.find_again(self._identity)
+        if found is None and ports.identity(self.port_name) is not None:
+            raise another_board(self.port_name, self._identity.serial_number)
+        return found or self.port_name
+
+    def _advance(self, timeout_s: float, samples: list[Samples]) -> None:
         assert self._port is not None
+        if (due_ns := self._reception.due_ns()) is not None:
+            timeout_s = min(timeout_s, max(0.001, (due_ns - time.monotonic_ns()) / NS_PER_S))
         data, came_ns = self._port.read(timeout_s)
         self.quiet = not data
         if data:
-            self._take(data, came_ns, [] if samples is None else samples)
+            self._take(data, came_ns, samples)
         self._tend(came_ns)
 
     def _tend(self, now_ns: int) -> None:
@@ -191,31 +248,49 @@ class Link:
                 raise silent(self.port_name, SILENCE_NS / NS_PER_S)
             if now_ns - self._last_ping_ns >= PING_NS:
                 self._ping()
+            if self._reception.waiting:
+                for arguments in self._reception.requests(now_ns):
+                    self._refills[self._send(wire.DO_REFILL, arguments)] = (arguments, now_ns)
         elif self.state not in (LinkState.READY, LinkState.DOWN):
-            if now_ns - self._asked.first_sent_ns > ANSWER_NS:
-                if self.state is LinkState.ASKING and self._heard.bytes:
-                    raise strange(self.port_name, self._heard.bytes, bytes(self._heard.begin))
-                raise silent(self.port_name, ANSWER_NS / NS_PER_S)
-            if now_ns - self._asked.sent_ns > ASK_AGAIN_NS:
-                self._asked.ident, self._asked.sent_ns = self._send(self._asked.verb), now_ns
+            asked = self._asked
+            waited_ns = now_ns - asked.first_ns
+            if waited_ns > ANSWER_NS:
+                raise self._knock.verdict(ANSWER_NS / NS_PER_S)
+            if self.state is LinkState.ASKING and waited_ns > KNOCK_NS:
+                self._try_the_prompt()
+            if now_ns - asked.last_ns > asked.again_ns:
+                asked.again_ns = min(2 * asked.again_ns, ASK_AGAIN_MOST_NS)
+                self._ask_again(now_ns)
+
+    def _try_the_prompt(self) -> None:
+        """Nobody describes himself: a board that was left at MicroPython's prompt is started again."""
+        assert self._port is not None
+        if restart := self._knock.restart():
+            self._asked.first_ns = self._asked.last_ns = time.monotonic_ns()  # let it boot
+            self._asked.again_ns = ASK_AGAIN_MOST_NS
+        if words := restart or self._knock.show_prompt():
+            self._port.write(words)
 
     def _ask(self, verb: int, state: LinkState) -> None:
-        now_ns = time.monotonic_ns()
         self.state = state
-        self._asked = _Asked(self._send(verb), verb, now_ns, now_ns)
+        now_ns = time.monotonic_ns()
+        self._asked = _Asked(verb, first_ns=now_ns)
+        self._ask_again(now_ns)
 
-    def _send(self, verb: int) -> int:
+    def _ask_again(self, now_ns: int) -> None:
+        self._asked.last_ns = now_ns
+        self._asked.sent_ns[self._send(self._asked.verb)] = now_ns
+
+    def _send(self, verb: int, arguments: bytes = b"") -> int:
         assert self._port is not None
         self._ident = (self._ident + 1) & 0xFF
         # the delimiter in front ends whatever a program before us may have left half-sent
-        self._port.write(b"\0" + wire.command(self._ident, verb))
+        self._port.write(b"\0" + wire.command(self._ident, verb, arguments))
         return self._ident
 
     def _ping(self) -> None:
-        self._last_ping_ns = time.monotonic_ns()
-        self._asked.sent_ns = self._last_ping_ns
-        self._asked.verb = wire.DO_PING
-        self._asked.ident = self._send(wire.DO_PING)
+        self._ask(wire.DO_PING, self.state)
+        self._last_ping_ns = self._asked.last_ns
 
     def _fail(self, error: LinkError) -> None:
         if self.state is LinkState.STREAMING or str(error) != str(self.last_error):
@@ -223,6 +298,7 @@ class Link:
         self.last_error = error
         if self.state in (LinkState.STREAMING, LinkState.STARTING):
             self.counters.disconnects += 1
+            self._data_until_ns = self._last_heard_ns
         self._port_went = True
         self._drop_port()
         self.state = LinkState.DOWN
@@ -239,9 +315,7 @@ class Link:
     def _take(self, data: bytes, came_ns: int, samples: list[Samples]) -> None:
         self.counters.received_bytes += len(data)
         if self.state is LinkState.ASKING:
-            self._heard.bytes += len(data)
-            if len(self._heard.begin) < 80:
-                self._heard.begin += data[:80]
+            self._knock.heard(data)
         *frames, self._partial = (self._partial + data).split(b"\0")
         if len(self._partial) > wire.MAX_FRAME_BYTES:
             self.counters.garbage_bytes += len(self._partial)
@@ -259,49 +333,47 @@ class Link:
             self._last_heard_ns = came_ns
             if body[0] == wire.DATA:
                 if self.state is LinkState.STREAMING:
-                    self._take_data(body, came_ns, samples)
+                    samples += self._reception.take_data(body, came_ns)
             else:
-                self._take_other(body[0], body[: -wire.CRC_BYTES], came_ns)
+                self._take_other(body[0], body, came_ns, samples)
 
-    def _take_data(self, body: bytearray, came_ns: int, samples: list[Samples]) -> None:
-        size = len(body) - wire.CRC_BYTES - wire.DATA_HEADER_BYTES
-        if size <= 0:
-            self.counters.rejected_frames += 1
-            return
-        _, number, seq, index, ticks, count = _DATA_HEADER.unpack_from(body)
-        if number >= len(self._streams) or size != count * self._streams[number].sample_bytes:
-            self.counters.rejected_frames += 1
-            return
-        stream = self._streams[number]
-        time_ns = self.clock.host_ns(self.clock.unwrap(ticks, came_ns))
-        place = self._continuity[number].place(seq, index, count, time_ns)
-        if place is None:
-            self.counters.rejected_frames += 1
-            return
-        self.counters.samples += count
-        values = unpack_samples(body, wire.DATA_HEADER_BYTES, count, stream)
-        samples.append(Samples(stream, place.first, time_ns, values, place.missing_reason))
-
-    def _take_other(self, kind: int, body: bytearray, came_ns: int) -> None:
-        if kind == wire.RESPONSE and len(body) >= wire.RESPONSE_HEADER_BYTES:
-            if body[1] == self._asked.ident and body[2] == self._asked.verb and body[3] == wire.OK:
-                self._take_answer(body[wire.RESPONSE_HEADER_BYTES :], came_ns)
+    def _take_other(self, kind: int, body: bytearray, came_ns: int, samples: list[Samples]) -> None:
+        if kind == wire.REFILL:
+            if self.state is LinkState.STREAMING:
+                self._reception.take_refill(body, came_ns)
+        elif kind == wire.RESPONSE and len(body) >= wire.RESPONSE_HEADER_BYTES:
+            self._take_response(body, came_ns, samples)
         elif kind == wire.DESCRIBE:
             self._take_description(parse_description(body, self.port_name))
         elif kind == wire.STATUS:
-            self.counters.take_status(bytes(body[1:]))
+            self.counters.take_status(body)
+            self._reception.count_refilled()
         elif kind == wire.LOG and len(body) > 1:
-            words = bytes(body[2:]).decode(errors="replace")
-            log.log(_LOG_LEVELS.get(body[1], logging.INFO), "board on %s says: %s", self.port_name, words)
+            self._log.take(body, came_ns)
         else:
             self.counters.rejected_frames += 1
 
-    def _take_answer(self, payload: bytearray, came_ns: int) -> None:
-        verb = self._asked.verb
+    def _take_response(self, body: bytearray, came_ns: int, samples: list[Samples]) -> None:
+        _, ident, verb, result = body[: wire.RESPONSE_HEADER_BYTES]
+        payload = body[wire.RESPONSE_HEADER_BYTES :]
+        self._last_answer_ns = came_ns
+        if verb == wire.DO_REFILL and (asked := self._refills.pop(ident, None)) is not None:
+            arguments, sent_ns = asked
+            self._reception.answer_time.took(came_ns - sent_ns)
+            if result == wire.OK:
+                samples += self._reception.take_answer(arguments, payload)
+        elif verb == self._asked.verb and (asked_ns := self._asked.sent_ns.pop(ident, None)) is not None:
+            if result == wire.OK:
+                self._take_answer(verb, asked_ns, payload, came_ns, samples)
+        else:
+            self._answers[ident] = result, bytes(payload)
+
+    def _take_answer(
+        self, verb: int, sent_ns: int, payload: bytearray, came_ns: int, samples: list[Samples]
+    ) -> None:
         if verb == wire.DO_PING and len(payload) >= wire.PONG_BYTES:
             came, left, session = _PONG.unpack_from(payload)
-            self.clock.add_ping(self._asked.sent_ns, came, left, came_ns)
-            self._asked.ident = -1  # a second answer to the same ping says nothing
+            self.clock.add_ping(sent_ns, came, left, came_ns)
             if self.state is LinkState.SYNCING:
                 self._pongs += 1
                 if self._pongs < SYNC_PINGS:
@@ -312,49 +384,40 @@ class Link:
                 # it rebooted and its own announcement was lost
                 self._ask(wire.DO_DESCRIBE, LinkState.ASKING)
         elif verb == wire.DO_START and len(payload) >= wire.STARTED_BYTES:
-            self._begin(_STARTED.unpack_from(payload)[0])
+            self._begin(_STARTED.unpack_from(payload)[0], samples)
 
     def _take_description(self, description: Description) -> None:
-        if self._streams and description.streams != self._streams:
+        known = self._reception.streams
+        if known and description.streams != known:
             raise streams_changed(self.port_name)
+        if self.description is not None and description.unique_id != self.description.unique_id:
+            raise board_changed(self.port_name, description.unique_id, self.description.unique_id)
         if self.state is LinkState.STREAMING and description.session == self._session:
             return
         if self.description is None:
-            self._streams = description.streams
-            self._continuity = tuple(Continuity(s) for s in self._streams)
+            self._reception.expect(description.streams)
         self.description = description
+        self.counters.faults = dict(description.faults)
         if not self._session or description.session != self._session:
-            self.clock = TickClock(description.tick_bits)  # after a reboot the ticks begin anew
+            self._reception.clock = TickClock(description.tick_bits)  # after a reboot the ticks begin anew
         self._pongs = 0
         self._ask(wire.DO_PING, LinkState.SYNCING)
 
-    def _begin(self, session: int) -> None:
+    def _begin(self, session: int, samples: list[Samples]) -> None:
         """The board samples: in a session that is new, or in the one that we know."""
         if session != self._session:
             assert self.description is not None
             if self._session:
                 self.counters.reboots += 1
-            for continuity in self._continuity:
-                continuity.begin_session(
-                    reason=CABLE if self._port_went else REBOOT,
-                    counts_from_zero=self.description.session != session,
-                )
+            samples += self._reception.begin_session(
+                reason=CABLE if self._port_went else REBOOT,
+                counts_from_zero=self.description.session != session,
+            )
             self._session = session
+        elif time.monotonic_ns() - self._data_until_ns > SEQUENCES_KNOWN_NS:
+            samples += self._reception.resume()
         self.state = LinkState.STREAMING
         self._port_went = False
         self._back_off_ns = BACK_OFF_MIN_NS
         self.last_error = None
         self._last_ping_ns = time.monotonic_ns()
-
-
-def unpack_samples(body: bytearray, at: int, count: int, stream: BoardStream) -> npt.NDArray[Any]:
-    """Return `count` packed samples from `at` on: (count, axes), int16 for 16 bits, else int32."""
-    axes = len(stream.axes)
-    if stream.sample_bits == 16:
-        return np.frombuffer(body, "<i2", count * axes, at).reshape(count, axes)
-    if stream.sample_bits == 24:
-        wide = np.zeros((count * axes, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(body, np.uint8, count * axes * 3, at).reshape(-1, 3)
-        return (wide.view("<i4") >> 8).reshape(count, axes)
-    kind = "<i4" if stream.sample_bits == 32 else "i1"
-    return np.frombuffer(body, kind, count * axes, at).reshape(count, axes).astype(np.int32)

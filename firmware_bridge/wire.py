@@ -1,11 +1,17 @@
 """Frames on the cable: ONE source, run by CPython on the host and by MicroPython on the board.
 
-A frame is a body, its CRC-16 (two bytes, little endian), the whole COBS-encoded and followed by one
-0x00. So no byte inside a frame is zero, and after any garbage the next zero begins a clean frame.
+A frame is the length of what follows, the body COBS-encoded, its CRC-16 in three bytes, and one 0x00. No
+byte but the last is zero, so after any garbage the next zero ends a mess and begins a clean frame.
 ``docs/protocol.md`` is the specification, with test vectors.
 
-COBS: Cheshire & Baker, "Consistent Overhead Byte Stuffing", 1999. CRC: polynomial 0x1021, initial
-value 0xFFFF, not reflected (CRC-16/IBM-3740, "123456789" gives 0x29B1).
+The CRC is over the *encoded* body: were it inside the encoding, one damaged code byte would change many
+bytes of what was decoded, and pass once in 65,536 times. Over what is on the wire it notices every single
+damaged byte and every burst of up to 16 bits, as a serial line sends them; the length in front notices
+damage that makes a zero or unmakes one.
+
+COBS: Cheshire & Baker, "Consistent Overhead Byte Stuffing", 1999. CRC: that of HDLC, ISO/IEC 13239
+(CRC-16/IBM-SDLC: polynomial 0x1021, least significant bit first as the line sends it, initial value and
+final exclusive-or 0xFFFF; "123456789" gives 0x906E).
 """
 
 import struct
@@ -21,28 +27,34 @@ STATUS = 3
 LOG = 4
 COMMAND = 5
 RESPONSE = 6
-REFILL = 7  # reserved: frames sent again from the board's ring
+REFILL = 7  # what has left the board so far, so that the host knows what to ask for again
 
 # Verbs of a COMMAND, echoed in its RESPONSE.
 DO_DESCRIBE = 1
 DO_START = 2
 DO_STOP = 3
 DO_PING = 4
-DO_REFILL = 5  # reserved
+DO_REFILL = 5
+DO_OUTPUT = 6
+DO_KEEP = 7
+DO_PROMPT = 8
 
 # Results in a RESPONSE.
 OK = 0
 UNKNOWN_VERB = 1
 BAD_ARGUMENTS = 2
+NOT_AUTHORISED = 3
+FAILED = 4
 
 # Levels of a LOG.
 INFO = 1
 WARNING = 2
 ERROR = 3
+FAULT = 4  # JSON: a sensor that fails, or works again
 
-CRC_BYTES = 2
 MAX_BODY_BYTES = 2048
-MAX_FRAME_BYTES = MAX_BODY_BYTES + CRC_BYTES + (MAX_BODY_BYTES + CRC_BYTES) // 254 + 2
+FRAME_EXTRA_BYTES = 5  # length, three of the check, delimiter
+MAX_FRAME_BYTES = MAX_BODY_BYTES + 1 + MAX_BODY_BYTES // 254 + FRAME_EXTRA_BYTES
 
 # kind, stream, frame sequence, index of the first sample, MCU ticks of it, samples
 DATA_HEADER = "<BBHIIB"
@@ -60,17 +72,39 @@ PONG_BYTES = 12
 # session
 STARTED = "<I"
 STARTED_BYTES = 4
+# kind, ticks up to which everything sampled has left; then the next frame sequence of each stream, "<H"
+REFILL_HEADER = "<BI"
+REFILL_HEADER_BYTES = 5
+# stream, first sequence, frames
+REFILL_ARGUMENTS = "<BHH"
+REFILL_ARGUMENTS_BYTES = 5
+# oldest sequence still held, next sequence, end of what was dealt with, end of what never left
+REFILLED = "<HHHH"
+REFILLED_BYTES = 8
+# kind, ticks, session, then counts: other frames lost, frames from the host that made no sense, bytes
+# from the host lost, writes that the cable did not take whole; then for each stream "<II": samples that
+# ran over in the sensor, samples that ran over in the ring before they left
+STATUS_HEADER = "<BIIIIII"
+STATUS_HEADER_BYTES = 25
+STATUS_STREAM = "<II"
+STATUS_STREAM_BYTES = 8
+# output, value, counter; then the first eight bytes of HMAC-SHA256(key, "<IBHI" of session and these)
+OUTPUT_ARGUMENTS = "<BHI"
+OUTPUT_ARGUMENTS_BYTES = 7
+OUTPUT_SIGNED = "<IBHI"
+OUTPUT_TAG_BYTES = 8
 
 IS_MICROPYTHON = sys.implementation.name == "micropython"
 
 if not IS_MICROPYTHON:
     from binascii import crc_hqx
-    from collections.abc import Sequence
+    from collections.abc import MutableSequence
     from typing import TypeVar
 
     _Function = TypeVar("_Function")
     ptr8 = bytearray
-    ptr16 = Sequence[int]
+    ptr16 = MutableSequence[int]
+    ptr32 = MutableSequence[int]
 
     class micropython:
         """Stands in for the decorators that MicroPython's compiler knows by name."""
@@ -79,6 +113,8 @@ if not IS_MICROPYTHON:
         def viper(function: _Function) -> _Function:
             """Return the function as it is: CPython has no native code for it."""
             return function
+
+    _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Damaged(ValueError):
@@ -93,10 +129,10 @@ class Damaged(ValueError):
 def _crc_table() -> "array[int]":
     table = array("H", bytes(512))
     for byte in range(256):
-        crc = byte << 8
+        crc = byte
         for _ in range(8):
-            crc = (crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1
-        table[byte] = crc & 0xFFFF
+            crc = (crc >> 1) ^ 0x8408 if crc & 1 else crc >> 1
+        table[byte] = crc
     return table
 
 
@@ -109,31 +145,23 @@ def crc_by_table(data: ptr8, length: int, table: ptr16) -> int:
     crc: int = 0xFFFF
     i: int = 0
     while i < length:
-        crc = ((crc << 8) & 0xFFFF) ^ int(table[(crc >> 8) ^ int(data[i])])
+        crc = (crc >> 8) ^ int(table[(crc ^ int(data[i])) & 0xFF])
         i += 1
-    return crc
+    return crc ^ 0xFFFF
 
 
 @micropython.viper
 def seal_by_table(body: ptr8, length: int, out: ptr8, at: int, table: ptr16) -> int:
     """Write the frame of `body` into `out` from `at` on; return where it ends. Allocates nothing.
 
-    `body` needs room for two bytes behind `length`: the CRC goes there. viper knows no default
-    arguments and at most a handful of plain ones, hence the table as the last.
+    viper knows no default arguments, hence the table as the last.
     """
-    crc: int = 0xFFFF
+    length_at: int = at
+    code_at: int = at + 1
+    code: int = 1
+    at += 2
     i: int = 0
     while i < length:
-        crc = ((crc << 8) & 0xFFFF) ^ int(table[(crc >> 8) ^ int(body[i])])
-        i += 1
-    body[length] = crc & 0xFF
-    body[length + 1] = crc >> 8
-    total: int = length + 2
-    code_at: int = at
-    code: int = 1
-    at += 1
-    i = 0
-    while i < total:
         byte: int = int(body[i])
         i += 1
         if byte:
@@ -141,19 +169,34 @@ def seal_by_table(body: ptr8, length: int, out: ptr8, at: int, table: ptr16) -> 
             at += 1
             code += 1
         # a full group of 254 carries no zero of its own; at the very end none is opened behind it
-        if byte == 0 or (code == 255 and i < total):
+        if byte == 0 or (code == 255 and i < length):
             out[code_at] = code
             code_at = at
             code = 1
             at += 1
     out[code_at] = code
-    out[at] = 0
-    return at + 1
+    crc: int = 0xFFFF
+    i = length_at + 1
+    while i < at:
+        crc = (crc >> 8) ^ int(table[(crc ^ int(out[i])) & 0xFF])
+        i += 1
+    low: int = at - length_at - 1
+    high: int = 0
+    while low >= 255:
+        low -= 255
+        high += 1
+    out[length_at] = low + 1
+    check: int = (crc ^ 0xFFFF) | (high << 16)
+    out[at] = 0x80 | (check & 0x7F)
+    out[at + 1] = 0x80 | ((check >> 7) & 0x7F)
+    out[at + 2] = 0x80 | (check >> 14)
+    out[at + 3] = 0
+    return at + 4
 
 
 def sealed_bytes_at_most(length: int) -> int:
     """Return the most bytes that the frame of a body of `length` can take, delimiter included."""
-    return length + CRC_BYTES + (length + CRC_BYTES) // 254 + 2
+    return length + 1 + length // 254 + FRAME_EXTRA_BYTES
 
 
 def seal_into(body: bytearray, length: int, out: bytearray, at: int) -> int:
@@ -165,19 +208,21 @@ def seal(body: bytes) -> bytes:
     """Return `body` as a frame with its delimiter."""
     length = len(body)
     out = bytearray(sealed_bytes_at_most(length))
-    end = seal_into(bytearray(body) + bytes(CRC_BYTES), length, out, 0)
+    end = seal_into(bytearray(body), length, out, 0)
     return bytes(out[:end])
 
 
-def crc16(data: bytearray, length: int) -> int:
-    """Return the CRC-16 of the first `length` bytes of `data`."""
+def crc16(data: bytes) -> int:
+    """Return the CRC-16 of `data`."""
     if IS_MICROPYTHON:
-        return crc_by_table(data, length, CRC_TABLE)
-    return crc_hqx(memoryview(data)[:length], 0xFFFF)
+        return crc_by_table(bytearray(data), len(data), CRC_TABLE)
+    # the library's runs the other way through the bits; mirrored bytes and a mirrored result are this one
+    crc = crc_hqx(data.translate(_MIRRORED), 0xFFFF) ^ 0xFFFF
+    return _MIRRORED[crc & 0xFF] << 8 | _MIRRORED[crc >> 8]
 
 
 def unstuff(raw: bytes) -> bytearray:
-    """Undo COBS for the bytes between two delimiters; raise `Damaged` where they are no whole frame."""
+    """Undo COBS; raise `Damaged` where the bytes are no whole encoding."""
     size = len(raw)
     out = bytearray(raw)
     full_groups = False
@@ -216,20 +261,23 @@ def _unstuff_full_groups(raw: bytes) -> bytearray:
 
 
 def unseal(raw: bytes) -> bytearray:
-    """Return the body in the bytes between two delimiters, its CRC (two bytes) still behind it.
+    """Return the body in the bytes between two delimiters. Raises `Damaged`."""
+    size = len(raw) - (FRAME_EXTRA_BYTES - 1)
+    if size < 2:
+        raise Damaged(f"{len(raw)} bytes", "at least 6")
+    c0, c1, c2 = raw[-3:]
+    if not c0 & c1 & c2 & 0x80:
+        raise Damaged("a check without its marks", "three bytes of 0x80 and more")
+    check = (c0 & 0x7F) | (c1 & 0x7F) << 7 | (c2 & 0x7F) << 14
+    told = raw[0] - 1 + 255 * (check >> 16)
+    if told != size:
+        raise Damaged(f"{size} bytes", f"{told}")
+    encoded = raw[1:-3]
+    if (computed := crc16(encoded)) != check & 0xFFFF:
+        raise Damaged(f"CRC 0x{check & 0xFFFF:04X}", f"0x{computed:04X}")
+    return unstuff(encoded)
 
-    Left on because cutting it off would copy the frame once more. Raises `Damaged`.
-    """
-    body = unstuff(raw)
-    length = len(body) - CRC_BYTES
-    if length < 1:
-        raise Damaged(f"{len(body)} bytes", "a kind and a CRC")
-    came = body[length] | body[length + 1] << 8
-    if (computed := crc16(body, length)) != came:
-        raise Damaged(f"CRC 0x{came:04X}", f"0x{computed:04X}")
-    return body
 
-
-def command(ident: int, verb: int) -> bytes:
+def command(ident: int, verb: int, arguments: bytes = b"") -> bytes:
     """Return the frame of a command."""
-    return seal(struct.pack(COMMAND_HEADER, COMMAND, ident, verb))
+    return seal(struct.pack(COMMAND_HEADER, COMMAND, ident, verb) + arguments)

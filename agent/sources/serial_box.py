@@ -18,7 +18,8 @@ from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.timebase import TimeMark, measure_mark
 from firmware_bridge.describe import BoardStream
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.link import Link, Samples
+from firmware_bridge.link import Link
+from firmware_bridge.reception import Samples
 
 READ_S = 0.05  # the longest that a set stop event waits for us while the cable is quiet
 MARK_NS = 55_000_000_000  # a mark at least once a minute
@@ -31,9 +32,11 @@ PERIOD_SPAN_NS = 2_000_000_000  # over which a sensor's own period is measured a
 PERIOD_RENEW_NS = 60_000_000_000  # and at most, for it changes with the temperature
 PERIOD_TOLERANCE = 0.1  # an HX711's internal oscillator is the worst
 
-# an alarm waits this long for a frame that is lost; frames keep their order and leave every 3 ms
-LAGS_NS = 50_000_000
-IN_FLIGHT_NS = 10_000_000  # one turn of the firmware's loop, and the cable, several times over
+# a board says every 25 ms up to when its samples are complete; a sensor's own delay comes off that
+IN_FLIGHT_NS = 10_000_000
+LAGS_NS = (
+    3_000_000_000  # longer than frames are asked for again; a board that never says so is not waited for
+)
 
 QUIET_NS = 2_000_000_000  # all streams: longer than a board takes to boot, and than a link's hiccup
 QUIET_MARGIN_NS = 1_000_000_000  # what comes in the end may have been on its way for this long
@@ -132,7 +135,7 @@ class SerialBox:
             if batch:
                 heard_ns = asked_ns
                 yield from self._silences()
-            elif self.link.quiet and asked_ns - heard_ns > QUIET_NS:
+            elif self.link.quiet and not self.link.waiting and asked_ns - heard_ns > QUIET_NS:
                 yield from self._all_silent(asked_ns - QUIET_MARGIN_NS)
             if time.monotonic_ns() - looked_ns >= LOOK_AT_WALL_NS:
                 newer = measure_mark()
@@ -179,9 +182,11 @@ class SerialBox:
             return  # all that came was late
         for state in self._states.values():
             last_ns = self._begun_ns if state.last_ns is None else state.last_ns
-            if youngest_ns - last_ns - state.due_in_ns <= LAGS_NS:
-                continue
-            until_ns = youngest_ns - IN_FLIGHT_NS
+            until_ns = self.link.vouched_ns(state.name) - IN_FLIGHT_NS
+            if youngest_ns - last_ns - state.due_in_ns > LAGS_NS:
+                until_ns = max(until_ns, youngest_ns - IN_FLIGHT_NS)
+            if until_ns - last_ns <= state.due_in_ns:
+                continue  # its next sample is not due yet
             if state.silent_until_ns is None or until_ns > state.silent_until_ns:
                 state.silent_until_ns = until_ns
                 yield Silence(state.name, until_ns)
@@ -211,7 +216,7 @@ def _spec(stream: BoardStream, port: str) -> StreamSpec:
             f"board on {port}, stream {stream.name}",
             got=f"unit {stream.unit!r}",
             expected=f"one of {', '.join(Unit)}",
-            remedy="Put the firmware that belongs to this program on the board (docs/installers.md).",
+            remedy="`cargobox flash` puts the firmware that belongs to this program on the board.",
         ) from None
     known = TABLE.get(stream.name)
     return StreamSpec(

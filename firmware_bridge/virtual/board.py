@@ -14,8 +14,17 @@ import select
 import sys
 import time
 
+try:
+    import machine
+except ImportError:  # on CPython
+    machine = None
+
 FIFO_S = 1
+RING_BYTES = 65_536
 IS_MICROPYTHON = sys.implementation.name == "micropython"
+WATCHDOG_MS = 8000
+# where the world's files lie: the current folder, but for a board whose flash is a file system of its own
+WORLD = os.getenv("CARGOBOX_WORLD")
 ORIGIN_FILE = "origin"
 
 
@@ -24,9 +33,14 @@ def _monotonic_us():
     return time.ticks_us() if IS_MICROPYTHON else time.monotonic_ns() // 1000
 
 
+def in_world(name):
+    """Return the path of a file of the world."""
+    return WORLD + "/" + name if WORLD else name
+
+
 def second_file(second):
-    """Return the name of the file with all samples of one second of the trip."""
-    return f"second-{second:06d}"
+    """Return the path of the file with all samples of one second of the trip."""
+    return in_world(f"second-{second:06d}")
 
 
 class Board:
@@ -37,7 +51,7 @@ class Board:
     """
 
     def __init__(self):
-        with open("board.json") as f:
+        with open(in_world("board.json")) as f:
             about = json.loads(f.read())
         self.name = "virtual (" + sys.implementation.name + ")"
         self.unique_id = about["id"]
@@ -46,13 +60,17 @@ class Board:
         self.mount_up = about["mount_up"]
         self.streams_text = about["streams"]
         self.tick_bits = 32
+        self.ring_bytes = RING_BYTES
+        self.outputs_text = "[]"
+        self.output_key = b""
+        self.input_lost = 0
         self.skipped = 0
         self.sample_ticks = 0
         self._epoch_us = about["epoch_us"]
         self._drift_ppm = about["drift_ppm"]
         # as on a chip, the counter begins anew at each boot
         self._ticks_offset_us = about["ticks_offset_us"] - self._now_us()
-        self._host = open(0, "r+b", 0)  # noqa: SIM115 - lives as long as the process
+        self._host = open(about.get("host_fd", 0), "r+b", 0)  # noqa: SIM115 - lives as long as the process
         self._poll = select.poll()
         self._poll.register(self._host, select.POLLIN)
         # the parent holds the other end of this pipe: when it goes, so does the power
@@ -60,6 +78,10 @@ class Board:
         self._power = open(self._power_fd, "rb", 0)  # noqa: SIM115
         self._poll.register(self._power, select.POLLIN)
         self._lay_out(json.loads(self.streams_text))
+        if machine is not None and hasattr(machine, "WDT"):
+            self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
+        else:
+            self._watchdog = None
 
     def _lay_out(self, streams):
         self._rates_hz = [s["rate_hz"] for s in streams]
@@ -105,17 +127,33 @@ class Board:
     def make_safe(self):
         """Bring outputs into their safe state: this board has none."""
 
+    def set_output(self, _number, _value):
+        """Set an output; return whether there is such a one."""
+        return False
+
+    def next_fault(self):
+        """Return what a sensor has to say since the last time: these play, and never fail."""
+
+    def feed(self):
+        """Keep the watchdog from barking."""
+        if self._watchdog is not None:
+            self._watchdog.feed()
+
+    def reset(self):
+        """Boot again: whoever holds the power switch sees us end."""
+        sys.exit()
+
     def start(self):
         """Switch the sensors on. At the first start the trip begins; later starts find it under way."""
         now_us = self._now_us()
         try:
-            with open(ORIGIN_FILE) as f:
+            with open(in_world(ORIGIN_FILE)) as f:
                 self._origin_us = int(f.read())
         except OSError:
             self._origin_us = now_us
-            with open(ORIGIN_FILE + ".new", "w") as f:
+            with open(in_world(ORIGIN_FILE + ".new"), "w") as f:
                 f.write(str(now_us))
-            os.rename(ORIGIN_FILE + ".new", ORIGIN_FILE)
+            os.rename(in_world(ORIGIN_FILE + ".new"), in_world(ORIGIN_FILE))
             now_us -= 1  # sample 0 is due at once
         for stream, rate_hz in enumerate(self._rates_hz):
             self._next[stream] = (now_us - self._origin_us) * rate_hz // 1_000_000 + 1

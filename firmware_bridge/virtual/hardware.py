@@ -60,6 +60,7 @@ class Hardware:
         slot = self._flash / SLOTS[0]
         slot.mkdir(parents=True)
         shutil.copyfile(LAUNCHER, self._flash / LAUNCHER.name)
+        (self._flash / "slot").write_text(SLOTS[0])
         for name, source in program_files("linux").items():
             (slot / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, slot / name)

@@ -7,7 +7,9 @@ import os
 import pty
 import select
 import threading
+import time
 import tty
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,13 +26,17 @@ class Cable:
     """A pty at `link`; what comes from `far_port` (or from `answer`) passes through `spoil`.
 
     `spoil` takes what came in one read and returns the pieces that go on. `answer`, where there is no
-    far port, is called with what the host sent and gives what comes back.
+    far port, is called with what the host sent and gives what comes back. `spoil_from_host` does the same
+    to what the host sends; both directions are under way for `delay_s`.
     """
 
     def __init__(
         self, link: Path, far_port: str | None = None, answer: Callable[[bytes], bytes] = lambda _: b""
     ) -> None:
         self.spoil: Spoil = clean
+        self.spoil_from_host: Spoil = clean
+        self.delay_s = 0.0
+        self._under_way: deque[tuple[float, int, bytes]] = deque()
         self.from_host = bytearray()
         self._answer = answer
         self._far = None if far_port is None else serial.Serial(far_port, timeout=0)
@@ -46,23 +52,29 @@ class Cable:
         far_fd = None if self._far is None else self._far.fileno()
         sources = [fd for fd in (self._near_fd, self._wake_read, far_fd) if fd is not None]
         while True:
-            readable, _, _ = select.select(sources, [], [])
+            wait_s = None
+            if self._under_way:
+                wait_s = max(0.0, self._under_way[0][0] - time.monotonic())
+            readable, _, _ = select.select(sources, [], [], wait_s)
             if self._wake_read in readable:
                 return
             if self._near_fd in readable:
                 sent = os.read(self._near_fd, 4096)
                 self.from_host += sent
                 if far_fd is None:
-                    self._give(self._answer(sent))
+                    self._carry_on(self._near_fd, self.spoil, self._answer(sent))
                 else:
-                    os.write(far_fd, sent)
+                    self._carry_on(far_fd, self.spoil_from_host, sent)
             if far_fd is not None and far_fd in readable:
                 with contextlib.suppress(BlockingIOError):
-                    self._give(os.read(far_fd, 4096))
+                    self._carry_on(self._near_fd, self.spoil, os.read(far_fd, 4096))
+            while self._under_way and self._under_way[0][0] <= time.monotonic():
+                _, fd, piece = self._under_way.popleft()
+                os.write(fd, piece)
 
-    def _give(self, data: bytes) -> None:
-        for piece in self.spoil(data) if data else []:
-            os.write(self._near_fd, piece)
+    def _carry_on(self, fd: int, spoil: Spoil, data: bytes) -> None:
+        for piece in spoil(data) if data else []:
+            self._under_way.append((time.monotonic() + self.delay_s, fd, piece))
 
     def close(self) -> None:
         os.write(self._wake_write, b"x")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from firmware_bridge.link import Link, Samples
+from firmware_bridge.link import Link
+from firmware_bridge.reception import Samples
 from firmware_bridge.virtual.streams import STREAMS
 from tests.bridge.tiny_trip import expected_counts
 

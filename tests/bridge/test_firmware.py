@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import serial
 
 from firmware_bridge import wire
 from firmware_bridge.link import Link
+from firmware_bridge.status import Counters
 from firmware_bridge.virtual import VirtualBox
 from firmware_bridge.virtual.streams import MOUNT_UP, STREAMS
 from tests.bridge.reading import PATIENCE_S, Received
@@ -37,15 +37,16 @@ class Talk:
             while self._frames:
                 body = self._frames.pop(0)
                 if body[0] == kind:
-                    return body[: -wire.CRC_BYTES]
+                    return body
             assert time.monotonic() < give_up, f"no frame of kind {kind} in {PATIENCE_S} s"
             data = self._serial.read(self._serial.in_waiting or 1)
             *raws, self._partial = (self._partial + data).split(b"\0")
             self._frames += [wire.unseal(raw) for raw in raws if raw]
 
-    def status(self) -> dict[str, object]:
-        status: dict[str, object] = json.loads(bytes(self.wait(wire.STATUS)[1:]))
-        return status
+    def counters(self) -> Counters:
+        counters = Counters()
+        counters.take_status(self.wait(wire.STATUS))
+        return counters
 
     def close(self) -> None:
         self._serial.close()
@@ -110,7 +111,7 @@ def test_an_unknown_verb_is_refused_and_garbage_is_counted(talk: Talk) -> None:
     talk.send(b"\x00 garbage \x00" + wire.command(1, 200))
     assert bytes(talk.wait(wire.RESPONSE)) == bytes([wire.RESPONSE, 1, 200, wire.UNKNOWN_VERB])
     talk.send(wire.command(2, wire.DO_START))
-    assert talk.status()["bad_input"] == 1
+    assert talk.counters().board_bad_input == 1
 
 
 def test_stop_ends_the_session_and_a_start_counts_from_zero(talk: Talk) -> None:
@@ -139,4 +140,4 @@ def test_samples_that_run_over_in_the_sensor_are_counted_and_seen_as_overflow(
     holes = received.holes()
     assert [reason for _, _, reason in holes] == ["overflow"], holes
     assert link.counters.sensor_lost[0] == link.lost_samples["accel"] == holes[0][1] - holes[0][0]
-    assert link.counters.output_lost == NOTHING_LOST
+    assert link.counters.ring_lost == NOTHING_LOST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +37,7 @@ def host_link(spoilt: Cable, tmp_path: Path) -> Iterator[Link]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for an answer for half a second only."""
     monkeypatch.setattr("firmware_bridge.link.ANSWER_NS", 500_000_000)
+    monkeypatch.setattr("firmware_bridge.link.KNOCK_NS", 100_000_000)
 
 
 # --- ports with nothing, or something else, behind them ---
@@ -76,7 +76,7 @@ def test_a_board_that_says_nothing(tmp_path: Path) -> None:
 def test_a_board_at_its_prompt(tmp_path: Path) -> None:
     with (
         cable(tmp_path / "port", answer=lambda sent: b"\r\n>>> " + sent),
-        pytest.raises(ProtocolError, match=r"a MicroPython prompt.*put the firmware"),
+        pytest.raises(ProtocolError, match=r"a MicroPython prompt.*`cargobox flash` puts"),
     ):
         Link(str(tmp_path / "port")).open()
 
@@ -94,7 +94,9 @@ def test_a_board_of_another_protocol(tmp_path: Path) -> None:
     describe = wire.seal(bytes([wire.DESCRIBE, wire.PROTOCOL_VERSION + 1]) + b'{"firmware": "9"}')
     with (
         cable(tmp_path / "port", answer=lambda _: describe),
-        pytest.raises(ProtocolError, match=r"it speaks protocol 2, expected protocol 1\. Put the firmware"),
+        pytest.raises(
+            ProtocolError, match=r"it speaks protocol 2, expected protocol 1\. .*newer.*flash --force"
+        ),
     ):
         Link(str(tmp_path / "port")).open()
 
@@ -120,48 +122,6 @@ def test_a_description_that_cannot_be_read(tmp_path: Path, text: bytes) -> None:
 
 
 # --- a cable that spoils what passes ---
-
-
-def test_one_byte_at_a_time(spoilt: Cable, host_link: Link) -> None:
-    spoilt.spoil = lambda data: [data[i : i + 1] for i in range(len(data))]
-    host_link.open()
-    received = Received(host_link)
-    received.until_index(500)
-    received.check_counts()
-    assert received.holes() == [] and host_link.counters.damaged_frames == 0
-
-
-def test_garbage_half_frames_and_damage_cost_only_what_they_hit(spoilt: Cable, host_link: Link) -> None:
-    chance = random.Random(SEED)
-    spoilt_reads = 0
-
-    def spoil(data: bytes) -> list[bytes]:
-        nonlocal spoilt_reads
-        if chance.random() > 0.1:
-            return [data]
-        spoilt_reads += 1
-        kind = chance.randrange(3)
-        if kind == 0:
-            return [chance.randbytes(20), data]
-        if kind == 1:
-            return [data[: len(data) // 2]]
-        where = chance.randrange(len(data))
-        return [data[:where] + bytes([data[where] ^ 1 << chance.randrange(8)]) + data[where + 1 :]]
-
-    host_link.open()
-    received = Received(host_link)
-    received.until_index(100)
-    spoilt.spoil = spoil
-    received.until_index(1500)
-    received.check_counts()
-    holes = received.holes()
-    assert spoilt_reads > 10 and host_link.counters.damaged_frames > 10, (
-        f"{spoilt_reads}, {host_link.counters}"
-    )
-    assert holes and {reason for _, _, reason in holes} == {"cable"}, holes
-    missing = sum(end - begin for begin, end, _ in holes)
-    assert missing == host_link.lost_samples["accel"]
-    assert missing < 700, f"{missing} of 1400 samples were lost to {spoilt_reads} spoilt reads"
 
 
 def test_bytes_without_an_end_are_thrown_away(spoilt: Cable, host_link: Link) -> None:
@@ -270,7 +230,7 @@ def test_a_board_that_hangs_is_left_and_found_again(
     received.until_index(received.next_index() + 500)
     received.check_counts()
     assert link.counters.reboots == 0, "the board was never off: its session goes on"
-    assert [r for _, _, r in received.holes()], "what ran over meanwhile is a hole"
+    assert received.holes() == [], "what it sampled meanwhile it still had"
     link.close()
 
 

@@ -15,9 +15,11 @@ from agent.alignment import Aligner
 from agent.blocks import Block, Silence
 from agent.gaps import GapWatch
 from agent.sources.serial_box import SerialBox
-from firmware_bridge.continuity import CABLE, Continuity
+from firmware_bridge.continuity import Continuity
 from firmware_bridge.describe import BoardStream, Description
-from firmware_bridge.link import Link, Samples
+from firmware_bridge.link import Link
+from firmware_bridge.reception import Samples
+from firmware_bridge.refill import CABLE
 from firmware_bridge.virtual import VirtualBox
 from tests.bridge.cable import cable
 
@@ -35,16 +37,18 @@ class TimedLink:
     spans: list[tuple[int, int]]
     end_s: int
     reboots: bool = False
-    waiting: bool = False  # bytes come, though no samples do
+    rustles: bool = False  # bytes come, though no samples do
     stop: threading.Event = field(default_factory=threading.Event)
     port_name: str = "timed"
     now_ns: int = 0
     quiet: bool = True
+    waiting: bool = False
     _place: list[Continuity] = field(default_factory=lambda: [Continuity(s) for s in STREAMS])
     _next: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accel", "temperature"), 0))
-    _seq: Counter[str] = field(default_factory=Counter)
     _zero: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accel", "temperature"), 0))
     _span: int = 0
+    _back: set[str] = field(default_factory=set)  # streams that came again
+    _vouched_ns: int = 0
 
     def open(self) -> Description:
         return Description("1", "b", "0", "power-on", 1, 0, 32, None, STREAMS)
@@ -52,14 +56,18 @@ class TimedLink:
     def close(self) -> None:
         self.stop.set()
 
+    def vouched_ns(self, _stream: str) -> int:
+        return self._vouched_ns
+
     def read(self, _timeout_s: float, _idle: Callable[[float], object]) -> list[Samples]:
         before_ns, self.now_ns = self.now_ns, self.now_ns + 50 * MS
         if self.now_ns >= self.end_s * S:
             self.stop.set()
         span = next((n for n, (a, b) in enumerate(self.spans) if a * S <= before_ns < b * S), None)
-        self.quiet = span is None and not self.waiting
+        self.quiet = span is None and not self.rustles
         if span is None:
             return []
+        self._vouched_ns = self.now_ns
         if span != self._span:
             self._span = span
             if self.reboots:
@@ -73,13 +81,13 @@ class TimedLink:
             count = -(-self.now_ns // period_ns) - first
             if not count:
                 continue
-            placed = place.place(
-                self._seq[stream.name], first - self._zero[stream.name], count, first * period_ns
-            )
+            came_back = CABLE if span and stream.name not in self._back else ""
+            placed = place.place(first - self._zero[stream.name], count, first * period_ns, came_back)
             assert placed is not None
             values = np.zeros((count, 1), np.int16)
             batch.append(Samples(stream, placed.first, first * period_ns, values, placed.missing_reason))
-            self._seq[stream.name] += 1 + (span != 0)
+            if span:
+                self._back.add(stream.name)
         return batch
 
 
@@ -142,7 +150,7 @@ def test_a_board_that_never_begins_is_silent_too(monkeypatch: pytest.MonkeyPatch
 
 
 def test_nothing_is_silent_while_something_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    items = run(TimedLink([(0, 2)], 20, waiting=True), monkeypatch)
+    items = run(TimedLink([(0, 2)], 20, rustles=True), monkeypatch)
     assert not [i for now_ns, i in items if isinstance(i, Silence) and now_ns > 3 * S]
 
 

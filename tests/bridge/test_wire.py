@@ -24,7 +24,7 @@ def read_all(stream: bytes) -> tuple[list[bytes], int]:
     for raw in stream.split(b"\0"):
         if raw:
             try:
-                bodies.append(bytes(wire.unseal(raw)[: -wire.CRC_BYTES]))
+                bodies.append(bytes(wire.unseal(raw)))
             except wire.Damaged:
                 damaged += 1
     return bodies, damaged
@@ -41,11 +41,11 @@ def test_any_body_survives_the_round_trip(body: bytes) -> None:
 @given(BODIES | FEW_VALUES)
 def test_the_crc_is_the_standard_one(body: bytes) -> None:
     by_table = wire.crc_by_table(bytearray(body), len(body), wire.CRC_TABLE)
-    assert by_table == wire.crc16(bytearray(body), len(body))
+    assert by_table == wire.crc16(body)
 
 
 def test_the_crc_has_its_published_check_value() -> None:
-    assert wire.crc16(bytearray(b"123456789"), 9) == 0x29B1
+    assert wire.crc16(b"123456789") == 0x906E
 
 
 @given(SMALL_BODIES, st.data())
@@ -100,7 +100,7 @@ import wire
 for line in open(sys.argv[2]):
     body = bytes.fromhex(line.strip())
     frame = wire.seal(body)
-    assert bytes(wire.unseal(frame[:-1]))[:-2] == body
+    assert wire.unseal(frame[:-1]) == body
     try:
         spoilt = bytearray(frame)
         spoilt[len(frame) // 2] ^= 0x55
@@ -108,7 +108,7 @@ for line in open(sys.argv[2]):
         told = "passed"
     except wire.Damaged as damage:
         told = str(damage)
-    print(frame.hex(), wire.crc16(bytearray(body), len(body)), told, sep="|")
+    print(frame.hex(), wire.crc16(body), told, sep="|")
 """
 
 
