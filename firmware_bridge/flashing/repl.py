@@ -1,0 +1,256 @@
+"""MicroPython's raw prompt, from whatever state a board is in: mpremote, with time-outs and in our words.
+
+docs.micropython.org, reference/repl: Ctrl-A raw prompt, Ctrl-B friendly prompt, Ctrl-C interrupt, Ctrl-D
+soft reset or run, Ctrl-E A Ctrl-A raw paste.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import errno
+import hashlib
+import io
+import re
+import struct
+import termios
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import serial
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from firmware_bridge.flashing.errors import FlashError, VanishedError
+from firmware_bridge.port import BAUD, Port
+
+ANSWER_S = 5.0  # a write to flash may have to erase first
+ENTER_S = 10.0
+LOOK_S = 0.5
+QUIET_S = 0.05
+GONE_S = 0.15  # a board that knows no machine.reset says so at once
+CHUNK_BYTES = 1024  # of a file, a command; its source takes up to four times that of the board's heap
+
+KNOCK = b"\r" + b"\x03" * 8  # our own launcher's door opens to no less, see firmware/main.py
+FRIENDLY, RAW, SOFT_RESET = b"\r\x02", b"\r\x01", b"\x04"
+RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
+
+_NO_SPACE = re.compile(r"^OSError: (\[Errno )?28\b", re.MULTILINE)
+
+# what mpremote lets out when the far end vanishes or talks nonsense
+_BROKEN = (
+    TransportError,
+    serial.SerialException,
+    termios.error,
+    OSError,
+    struct.error,
+    ValueError,
+    SyntaxError,
+    IndexError,
+)
+
+
+class _Transport(SerialTransport):  # type: ignore[misc]  # mpremote has no types
+    """mpremote's, which waits for bytes rather than sleeping 10 ms before it looks again."""
+
+    def read_until(
+        self,
+        min_num_bytes: int,
+        ending: bytes,
+        timeout: float | None = ANSWER_S,
+        data_consumer: Callable[[bytes], object] | None = None,
+        timeout_overall: float | None = None,
+    ) -> bytes:
+        """Return what comes up to `ending`, or what came when the time was up."""
+        data = b""
+        begin_s = time.monotonic()
+        while not data.endswith(ending):
+            byte = self.serial.read(1)
+            if not byte:
+                break
+            data = data + byte if data_consumer is None else byte
+            if data_consumer is not None:
+                data_consumer(byte)
+            if timeout_overall is not None and time.monotonic() - begin_s > timeout_overall:
+                break
+        return data
+
+
+class Repl:
+    """The raw prompt of the board on `port`; a context manager.
+
+    Entering interrupts whatever runs and resets MicroPython softly, so that the heap is free. Leaving in
+    any way, Ctrl-C included, lets the board boot as after power-on, unless it has been told so before.
+    """
+
+    def __init__(self, port: str) -> None:
+        self.port = port
+        self._transport: _Transport | None = None
+
+    def __enter__(self) -> Repl:
+        """Take the port and reach the prompt."""
+        Port(self.port).close()  # whatever is wrong with the port is told in its words
+        with self._in_words("opening the port"):
+            self._transport = _Transport(self.port, BAUD, timeout=ANSWER_S)
+            self._transport.serial.write_timeout = ANSWER_S
+        try:
+            self._enter()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._transport is not None:
+            self.boot()
+
+    # --- what one asks ---
+
+    def run(self, source: str) -> bytes:
+        """Run a few lines on the board; return what they printed."""
+        with self._in_words("running a line on it") as transport:
+            return bytes(transport.exec(source))
+
+    def value(self, expression: str) -> Any:
+        """Return the value of an expression of plain literals."""
+        with self._in_words("asking it") as transport:
+            return transport.eval(expression)
+
+    def read_file(self, path: str) -> bytes:
+        """Return the bytes of a file; raises FileNotFoundError."""
+        with self._in_words(f"reading {path}") as transport:
+            return bytes(transport.fs_readfile(path, chunk_size=CHUNK_BYTES))
+
+    def write_file(self, path: str, data: bytes, progress: Callable[[int], object] = lambda _: None) -> None:
+        """Write a file; `progress` is called with the bytes written so far. Raises FullError's OSError 28."""
+        with self._in_words(f"writing {path}") as transport:
+            transport.fs_writefile(
+                path, data, chunk_size=CHUNK_BYTES, progress_callback=lambda done, _: progress(done)
+            )
+
+    def hash_file(self, path: str) -> bytes:
+        """Return the SHA-256 of a file; a board without it is read back."""
+        with self._in_words(f"verifying {path}") as transport:
+            return bytes(transport.fs_hashfile(path, "sha256", chunk_size=CHUNK_BYTES))
+
+    def boot(self, how: str = "machine.reset()") -> None:
+        """Let the board boot as after power-on, and let go of the port; it may be gone already."""
+        transport = self._transport
+        if transport is None:
+            return
+        with contextlib.suppress(*_BROKEN), contextlib.redirect_stdout(io.StringIO()):
+            # an unfinished command is given up; a board without machine.reset is reset softly
+            transport.serial.timeout = LOOK_S
+            transport.serial.write(b"\r\x03\x03" + RAW)
+            transport.read_until(1, RAW_BANNER)
+            transport.serial.timeout = GONE_S
+            transport.serial.write(f"import machine\n{how}\x04".encode())
+            if transport.read_until(1, b"\x04").endswith(b"\x04"):
+                transport.serial.write(FRIENDLY + SOFT_RESET)
+        self._close()
+
+    # --- how ---
+
+    def _enter(self) -> None:
+        transport = self._transport
+        assert transport is not None
+        deadline_s = time.monotonic() + ENTER_S
+        heard = b""
+        with self._in_words("interrupting what runs on it"):
+            while True:
+                transport.serial.timeout = QUIET_S
+                transport.serial.write(KNOCK)
+                heard = (heard + self._drain(transport))[-200:]
+                transport.serial.write(RAW)
+                transport.serial.timeout = LOOK_S
+                heard = (heard + transport.read_until(1, RAW_BANNER, timeout_overall=LOOK_S))[-200:]
+                if heard.endswith(RAW_BANNER):
+                    break
+                if time.monotonic() > deadline_s:
+                    raise _no_prompt(self.port, heard)
+            transport.serial.write(SOFT_RESET)
+            transport.serial.timeout = ANSWER_S
+            if not transport.read_until(1, RAW_BANNER, timeout_overall=ENTER_S).endswith(RAW_BANNER):
+                raise _no_prompt(self.port, b"")
+            transport.in_raw_repl = True
+            # mpremote looks for the prompt before each command
+            transport.serial.write(RAW)
+            transport.read_until(1, RAW_BANNER[:-1])
+
+    def _drain(self, transport: _Transport) -> bytes:
+        heard = b""
+        deadline_s = time.monotonic() + LOOK_S
+        while (data := transport.serial.read(4096)) and time.monotonic() < deadline_s:
+            heard = (heard + data)[-200:]
+        return heard
+
+    def _close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            with contextlib.suppress(*_BROKEN):
+                transport.close()
+            with contextlib.suppress(*_BROKEN):
+                transport.serial.close()
+
+    @contextlib.contextmanager
+    def _in_words(self, doing: str) -> Iterator[_Transport]:
+        """Say in words what mpremote raises; files that are missing or find no room keep their OSError."""
+        assert self._transport is not None or doing == "opening the port"
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints when it fails
+                yield self._transport  # type: ignore[misc]  # None only while it is opened
+        except FlashError:
+            raise
+        except TransportExecError as error:
+            if _NO_SPACE.search(error.error_output):
+                raise OSError(errno.ENOSPC, "no space left on the board", self.port) from error
+            raise _complaint(self.port, doing, error.error_output) from error
+        except _BROKEN as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOSPC):
+                raise
+            raise vanished(self.port, doing, error) from error
+
+
+def sha256(data: bytes) -> bytes:
+    """Return what `Repl.hash_file` returns for a file of these bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def vanished(port: str, doing: str, error: Exception) -> VanishedError:
+    """Return the error for a board that is not there any more, or talks nonsense."""
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return VanishedError(
+        f"board on {port}",
+        got=f"it went away or fell silent while {doing} ({words})",
+        expected="an answer",
+        remedy="Look at the cable and give the same command again: it goes on from there. "
+        "The program that was on the board is still on it.",
+    )
+
+
+def _complaint(port: str, doing: str, traceback: str) -> FlashError:
+    lines = traceback.strip().splitlines()
+    return FlashError(
+        f"board on {port}, {doing}",
+        got=lines[-1] if lines else "an error without words",
+        expected="no error",
+        remedy="Press its reset button and give the same command again; "
+        "if it says the same, put MicroPython on it anew with --base-image (docs/installers.md).",
+    )
+
+
+def _no_prompt(port: str, heard: bytes) -> VanishedError:
+    got = f"no prompt, but {heard[-40:]!r}" if heard else "no prompt"
+    return VanishedError(
+        f"board on {port}",
+        got=f"{got} in {ENTER_S:.0f} s",
+        expected="MicroPython's raw prompt after Ctrl-C",
+        remedy="Press its reset button and give the command again at once. A board that has no MicroPython "
+        "yet, or a program that cannot be interrupted, needs --base-image (docs/installers.md).",
+    )
+
+
+def literal(text: bytes) -> Any:
+    """Return what a board printed as a literal."""
+    return ast.literal_eval(text.decode())
