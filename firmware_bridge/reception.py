@@ -19,7 +19,10 @@ from firmware_bridge.clock import TickClock
 from firmware_bridge.continuity import Continuity
 from firmware_bridge.describe import BoardStream
 from firmware_bridge.refill import PATIENCE_NS, AnswerTime, FrameOrder, Ready
+from firmware_bridge.sensor_clock import SensorClock
 from firmware_bridge.status import Counters
+
+NS_PER_US = 1000
 
 _DATA_HEADER = struct.Struct(wire.DATA_HEADER)
 _REFILL_HEADER = struct.Struct(wire.REFILL_HEADER)
@@ -61,6 +64,7 @@ class _Lane:
         self.stream = stream
         self.order: FrameOrder[_Frame] = FrameOrder(answer_time)
         self.continuity = Continuity(stream)
+        self.sensor = SensorClock(stream.period_ns / NS_PER_US)
         self.vouched_ns = 0
 
 
@@ -102,6 +106,7 @@ class Reception:
         for lane in self._lanes:
             lane.continuity.begin_session(reason=reason, counts_from_zero=counts_from_zero)
             lane.order.begin(0 if counts_from_zero else None)
+            lane.sensor.restart()
         return left
 
     def flush(self) -> list[Samples]:
@@ -183,7 +188,15 @@ class Reception:
                 continue
             self._counters.samples += frame.count
             values = unpack_samples(frame.body, wire.DATA_HEADER_BYTES, frame.count, lane.stream)
-            yield Samples(lane.stream, place.first, time_ns, values, place.missing_reason)
+            lane.sensor.add(place.first, frame.count, frame.ticks_us)
+            yield Samples(
+                lane.stream,
+                place.first,
+                self.clock.host_ns(lane.sensor.ticks_us(place.first)),
+                values,
+                place.missing_reason,
+                lane.sensor.period_us * self.clock.ns_per_us,
+            )
 
 
 def unpack_samples(body: bytearray, at: int, count: int, stream: BoardStream) -> npt.NDArray[Any]:

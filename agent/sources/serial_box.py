@@ -1,7 +1,7 @@
 """The serial box as a source: what the link brings becomes blocks, silences and time marks.
 
-Times are the host's monotonic clock. A stream's samples share one `RegularClock` for as long as the
-estimate of the board's clock stays near it; so most blocks are cut from one straight line.
+Times are the host's monotonic clock. A stream's samples share one clock for as long as the link's
+estimate stays near it (``stream_clock.py``); so most blocks are cut from one straight line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.blocks import PS_PER_NS, Block, Quality, RegularClock, Silence
+from agent.blocks import Block, Quality, Silence
+from agent.sources.stream_clock import StreamClock
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.timebase import TimeMark, measure_mark
 from firmware_bridge.describe import BoardStream
@@ -25,12 +26,6 @@ READ_S = 0.05  # the longest that a set stop event waits for us while the cable 
 MARK_NS = 55_000_000_000  # a mark at least once a minute
 LOOK_AT_WALL_NS = 1_000_000_000
 WALL_JUMP_NS = 10_000_000
-
-CLOCK_TOLERANCE_NS = 250_000  # half of what a step back may be, so one step mends it
-STEP_BACK_NS = 500_000  # what the pipeline allows a block to begin before its expected time
-PERIOD_SPAN_NS = 2_000_000_000  # over which a sensor's own period is measured at least,
-PERIOD_RENEW_NS = 60_000_000_000  # and at most, for it changes with the temperature
-PERIOD_TOLERANCE = 0.1  # an HX711's internal oscillator is the worst
 
 # a board says every 25 ms up to when its samples are complete; a sensor's own delay comes off that
 IN_FLIGHT_NS = 10_000_000
@@ -59,47 +54,11 @@ class _StreamState:
     """Where one stream has come to."""
 
     name: str
-    nominal_period_ps: int
-    clock: RegularClock | None = None
-    measured_index: int = 0
-    measured_ns: int = 0  # the link's word for that index; since then the sensor's own period is measured
+    clock: StreamClock
     next_index: int = 0
     last_ns: int | None = None
     silent_until_ns: int | None = None
     withheld_reason: str = ""
-    period_known: bool = False  # by measurement: until then the sensor may be as slow as any
-
-    @property
-    def due_in_ns(self) -> int:
-        """How long after a sample the next may take to be taken."""
-        period_ps = self.nominal_period_ps if self.clock is None else self.clock.period_ps
-        if not self.period_known:
-            period_ps += period_ps // 10
-        return period_ps // PS_PER_NS
-
-    def follow(self, first: int, time_ns: int, *, jumped: bool) -> RegularClock:
-        """Return the clock for samples from `first` on, whose first the link puts at `time_ns`."""
-        clock = self.clock
-        if clock is not None and not jumped and time_ns - self.measured_ns >= PERIOD_SPAN_NS:
-            self.period_known = True
-        if clock is not None and abs(time_ns - clock.time_ns(first)) <= CLOCK_TOLERANCE_NS:
-            return clock
-        period_ps = self.nominal_period_ps if clock is None else clock.period_ps
-        anchor_ns = time_ns
-        since_index, span_ns = self.measured_index, time_ns - self.measured_ns
-        if clock is None or jumped or span_ns >= PERIOD_RENEW_NS:
-            self.measured_index, self.measured_ns = first, time_ns
-        if clock is not None and not jumped and span_ns >= PERIOD_SPAN_NS:
-            measured_ps = span_ns * PS_PER_NS // (first - since_index)
-            if abs(measured_ps / self.nominal_period_ps - 1) <= PERIOD_TOLERANCE:
-                period_ps = measured_ps
-        if self.last_ns is not None:
-            period_ns = period_ps // PS_PER_NS
-            # a block's own spacing counts; times must also go on rising in streams faster than 1 kHz
-            step_back_ns = min(STEP_BACK_NS, period_ns // 2)
-            anchor_ns = max(anchor_ns, self.last_ns + period_ns + 1 - step_back_ns)
-        self.clock = RegularClock(first, anchor_ns, period_ps)
-        return self.clock
 
 
 class SerialBox:
@@ -116,7 +75,7 @@ class SerialBox:
         description = self.link.open()
         self.mount_up = description.mount_up
         specs = tuple(_spec(s, self.link.port_name) for s in description.streams)
-        self._states = {s.name: _StreamState(s.name, round(1e12 / s.rate_hz)) for s in specs}
+        self._states = {s.name: _StreamState(s.name, StreamClock(round(1e12 / s.rate_hz))) for s in specs}
         return specs
 
     def items(self, stop: threading.Event) -> Iterator[Block | Silence | TimeMark]:
@@ -150,7 +109,13 @@ class SerialBox:
 
     def _block(self, samples: Samples) -> Block | None:
         state = self._states[samples.stream.name]
-        clock = state.follow(samples.first, samples.time_ns, jumped=samples.missing_reason != "")
+        clock = state.clock.follow(
+            samples.first,
+            samples.time_ns,
+            samples.period_ns or samples.stream.period_ns,
+            jumped=samples.missing_reason != "",
+            last_ns=state.last_ns,
+        )
         reason = samples.missing_reason
         if state.withheld_reason:
             reason = state.withheld_reason
@@ -183,9 +148,9 @@ class SerialBox:
         for state in self._states.values():
             last_ns = self._begun_ns if state.last_ns is None else state.last_ns
             until_ns = self.link.vouched_ns(state.name) - IN_FLIGHT_NS
-            if youngest_ns - last_ns - state.due_in_ns > LAGS_NS:
+            if youngest_ns - last_ns - state.clock.due_in_ns > LAGS_NS:
                 until_ns = max(until_ns, youngest_ns - IN_FLIGHT_NS)
-            if until_ns - last_ns <= state.due_in_ns:
+            if until_ns - last_ns <= state.clock.due_in_ns:
                 continue  # its next sample is not due yet
             if state.silent_until_ns is None or until_ns > state.silent_until_ns:
                 state.silent_until_ns = until_ns

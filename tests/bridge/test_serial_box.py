@@ -31,9 +31,11 @@ SLOW = BoardStream("temperature", ("t",), "degC", 0.01, 1.0, 16, None)
 STEP_BACK_NS = 500_000
 
 
-def samples(stream: BoardStream, first: int, time_ns: int, count: int = 3, reason: str = "") -> Samples:
+def samples(
+    stream: BoardStream, first: int, time_ns: int, count: int = 3, reason: str = "", period_ns: float = 0.0
+) -> Samples:
     values = np.arange(first, first + count, dtype=np.int16)[:, None].repeat(len(stream.axes), axis=1)
-    return Samples(stream, first, time_ns, values, reason)
+    return Samples(stream, first, time_ns, values, reason, period_ns)
 
 
 @dataclass
@@ -141,7 +143,9 @@ def test_one_clock_as_long_as_the_estimate_moves_little() -> None:
 def test_a_sensors_own_oscillator_is_followed() -> None:
     """1.03 kHz where 1 kHz was promised, as an HX711 would: after a while one line fits again."""
     period_ns = 970_874
-    blocks = blocks_of(items_of([[samples(FAST, 3 * i, 3 * i * period_ns)] for i in range(5000)]))
+    blocks = blocks_of(
+        items_of([[samples(FAST, 3 * i, 3 * i * period_ns, period_ns=period_ns)] for i in range(5000)])
+    )
     late = blocks[3000:]
     assert len({b.clock for b in late}) <= 3, f"{len({b.clock for b in late})} clocks in 6 s"
     errors = [abs(b.start_ns - b.first * period_ns) for b in late]
@@ -222,7 +226,7 @@ def test_a_slow_oscillator_is_never_late(slow: float, rate_hz: float) -> None:
         batches.append([samples(FAST, 20 * turn, 20 * turn * MS, 20)])
         first, taken = taken, -(-20 * (turn + 1) * MS // period_ns)
         if taken > first:
-            batches.append([samples(stream, first, first * period_ns, taken - first)])
+            batches.append([samples(stream, first, first * period_ns, taken - first, period_ns=period_ns)])
     link = ScriptedLink(
         batches, (FAST, stream), vouch_lag_ns=20 * MS
     )  # the turn's other frame is still to come
