@@ -3,10 +3,11 @@
 A ping gives four times, as in NTP (RFC 5905, section 8): sent and answered on the host, came and left on
 the board. Its midpoints match to within half of what the round trip took beyond the board's own share; a
 delay on one way only moves them by half of itself and shows in the round trip. So each ping brings its
-own hard bound, and a line through the pings is weighted by it.
+own hard bound, and a curve through the pings is weighted by it; where it is now and how it runs now is
+the clock.
 
 Two things bound what the past may say: a ping ages, for the drift changes with the temperature; and where
-the line leaves the bounds of the last pings, the past is made to age faster until it does not.
+the curve leaves the bounds of the last pings, the past is made to age faster until it does not.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ MAX_DRIFT = 500e-6  # a quartz has 200 ppm at worst; ceramic resonators are not 
 MATCH_FLOOR_NS = 10_000  # the best ping is no better than this: ticks of 1 µs, a turn of the interpreter
 SIGMAS = 3.0  # of the fit, that a doubt stands for
 
-# How fast the drift may change, in ns/s²: a crystal turns by about 1 ppm/K off its turning point, and a box
-# put into the sun warms by a few tenths of a kelvin a second at worst. The least that explains the pings.
-DRIFT_CHANGES_NS_S2 = (200.0, 400.0, 800.0, 1600.0, 3200.0)
-LOOK_BACK_S = 30.0  # these pings' bounds the line must not leave,
-LOOK_BACK_SLACK_NS = 20_000  # by more than the best round trip may itself be above the least one
+TURN_NS_S2 = 100.0  # by which the drift changes: 20 ppm in some minutes, as in a box put into the sun
+# What the past is in doubt by besides, as a change of the drift. The least that explains the last pings.
+DRIFT_CHANGES_NS_S2 = (50.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
+LOOK_BACK_S = 30.0  # these pings' bounds the curve must not leave,
+LOOK_BACK_SLACK_NS = 30_000  # by more than the best round trip may itself be above the least one
 
 GATE_NS = 50_000  # added to what the ping and the prediction are in doubt by
 STRANGERS_AGREE = 4  # so many pings that contradict the clock but not each other: the world has changed
@@ -45,6 +46,9 @@ class _Match:
     ticks_us: int
     host_ns: int
     doubt_ns: int
+
+
+_Point = tuple[float, float, float]  # s and ns from the newest ping, ns in doubt beyond the best ping
 
 
 class TickClock:
@@ -171,7 +175,7 @@ class TickClock:
     def _forget(self, matches: list[_Match]) -> None:
         """Begin anew with these; of what was before them, the drift is still the best guess."""
         unheard_s = (matches[-1].host_ns - self._matches[-1].host_ns) / NS_PER_S
-        change = 3 * self._slope_sigma + unheard_s * DRIFT_CHANGES_NS_S2[0] / NS_PER_S
+        change = SIGMAS * self._slope_sigma + unheard_s * TURN_NS_S2 / NS_PER_S
         self._prior_drift = self._slope_ns_per_us / NS_PER_US - 1
         self._prior_doubt = min(UNKNOWN_DRIFT, change)
         self._matches.clear()
@@ -181,7 +185,7 @@ class TickClock:
     def _fit(self) -> None:
         newest = self._matches[-1]
         self._least_ns = min(match.doubt_ns for match in self._matches)
-        points = [
+        points: list[_Point] = [
             (
                 (m.ticks_us - newest.ticks_us) * 1e-6,
                 float(m.host_ns - newest.host_ns - (m.ticks_us - newest.ticks_us) * NS_PER_US),
@@ -191,9 +195,9 @@ class TickClock:
         ]
         offset_ns = drift_ns_s = 0.0
         for change_ns_s2 in DRIFT_CHANGES_NS_S2:
-            offset_ns, drift_ns_s = self._line(points, change_ns_s2)
+            offset_ns, drift_ns_s, half_turn = self._curve(points, change_ns_s2)
             if all(
-                abs(offset_ns + drift_ns_s * x - y) <= excess + LOOK_BACK_SLACK_NS
+                abs(offset_ns + drift_ns_s * x + half_turn * x * x - y) <= excess + LOOK_BACK_SLACK_NS
                 for x, y, excess in points
                 if x > -LOOK_BACK_S
             ):
@@ -202,24 +206,36 @@ class TickClock:
         self._base_ns = newest.host_ns + round(offset_ns)
         self._slope_ns_per_us = NS_PER_US + drift_ns_s / 1e6
 
-    def _line(self, points: list[tuple[float, float, float]], change_ns_s2: float) -> tuple[float, float]:
-        """Return offset (ns, now) and drift (ns/s) of the line; `points`: s, ns, ns in doubt beyond the best."""
-        weight = sum_x = sum_y = sum_xx = sum_xy = 0.0
+    def _curve(self, points: list[_Point], change_ns_s2: float) -> tuple[float, float, float]:
+        """Return the parabola through `points`: offset (ns) and drift (ns/s) now, half the turn (ns/s²)."""
+        weight = sum_x = sum_xx = sum_xxx = sum_xxxx = sum_y = sum_xy = sum_xxy = 0.0
         for x, y, excess_ns in points:
-            aged_ns = change_ns_s2 / 2 * x * x
-            sigma_ns = MATCH_FLOOR_NS + excess_ns
+            xx = x * x
+            sigma_ns, aged_ns = MATCH_FLOOR_NS + excess_ns, change_ns_s2 / 2 * xx
             w = 1.0 / (sigma_ns * sigma_ns + aged_ns * aged_ns)
             weight += w
             sum_x += w * x
+            sum_xx += w * xx
+            sum_xxx += w * xx * x
+            sum_xxxx += w * xx * xx
             sum_y += w * y
-            sum_xx += w * x * x
             sum_xy += w * x * y
-        mean_x, mean_y = sum_x / weight, sum_y / weight
+            sum_xxy += w * xx * y
         prior = 1.0 / (self._prior_doubt * NS_PER_S) ** 2
-        below = sum_xx - mean_x * sum_x + prior
-        above = sum_xy - mean_x * sum_y + prior * self._prior_drift * NS_PER_S
-        drift_ns_s = min(MAX_DRIFT, max(-MAX_DRIFT, above / below / NS_PER_S)) * NS_PER_S
-        self._slope_sigma = 1.0 / math.sqrt(below) / NS_PER_S
-        self._offset_sigma_ns = math.sqrt(1.0 / weight + mean_x * mean_x / below)
-        self._drift_change_ns_s2 = change_ns_s2
-        return mean_y - drift_ns_s * mean_x, drift_ns_s
+        sum_xy += prior * self._prior_drift * NS_PER_S
+        d, f = sum_xx + prior, sum_xxxx + 1.0 / (TURN_NS_S2 / 2) ** 2
+        # the normal equations, solved by cofactors; the diagonal of the inverse is the fit's own doubt
+        c00, c11 = d * f - sum_xxx * sum_xxx, weight * f - sum_xx * sum_xx
+        c22 = weight * d - sum_x * sum_x
+        c01 = sum_xx * sum_xxx - sum_x * f
+        c02 = sum_x * sum_xxx - sum_xx * d
+        c12 = sum_x * sum_xx - weight * sum_xxx
+        det = weight * c00 + sum_x * c01 + sum_xx * c02
+        self._offset_sigma_ns = math.sqrt(max(0.0, c00 / det))
+        self._slope_sigma = math.sqrt(max(0.0, c11 / det)) / NS_PER_S
+        self._drift_change_ns_s2 = max(change_ns_s2, TURN_NS_S2)
+        offset_ns = (c00 * sum_y + c01 * sum_xy + c02 * sum_xxy) / det
+        drift_ns_s = (c01 * sum_y + c11 * sum_xy + c12 * sum_xxy) / det
+        half_turn = (c02 * sum_y + c12 * sum_xy + c22 * sum_xxy) / det
+        bound_ns_s = MAX_DRIFT * NS_PER_S
+        return offset_ns, min(bound_ns_s, max(-bound_ns_s, drift_ns_s)), half_turn

@@ -142,7 +142,8 @@ class SensorClock:
             else:
                 scatter_us = max(GATE_US, GATE_SCATTERS * self._scatter_us)
                 self._gate_us = scatter_us + GATE_AGEING * hole * self._period_us
-        samples = self._bin_samples if self._settled else self._settle_samples
+        steady = self._settled and not self._strangers
+        samples = self._bin_samples if steady else self._settle_samples
         self._bin_end = next_index + samples
 
     def _take(self, point: _Point) -> None:
