@@ -17,7 +17,7 @@ from pathlib import Path
 import agent
 from agent.config import load_config
 from agent.doctor import CHECKS, Finding, Patient, examine
-from agent.doctor.cable import shipped_firmware
+from agent.doctor.cable import shipped_version
 from agent.doctor.report import Report, summary
 from agent.errors import ConfigError
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         document = {
             "software": agent.__version__,
-            "firmware": shipped_firmware(),
+            "firmware": shipped_version(),
             "port": patient.port,
             **counts,
             "findings": [finding.as_dict() for finding in findings],

@@ -60,8 +60,8 @@ def check(patient: Patient) -> Iterator[Finding]:
         link.close()
 
 
-def shipped_firmware() -> str:
-    """Return the version of the firmware that comes with this agent."""
+def shipped_version() -> str:
+    """Return the version of the firmware that comes with this agent; needs no program for flashing."""
     text = LAUNCHER.with_name("program.py").read_text(encoding="utf-8")
     found = re.search(r'^FIRMWARE_VERSION = "([^"]+)"', text, re.MULTILINE)
     return found[1] if found else "unknown"
@@ -118,17 +118,17 @@ def _board(about: Description, port: str) -> Finding:
 
 
 def _firmware(about: Description, port: str) -> Finding:
-    shipped = shipped_firmware()
+    shipped = shipped_version()
     figures = {"firmware": about.firmware, "shipped": shipped}
     command = f"cargobox flash --port {port}"
     if about.firmware == shipped:
-        if getattr(about, "trial", False):
+        if about.trial:
             return Finding(
                 Area.BOARD,
                 State.WARNING,
                 "firmware",
                 f"{about.firmware}, on trial: at the next start the board goes back to the one before",
-                f"`{command}` again confirms it.",
+                f"`{command} --force` puts it on the board again, and confirms it.",
                 figures,
             )
         return Finding(

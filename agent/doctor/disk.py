@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -178,7 +179,7 @@ def _file_system(place: Path) -> tuple[str, str]:
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/mounts").read_text().splitlines():
             source, where, kind = line.split()[:3]
-            point = Path(where.encode().decode("unicode_escape"))
+            point = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), where))
             if place.resolve().is_relative_to(point) and len(point.parts) >= longest:
                 longest, best = len(point.parts), (kind, source)
     return best

@@ -36,8 +36,7 @@ GRAVITY_MPS2 = (8.8, 10.8)
 UNIT_WORDS = {"mps2": "m/s²", "radps": "rad/s", "degC": "°C", "percent": "%"}
 _CAUSES = {
     "cable": "lost on the cable",
-    "sensor": "ran over in the sensor",
-    "overrun": "not sent in time",
+    "overflow": "ran over on the board",
     "reboot": "lost in a restart of the board",
 }
 
@@ -115,7 +114,7 @@ def judge(heard: HeardAll, link: Link) -> Iterator[Finding]:
             "Plug and cable: move them while you look again. Then the board's power supply.",
             {"disconnects": link.counters.disconnects},
         )
-    faults: dict[str, str] = getattr(link.counters, "faults", {})
+    faults = link.counters.faults
     for one in heard.streams:
         yield _judge_one(one, heard.seconds, faults.get(one.stream.name, ""))
     for name, words in faults.items():
@@ -249,7 +248,7 @@ def _axes(stream: BoardStream, which: list[bool]) -> str:
 
 def _cable(heard: HeardAll, link: Link) -> Finding:
     counters = link.counters
-    refilled = int(getattr(counters, "refilled_frames", 0))
+    refilled = counters.refilled_frames
     received_kb_s = counters.received_bytes / 1000 / max(heard.seconds, 0.1)
     figures = {
         "received_kB_s": round(received_kb_s, 1),
@@ -257,6 +256,9 @@ def _cable(heard: HeardAll, link: Link) -> Finding:
         "damaged_frames": counters.damaged_frames,
         "garbage_bytes": counters.garbage_bytes,
         "refilled_frames": refilled,
+        "frames_damaged_on_the_way_to_the_board": counters.board_bad_input,
+        "bytes_lost_by_the_board": counters.board_input_lost,
+        "writes_that_the_board_could_not_finish": counters.board_stalls,
         "listened_s": round(heard.seconds, 2),
     }
     found = f"{counters.frames} frames in {heard.seconds:.1f} s, {received_kb_s:.0f} kB/s"
