@@ -20,7 +20,9 @@ _COMMON = {
 _SENSORS = (
     "__init__ base registers fifo adxl345 lis3dh climate bme280 sht4x analog switch hx711"  # a file each
 )
-_SENSOR_FILES = {f"sensors/{name}.py": HERE / "firmware" / "sensors" / f"{name}.py" for name in _SENSORS.split()}
+_SENSOR_FILES = {
+    f"sensors/{name}.py": HERE / "firmware" / "sensors" / f"{name}.py" for name in _SENSORS.split()
+}
 _REAL_BOARD = {
     name: HERE / "firmware" / name
     for name in ("board_common.py", "outputs.py", "packing.py", "settings.py", "wiring.py")

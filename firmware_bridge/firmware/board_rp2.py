@@ -1,0 +1,128 @@
+"""The RP2040 as the module `board`: the cable is its own USB; load cells are read by its PIO.
+
+USB's serial port, MicroPython's shared/tinyusb/mp_usbd_cdc.c: a write of at most 64 bytes waits, up to
+half a second, until as much room is in a buffer of 256; poll says only whether a single byte is free.
+So we write whole packets of 64 bytes: then the free room is a multiple of 64, and a byte free means
+that a packet is. What a packet lacks is filled with zeros, which between frames mean nothing.
+"""
+
+import os
+import select
+import sys
+
+import machine
+from board_common import CommonBoard
+from sensors.base import Sensor
+from wiring import Pins, Wiring
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sensors.base import Told
+
+PACKET_BYTES = 64  # of USB at full speed
+ZEROS = bytes(PACKET_BYTES)
+CHIP_RESET = 0x40064008  # RP2040 datasheet 2.12.7, CHIP_RESET
+HAD_RUN = 1 << 16  # the last reset came from the RUN pin
+DIVIDER_V = 3.3  # ADC_AVDD
+
+PINS = Pins(
+    inputs=set(range(30)),
+    outputs=set(range(30)),
+    analog={26, 27, 28, 29},
+)
+
+DEFAULTS = """{
+"buses": {"i2c0": {"sda": 4, "scl": 5}, "spi0": {"sck": 18, "mosi": 19, "miso": 16}},
+"sensors": [
+{"chip": "adxl345", "bus": "spi0", "select": 17, "rate_hz": 1600},
+{"chip": "hx711", "clock": 9, "data": [10, 11, 12, 13], "capacity_kg": 50},
+{"chip": "bme280", "bus": "i2c0"},
+{"chip": "analog", "pin": 26, "pa_per_v": 5000, "divider": 1.5},
+{"chip": "switch", "pin": 22}
+]}"""
+
+
+class Rp2Wiring(Wiring):
+    """What an RP2040 does in its own way."""
+
+    def __init__(self, faults: "list[Told]") -> None:
+        super().__init__(PINS, faults)
+        self._state_machines = 0
+
+    def analog(self, pin: int) -> "tuple[Any, float]":
+        """12 bits, which MicroPython stretches to 16; we take 15, which are signed."""
+        adc = machine.ADC(machine.Pin(pin))
+
+        def read() -> int:
+            return adc.read_u16() >> 1
+
+        return read, DIVIDER_V / 32767
+
+    def cells(
+        self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int
+    ) -> Sensor:
+        """Read by a state machine where the data pins follow one another, else by the program."""
+        for i in range(len(data)):
+            if data[i] != data[0] + i:
+                return self._pulsed(place, streams, clock, data, gain)
+        from sensors.hx711_pio import PioCells
+
+        number = self._state_machines
+        self._state_machines += 1
+        return PioCells(place, streams, self._faults, clock, data[0], len(data), gain, number)
+
+    def _pulsed(
+        self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int
+    ) -> Sensor:
+        from sensors.hx711 import PulsedCells
+
+        pins = tuple([machine.Pin(number, machine.Pin.IN) for number in data])
+        clock_pin = machine.Pin(clock, machine.Pin.OUT, value=0)
+        return PulsedCells(
+            place, streams, self._faults, clock_pin, pins, gain, machine.disable_irq, machine.enable_irq
+        )
+
+
+class Board(CommonBoard):
+    """A Raspberry Pi Pico or another board with the RP2040."""
+
+    ring_bytes = 65_536  # of 190 KB of heap: 2.5 s of everything at the fastest
+
+    def __init__(self) -> None:
+        faults: "list[Told]" = []
+        super().__init__("rp2", Rp2Wiring(faults), faults, DEFAULTS)
+        self._out: "Any" = sys.stdout.buffer  # its write() takes an offset, of which the stubs do not know
+        self._out_poll = select.poll()
+        self._out_poll.register(sys.stdout, select.POLLOUT)
+        self._in_packet = 0  # bytes of the last packet that was begun
+
+    def cause(self) -> str:
+        """Power-on and brown-out are one bit in this chip; a reset of our own is a watchdog's to it."""
+        if machine.reset_cause() == machine.WDT_RESET:
+            return "watchdog"
+        if "RP2040" in os.uname().machine and machine.mem32[CHIP_RESET] & HAD_RUN:
+            return "reset button"
+        return "power-on"
+
+    def _writable(self) -> bool:
+        for _ in self._out_poll.ipoll(0):
+            return True
+        return False
+
+    def write_host(self, buffer: bytearray, begin: int, end: int) -> int:
+        """Write packets while there is room for one."""
+        at = begin
+        while at < end and self._writable():
+            room = PACKET_BYTES - self._in_packet
+            count = min(room, end - at)
+            taken = self._out.write(buffer, at, count) or 0
+            at += taken
+            self._in_packet = (self._in_packet + taken) % PACKET_BYTES
+            if taken < count:
+                break
+            if at == end and self._in_packet and buffer[end - 1] == 0:
+                self._out.write(ZEROS, 0, PACKET_BYTES - self._in_packet)
+                self._in_packet = 0
+        return at - begin

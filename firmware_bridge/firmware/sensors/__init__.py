@@ -1,0 +1,1 @@
+"""The drivers: one file a chip, each following its datasheet."""

@@ -1,0 +1,1 @@
+"""Models of the chips, at register level, each after its datasheet; they run on MicroPython."""
