@@ -1,13 +1,15 @@
 """Frames on the cable: ONE source, run by CPython on the host and by MicroPython on the board.
 
-A frame is the length of what follows, the body COBS-encoded, its CRC-16 in three bytes, and one 0x00. No
-byte but the last is zero, so after any garbage the next zero ends a mess and begins a clean frame.
+A frame is the length of what follows, the body COBS-encoded, its CRC-16 and the length again in four
+bytes, and one 0x00. No byte but the last is zero, so after any garbage the next zero ends a mess and
+begins a clean frame.
 ``docs/protocol.md`` is the specification, with test vectors.
 
 The CRC is over the *encoded* body: were it inside the encoding, one damaged code byte would change many
 bytes of what was decoded, and pass once in 65,536 times. Over what is on the wire it notices every single
-damaged byte and every burst of up to 16 bits, as a serial line sends them; the length in front notices
-damage that makes a zero or unmakes one.
+damaged byte and every burst of up to 16 bits, as a serial line sends them. Damage that makes a zero leaves
+two pieces, damage that unmakes one joins two frames: the length in front is another than that of the
+first piece, the length behind another than that of the second or of the whole.
 
 COBS: Cheshire & Baker, "Consistent Overhead Byte Stuffing", 1999. CRC: that of HDLC, ISO/IEC 13239
 (CRC-16/IBM-SDLC: polynomial 0x1021, least significant bit first as the line sends it, initial value and
@@ -53,7 +55,7 @@ ERROR = 3
 FAULT = 4  # JSON: a sensor that fails, or works again
 
 MAX_BODY_BYTES = 2048
-FRAME_EXTRA_BYTES = 5  # length, three of the check, delimiter
+FRAME_EXTRA_BYTES = 6  # length, four of the check, delimiter
 MAX_FRAME_BYTES = MAX_BODY_BYTES + 1 + MAX_BODY_BYTES // 254 + FRAME_EXTRA_BYTES
 
 # kind, stream, frame sequence, index of the first sample, MCU ticks of it, samples
@@ -181,17 +183,16 @@ def seal_by_table(body: ptr8, length: int, out: ptr8, at: int, table: ptr16) -> 
         crc = (crc >> 8) ^ int(table[(crc ^ int(out[i])) & 0xFF])
         i += 1
     low: int = at - length_at - 1
-    high: int = 0
+    check: int = (crc ^ 0xFFFF) | (low << 16)
     while low >= 255:
         low -= 255
-        high += 1
     out[length_at] = low + 1
-    check: int = (crc ^ 0xFFFF) | (high << 16)
     out[at] = 0x80 | (check & 0x7F)
     out[at + 1] = 0x80 | ((check >> 7) & 0x7F)
-    out[at + 2] = 0x80 | (check >> 14)
-    out[at + 3] = 0
-    return at + 4
+    out[at + 2] = 0x80 | ((check >> 14) & 0x7F)
+    out[at + 3] = 0x80 | (check >> 21)
+    out[at + 4] = 0
+    return at + 5
 
 
 def sealed_bytes_at_most(length: int) -> int:
@@ -264,15 +265,16 @@ def unseal(raw: bytes) -> bytearray:
     """Return the body in the bytes between two delimiters. Raises `Damaged`."""
     size = len(raw) - (FRAME_EXTRA_BYTES - 1)
     if size < 2:
-        raise Damaged(f"{len(raw)} bytes", "at least 6")
-    c0, c1, c2 = raw[-3:]
-    if not c0 & c1 & c2 & 0x80:
-        raise Damaged("a check without its marks", "three bytes of 0x80 and more")
-    check = (c0 & 0x7F) | (c1 & 0x7F) << 7 | (c2 & 0x7F) << 14
-    told = raw[0] - 1 + 255 * (check >> 16)
-    if told != size:
+        raise Damaged(f"{len(raw)} bytes", "at least 7")
+    c0, c1, c2, c3 = raw[-4:]
+    if not c0 & c1 & c2 & c3 & 0x80:
+        raise Damaged("a check without its marks", "four bytes of 0x80 and more")
+    check = (c0 & 0x7F) | (c1 & 0x7F) << 7 | (c2 & 0x7F) << 14 | (c3 & 0x7F) << 21
+    if (told := check >> 16) != size:
         raise Damaged(f"{size} bytes", f"{told}")
-    encoded = raw[1:-3]
+    if raw[0] != size % 255 + 1:
+        raise Damaged(f"{size} bytes", f"{raw[0] - 1}, or that and a multiple of 255")
+    encoded = raw[1:-4]
     if (computed := crc16(encoded)) != check & 0xFFFF:
         raise Damaged(f"CRC 0x{check & 0xFFFF:04X}", f"0x{computed:04X}")
     return unstuff(encoded)
