@@ -30,7 +30,7 @@ SIGMAS = 3.0  # of the fit, that a doubt stands for
 TURN_NS_S2 = 100.0  # by which the drift changes: 20 ppm in some minutes, as in a box put into the sun
 # What the past is in doubt by besides, as a change of the drift. The least that explains the last pings.
 DRIFT_CHANGES_NS_S2 = (50.0, 200.0, 400.0, 800.0, 1600.0, 3200.0)
-LOOK_BACK_S = 30.0  # these pings' bounds the curve must not leave,
+LOOK_BACK_S = 60.0  # these pings' bounds the curve must not leave,
 LOOK_BACK_SLACK_NS = 30_000  # by more than the best round trip may itself be above the least one
 
 GATE_NS = 50_000  # added to what the ping and the prediction are in doubt by

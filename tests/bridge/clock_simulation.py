@@ -248,6 +248,9 @@ class Result:
     def worst_us(self) -> float:
         return float(np.max(np.abs(self.settled_us)))
 
+    def worst_between_us(self, begin_s: float, end_s: float) -> float:
+        return float(np.max(np.abs(self.errors_us[(self.true_s >= begin_s) & (self.true_s < end_s)])))
+
     def settling_s(self, within_us: float = 100.0) -> float:
         """When an error was beyond `within_us` for the last time in the first minute."""
         beyond = (np.abs(self.errors_us) > within_us) & (self.true_s < SETTLED_S)
@@ -311,9 +314,12 @@ def run(world: World) -> Result:
 BOARDS: dict[str, Profile] = {
     "steady 200 ppm": constant(200.0),
     "200 → 180 ppm in 3 min": ramp(200.0, -20.0, from_s=200.0, over_s=180.0),
-    "200 → 220 ppm in 1 s": ramp(200.0, 20.0, from_s=300.0, over_s=1.0),
     "190 ± 10 ppm in 10 min": swing(190.0, 10.0, period_s=600.0),
     "−200 → −180 ppm in 3 min": ramp(-200.0, 20.0, from_s=200.0, over_s=180.0),
+}
+STEP_S = 200.0
+STEPS: dict[str, Profile] = {
+    "200 → 220 ppm in 1 s": ramp(200.0, 20.0, from_s=STEP_S, over_s=1.0),  # no crystal does that
 }
 SENSORS: dict[float, Profile] = {
     3200.0: ramp(23_000.0, 200.0, from_s=100.0, over_s=300.0),
@@ -330,7 +336,7 @@ def main() -> None:
         f"{'board':26} {'rate':>6} {'σ':>6} {'bias':>7} {'worst':>7} {'settled':>8} {'clocks':>7}"
         f" | {'own ticks':>16} | {'last ping':>18} | {'counted':>12}"
     )
-    for name, board in BOARDS.items():
+    for name, board in (BOARDS | STEPS).items():
         for rate_hz, sensor in SENSORS.items():
             results = [run(World(rate_hz=rate_hz, board=board, sensor=sensor, seed=s)) for s in SEEDS]
             worst = max(results, key=lambda r: r.sigma_us)
