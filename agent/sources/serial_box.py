@@ -33,6 +33,7 @@ LAGS_NS = (
     3_000_000_000  # longer than frames are asked for again; a board that never says so is not waited for
 )
 
+BREAK_NS = 500_000_000  # after which all streams have to be heard of anew
 QUIET_NS = 2_000_000_000  # all streams: longer than a board takes to boot, and than a link's hiccup
 QUIET_MARGIN_NS = 1_000_000_000  # what comes in the end may have been on its way for this long
 QUIET_AGAIN_NS = 1_000_000_000
@@ -57,6 +58,7 @@ class _StreamState:
     clock: StreamClock
     next_index: int = 0
     last_ns: int | None = None
+    heard_ns: int = 0
     silent_until_ns: int | None = None
     withheld_reason: str = ""
 
@@ -69,6 +71,7 @@ class SerialBox:
         self.mount_up: tuple[float, float, float] | None = None
         self._states: dict[str, _StreamState] = {}
         self._begun_ns: int | None = None
+        self._flowing_since_ns = 0
 
     def open(self) -> tuple[StreamSpec, ...]:
         """Connect and return what the board measures; it begins with `items`. Raises `LinkError`."""
@@ -82,18 +85,21 @@ class SerialBox:
         """Start the board and give what it measures until `stop` is set, through any trouble."""
         mark = measure_mark()
         yield mark
-        looked_ns = heard_ns = mark.box_ns
+        looked_ns = heard_ns = self._flowing_since_ns = mark.box_ns
         while not stop.is_set():
             # of before the read: whatever waited then has been read, however long this thread is held up
             asked_ns = time.monotonic_ns()
             batch = self.link.read(READ_S, stop.wait)
+            if batch and asked_ns - heard_ns > BREAK_NS:
+                self._flowing_since_ns = asked_ns
             for samples in batch:
+                self._states[samples.stream.name].heard_ns = asked_ns
                 block = self._block(samples)
                 if block is not None:
                     yield block
             if batch:
                 heard_ns = asked_ns
-                yield from self._silences()
+                yield from self._silences(asked_ns)
             elif self.link.quiet and not self.link.waiting and asked_ns - heard_ns > QUIET_NS:
                 yield from self._all_silent(asked_ns - QUIET_MARGIN_NS)
             if time.monotonic_ns() - looked_ns >= LOOK_AT_WALL_NS:
@@ -139,7 +145,7 @@ class SerialBox:
         state.last_ns = block.last_ns
         return block
 
-    def _silences(self) -> Iterator[Silence]:
+    def _silences(self, now_ns: int) -> Iterator[Silence]:
         if self._begun_ns is None:
             return
         youngest_ns = max((s.last_ns for s in self._states.values() if s.last_ns is not None), default=None)
@@ -148,7 +154,8 @@ class SerialBox:
         for state in self._states.values():
             last_ns = self._begun_ns if state.last_ns is None else state.last_ns
             until_ns = self.link.vouched_ns(state.name) - IN_FLIGHT_NS
-            if youngest_ns - last_ns - state.clock.due_in_ns > LAGS_NS:
+            missed_ns = now_ns - max(state.heard_ns, self._flowing_since_ns)
+            if min(missed_ns, youngest_ns - last_ns) - state.clock.due_in_ns > LAGS_NS:
                 until_ns = max(until_ns, youngest_ns - IN_FLIGHT_NS)
             if until_ns - last_ns <= state.clock.due_in_ns:
                 continue  # its next sample is not due yet

@@ -68,7 +68,7 @@ def test_missing_samples_are_found_and_said_from_the_very_first_on(tmp_path: Pat
         cable(tmp_path / "near", box.port) as between,
     ):
         between.spoil = thief
-        line = ["--port", tmp_path / "near", "--out", tmp_path / "trip.mcap", "--seconds", 2]
+        line = ["--port", tmp_path / "near", "--out", tmp_path / "trip.mcap", "--seconds", 5]
         done = cargobox("record", *line, "--json")
     assert done.end() == 1, "it ran, and found something wrong"
     missing = {name: s["missing"] for name, s in done.document["streams"].items() if s["missing"]}

@@ -88,7 +88,7 @@ def test_frames_lost_of_one_stream_hurt_no_other(
     ):
         between.spoil = thief
         config = write_config(tmp_path, port=tmp_path / "near", broker_port=broker.port)
-        agent = cargobox("run", "--config", config, "--seconds", 2, "--json")
+        agent = cargobox("run", "--config", config, "--seconds", 5, "--json")
         assert agent.end() == 0, agent.err
     watcher.until_records(agent.document["boot"], sum(agent.document["records"].values()))
     (gap,) = (m.body for m in watcher.of("gap"))
@@ -97,3 +97,22 @@ def test_frames_lost_of_one_stream_hurt_no_other(
     assert gap["reason"] == "cable"
     document = agent.document
     assert (document["gaps"], document["missing_samples"]) == (1, count)
+
+
+@pytest.mark.parametrize("from_frame", [1, 100])
+def test_frames_that_are_lost_once_are_missed_by_nobody(
+    from_frame: int, tmp_path: Path, broker: LastingBroker
+) -> None:
+    thief = Thief(from_frame, again=False)
+    with (
+        VirtualBox(Trip(script="none"), tmp_path / "far", tmp_path / "board") as box,
+        cable(tmp_path / "near", box.port) as between,
+    ):
+        between.spoil = thief
+        config = write_config(tmp_path, port=tmp_path / "near", broker_port=broker.port)
+        agent = cargobox("run", "--config", config, "--seconds", 3, "--json")
+        assert agent.end() == 0, agent.err
+    assert len(thief.stolen) == 20
+    document = agent.document
+    assert (document["gaps"], document["missing_samples"]) == (0, 0)
+    assert document["streams"]["accel"]["samples"] > 1500

@@ -11,10 +11,14 @@ FRAMES = 20
 
 
 class Thief:
-    """Takes 20 frames of the accelerometer out of what passes, from frame number `from_frame` on."""
+    """Takes 20 frames of the accelerometer out of what passes, from frame number `from_frame` on.
 
-    def __init__(self, from_frame: int) -> None:
+    With `again` they are taken each time that they pass, so that asking for them does not help.
+    """
+
+    def __init__(self, from_frame: int, *, again: bool = True) -> None:
         self._from = from_frame
+        self._again = again
         self.stolen: list[tuple[int, int]] = []  # first sample and number of samples of each
         self._seen = 0
         self._partial = b""
@@ -29,9 +33,11 @@ class Thief:
         body = wire.unseal(frame)
         if body[0] != wire.DATA or STREAMS[body[1]].name != "accel":
             return False
+        _, _, _, index, _, count = struct.unpack_from(wire.DATA_HEADER, body)
+        if (index, count) in self.stolen:
+            return self._again
         self._seen += 1
         if not self._from <= self._seen < self._from + FRAMES:
             return False
-        _, _, _, index, _, count = struct.unpack_from(wire.DATA_HEADER, body)
         self.stolen.append((index, count))
         return True
