@@ -102,7 +102,8 @@ def bench(args: argparse.Namespace) -> list[Figure]:
     fast = "3 axes at 3200 Hz and four cells at 320 Hz"
     print(
         f"  {took_s:.0f} s: {sum(tally.next.values())} samples, "
-        f"{counters.refilled_frames} frames sent again, {counters.damaged_frames} damaged, sensor lost {counters.sensor_lost}, "
+        f"{counters.refilled_frames} frames sent again, {counters.damaged_frames} damaged, "
+        f"sensor lost {counters.sensor_lost}, "
         f"ring lost {counters.ring_lost}, "
         f"clock {drift_ppm:+.1f} ppm ± {doubt_us:.0f} µs, newest {late} samples behind",
         file=sys.stderr,
