@@ -26,6 +26,8 @@ TOLERANCE = 0.12  # an HX711's internal oscillator may be off by 10 % [its datas
 KNOWN_TOLERANCE = 0.01  # of the same oscillator at another time: all of its temperature's range
 MOVED_TOLERANCE = 200e-6  # and of a moment ago
 
+PRIOR_SCATTER_US = 60.0  # a query's delay of 200 µs scatters by this
+
 GATE_US = 500.0  # more than twice a query's delay
 GATE_SCATTERS = 8.0  # a board that is slower to look has a wider gate
 GATE_AGEING = 200e-6  # what the line is wrong by after a hole
@@ -107,6 +109,7 @@ class SensorClock:
         self._settled = False
         self._tolerance = tolerance
         self._prior_us = self._period_us
+        self._prior_weight = 0.0
         self._points: deque[_Point] = deque()
         self._strangers: list[tuple[_Point, float]] = []
         self._base_index = 0
@@ -163,7 +166,8 @@ class SensorClock:
         last = self._strangers[-STRANGERS_AGREE:]
         offs_us = [off_us for _, off_us in last]
         if len(last) == STRANGERS_AGREE and max(offs_us) - min(offs_us) <= self._gate_us:
-            self._prior_us, self._tolerance = self._period_us, MOVED_TOLERANCE
+            self._prior_us = self._period_us
+            self._tolerance = MOVED_TOLERANCE if len(self._points) > BINS // 2 else KNOWN_TOLERANCE
             self._restart_line([point for point, _ in last])
             self.relocks += 1
         elif len(self._strangers) >= STRANGERS_MAX:
@@ -175,6 +179,8 @@ class SensorClock:
         self._strangers.clear()
         self._clear_sums()
         self._points.clear()
+        # what was known of the period before weighs as a point of this scatter at that distance would
+        self._prior_weight = (PRIOR_SCATTER_US / (self._tolerance * self._prior_us)) ** 2
         for point in points:
             self._add_point(point)
         self._fit()
@@ -243,9 +249,8 @@ class SensorClock:
         n = len(self._points)
         below = (n * self._sum_xx - self._sum_x * self._sum_x) / n
         above = (n * self._sum_xy - self._sum_x * self._sum_y) / n
-        # what was known of the period before weighs as a point a scatter wide at this distance would
-        prior = (max(1.0, self._scatter_us) / (self._tolerance * self._prior_us)) ** 2
-        period_us = (above + prior * self._prior_us) / (below + prior)
+        weight = self._prior_weight
+        period_us = (above + weight * self._prior_us) / (below + weight)
         nominal_us = self.nominal_period_us
         self._period_us = min(nominal_us * (1 + TOLERANCE), max(nominal_us * (1 - TOLERANCE), period_us))
         # the line passes through the points' mean; the newest is the base, so that little is extrapolated
