@@ -103,8 +103,11 @@ class Board(CommonBoard):
             self._room_at = now
         elif gone_us >= US_PER_16_BYTES:
             times = gone_us // US_PER_16_BYTES
-            self._room = min(self._room + 16 * times, FIFO_BYTES)
+            self._room += 16 * times
             self._room_at = time.ticks_add(self._room_at, times * US_PER_16_BYTES)
+            if self._room >= FIFO_BYTES:
+                self._room = FIFO_BYTES
+                self._room_at = now  # an empty FIFO saves nothing up
         count = min(end - begin, self._room)
         if count <= 0:
             return 0

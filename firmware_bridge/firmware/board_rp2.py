@@ -6,7 +6,6 @@ So we write whole packets of 64 bytes: then the free room is a multiple of 64, a
 that a packet is. What a packet lacks is filled with zeros, which between frames mean nothing.
 """
 
-import os
 import select
 import sys
 
@@ -102,7 +101,7 @@ class Board(CommonBoard):
         """Power-on and brown-out are one bit in this chip; a reset of our own is a watchdog's to it."""
         if machine.reset_cause() == machine.WDT_RESET:
             return "watchdog"
-        if "RP2040" in os.uname().machine and machine.mem32[CHIP_RESET] & HAD_RUN:
+        if "RP2040" in getattr(sys.implementation, "_machine", "") and machine.mem32[CHIP_RESET] & HAD_RUN:
             return "reset button"
         return "power-on"
 

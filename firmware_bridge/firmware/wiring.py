@@ -301,7 +301,7 @@ def _ranges(numbers: "set[int]") -> str:
     """Return numbers as people write them: 0-22, 26-28."""
     parts = []
     last = first = -2
-    for number in [*sorted(numbers), 1000]:
+    for number in sorted(numbers) + [1000]:  # noqa: RUF005 - MicroPython has no stars in a list
         if number == last + 1:
             last = number
             continue

@@ -111,6 +111,10 @@ class Sensor:
                 self._hole[part] = False
                 self.skipped += self._missing(part, now_ms, count)
             self._last_ms[part] = now_ms
+            self._retry_ms = FIRST_RETRY_MS
+            if self._told:  # samples are the proof that it works again; a set-up is none
+                self._told = ""
+                self._tell("", "")
         return count
 
     def _missing(self, part: int, now_ms: "Ticks", count: int) -> int:
@@ -133,10 +137,6 @@ class Sensor:
             return
         self.working = True
         self._check_at = time.ticks_add(time.ticks_ms(), CHECK_MS)
-        self._retry_ms = FIRST_RETRY_MS
-        if self._told:
-            self._told = ""
-            self._tell("", "")
 
     def _fail(self, got: str, expected: str) -> None:
         if self.working:
