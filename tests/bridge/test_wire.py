@@ -122,8 +122,8 @@ def unharmed(pieces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     for n in range(1, size + 1):
         crc = (crc >> 8) ^ TABLE[(crc ^ pieces[:, n]) & 0xFF]
     passes = ((crc ^ 0xFFFF) == (check & 0xFFFF)) & ((check >> 16) == size) & (pieces[:, 0] == size % 255 + 1)
-    marked: npt.NDArray[np.bool_] = np.all(pieces[:, size + 1 :] >= 0x80, axis=1)
-    return passes & marked
+    whole: npt.NDArray[np.bool_] = passes & np.all(pieces[:, size + 1 :] >= 0x80, axis=1)
+    return whole
 
 
 def test_the_fast_reader_of_these_tests_decides_as_the_code_does() -> None:
