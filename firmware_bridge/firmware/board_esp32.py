@@ -24,6 +24,7 @@ BAUD = 921_600  # as firmware_bridge/port.py opens it
 US_PER_16_BYTES = 16 * 10_000_000 // BAUD + 1  # ten bits a byte
 FIFO_BYTES = 128  # ESP32 technical reference manual 13.3.3
 LONG_US = 4 * 8 * US_PER_16_BYTES  # by then it is empty
+LEAVE_MS = 10
 VOLTS_PER_COUNT = 1e-4
 
 PINS = Pins(  # 6 to 11 belong to the flash, 1 and 3 to the cable, 34 to 39 can only listen
@@ -93,6 +94,11 @@ class Board(CommonBoard):
             machine.SOFT_RESET: "soft",
         }
         return words.get(cause, "unknown")
+
+    def reset(self) -> None:
+        """Let the last answer leave before."""
+        time.sleep_ms(LEAVE_MS)
+        super().reset()
 
     def write_host(self, buffer: bytearray, begin: int, end: int) -> int:
         """Write what the UART's FIFO has room for."""

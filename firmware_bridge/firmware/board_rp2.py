@@ -2,15 +2,17 @@
 
 USB's serial port, MicroPython's shared/tinyusb/mp_usbd_cdc.c: a write of at most 64 bytes waits, up to
 half a second, until as much room is in a buffer of 256; poll says only whether a single byte is free.
-So we write whole packets of 64 bytes: then the free room is a multiple of 64, and a byte free means
-that a packet is. What a packet lacks is filled with zeros, which between frames mean nothing.
+So each write is a whole packet of 64 bytes: then the free room is always a multiple of 64, and where a
+byte is free a packet is. Behind the end of a frame a packet is filled with zeros, which mean nothing there.
 """
 
 import select
 import sys
+import time
 
 import machine
 from board_common import CommonBoard
+from packing import copy_from, fill
 from sensors.base import Sensor
 from wiring import Pins, Wiring
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from sensors.base import Told
 
 PACKET_BYTES = 64  # of USB at full speed
-ZEROS = bytes(PACKET_BYTES)
+LEAVE_MS = 50  # what was written reaches the host before a reset
 CHIP_RESET = 0x40064008  # RP2040 datasheet 2.12.7, CHIP_RESET
 HAD_RUN = 1 << 16  # the last reset came from the RUN pin
 DIVIDER_V = 3.3  # ADC_AVDD
@@ -92,10 +94,11 @@ class Board(CommonBoard):
     def __init__(self) -> None:
         faults: "list[Told]" = []
         super().__init__("rp2", Rp2Wiring(faults), faults, DEFAULTS)
-        self._out: "Any" = sys.stdout.buffer  # its write() takes an offset, of which the stubs do not know
+        self._out = sys.stdout.buffer
         self._out_poll = select.poll()
         self._out_poll.register(sys.stdout, select.POLLOUT)
-        self._in_packet = 0  # bytes of the last packet that was begun
+        self._packet = bytearray(PACKET_BYTES)
+        self._filled = 0
 
     def cause(self) -> str:
         """Power-on and brown-out are one bit in this chip; a reset of our own is a watchdog's to it."""
@@ -105,23 +108,35 @@ class Board(CommonBoard):
             return "reset button"
         return "power-on"
 
-    def _writable(self) -> bool:
+    def _leave(self) -> bool:
+        """Write the packet if it is full and there is room; return whether there is one to fill."""
+        if self._filled < PACKET_BYTES:
+            return True
         for _ in self._out_poll.ipoll(0):
+            self._filled = 0
+            self._out.write(self._packet)
             return True
         return False
 
     def write_host(self, buffer: bytearray, begin: int, end: int) -> int:
-        """Write packets while there is room for one."""
+        """Fill packets while there is room for them; a frame that ends is on its way at once."""
         at = begin
-        while at < end and self._writable():
-            room = PACKET_BYTES - self._in_packet
-            count = min(room, end - at)
-            taken = self._out.write(buffer, at, count) or 0
-            at += taken
-            self._in_packet = (self._in_packet + taken) % PACKET_BYTES
-            if taken < count:
-                break
-            if at == end and self._in_packet and buffer[end - 1] == 0:
-                self._out.write(ZEROS, 0, PACKET_BYTES - self._in_packet)
-                self._in_packet = 0
+        while at < end and self._leave():
+            count = min(PACKET_BYTES - self._filled, end - at)
+            self._filled = copy_from(buffer, at, at + count, self._packet, self._filled)
+            at += count
+        if at == end and end > begin and buffer[end - 1] == 0:
+            self._filled = fill(self._packet, self._filled, PACKET_BYTES)
+        self._leave()
         return at - begin
+
+    def wait(self, timeout_ms: int) -> None:
+        """As on every board; and what the host had no room for may have some now."""
+        self._leave()
+        super().wait(timeout_ms)
+
+    def reset(self) -> None:
+        """Let the last answer leave before."""
+        self._leave()
+        time.sleep_ms(LEAVE_MS)
+        super().reset()

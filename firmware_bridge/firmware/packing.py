@@ -30,6 +30,25 @@ def copy(source: ptr8, length: int, into: ptr8, at: int) -> int:
 
 
 @micropython.viper
+def copy_from(source: ptr8, begin: int, end: int, into: ptr8, at: int) -> int:
+    """Copy source[begin:end] to `into` from `at` on; return where it ends there."""
+    while begin < end:
+        into[at] = source[begin]
+        at += 1
+        begin += 1
+    return at
+
+
+@micropython.viper
+def fill(into: ptr8, at: int, end: int) -> int:
+    """Write zeros from `at` on; return `end`."""
+    while at < end:
+        into[at] = 0
+        at += 1
+    return end
+
+
+@micropython.viper
 def put16(value: int, into: ptr8, at: int) -> int:
     """Write `value` as two bytes, little endian, two's complement; return where they end."""
     into[at] = value & 0xFF

@@ -224,67 +224,81 @@ def scenario_boots_are_counted_and_a_reset_of_ours_is_no_watchdog():
 
 
 class Usb:
-    """The buffer of MicroPython's USB port: 256 bytes, packets of 64; a write waits for its room."""
+    """MicroPython's USB port: a buffer of 256 bytes, and the packet of at most 64 that the host may fetch."""
 
     def __init__(self):
         self.waiting = 0
+        self.packet = 0
         self.got = bytearray()
         self.waits = 0
-        self.reading = True
 
-    def host(self):
-        if self.reading:
-            self.waiting = 0
+    def host(self, packets):
+        """Fetch so many packets."""
+        for _ in range(packets):
+            self.packet = min(64, self.waiting)
+            self.waiting -= self.packet
 
-    def write(self, buffer, offset, length):
+    def write(self, data):
+        length = len(data)
         assert length <= 64, length
         if length > 256 - self.waiting:
             self.waits += 1
             length = 256 - self.waiting
-        self.got += buffer[offset : offset + length]
+        self.got += data[:length]
         self.waiting += length
+        if not self.packet:  # each write flushes: what there is becomes a packet, full or not
+            self.host(1)
         return length
 
     def ipoll(self, timeout):
         return (1,) if self.waiting < 256 else ()
 
 
-def scenario_rp2_never_waits_for_a_host_that_does_not_read():
+def scenario_rp2_never_waits_for_a_host_that_reads_slowly_or_not_at_all():
     configure({})
     board = board_rp2.Board()
     usb = board._out = board._out_poll = Usb()
     sent = bytearray()
-    for turn in range(300):
-        frame = bytearray([1 + turn % 250] * (1 + turn * 37 % 150)) + b"\0"
-        frames = frame + frame
-        begin = 0
-        usb.reading = not 100 < turn < 200
-        for _ in range(3 if usb.reading else 1):
-            begin += board.write_host(frames, begin, len(frames))
-            usb.host()
-        sent += frames[:begin]
-        if begin < len(frames):  # what the cable did not take stays with the program, and goes first
-            usb.reading = True
-            while begin < len(frames):
-                usb.host()
+    for turn in range(600):
+        if turn % 3 == 0:
+            frames = bytearray([1 + turn % 250] * (1 + turn * 37 % 150)) + b"\0"
+            begin = 0
+            while begin < len(frames):  # what the cable did not take stays with the program, and goes first
                 taken = board.write_host(frames, begin, len(frames))
                 sent += frames[begin : begin + taken]
                 begin += taken
-            usb.reading = False
+                if begin < len(frames):
+                    usb.host(1)
+                    board.wait(0)
+        usb.host(0 if 100 < turn < 200 else turn * 7 % 3)
+        board.wait(0)
+    for _ in range(8):
+        usb.host(8)
+        board.wait(0)
     equal(usb.waits, 0, "times that a write would have waited")
     told = [f for f in bytes(usb.got).split(b"\0") if f]
     equal(told, [f for f in bytes(sent).split(b"\0") if f], "frames")
     assert len(usb.got) % 64 == 0, len(usb.got)
 
 
+def scenario_rp2_a_frame_leaves_at_once():
+    configure({})
+    board = board_rp2.Board()
+    usb = board._out = board._out_poll = Usb()
+    frame = bytearray([7] * 99) + b"\0"
+    equal(board.write_host(frame, 0, 60), 60, "taken of a frame that does not end")
+    equal(len(usb.got), 0, "on its way")
+    equal(board.write_host(frame, 60, 100), 40, "taken of the rest")
+    equal(bytes(usb.got), bytes(frame) + bytes(28), "on its way")
+
+
 def scenario_rp2_takes_nothing_while_the_buffer_is_full():
     configure({})
     board = board_rp2.Board()
     usb = board._out = board._out_poll = Usb()
-    usb.reading = False
     frame = bytearray([7] * 999) + b"\0"
-    equal(board.write_host(frame, 0, 1000), 256, "taken")
-    equal(board.write_host(frame, 256, 1000), 0, "taken while it is full")
+    equal(board.write_host(frame, 0, 1000), 256 + 64 + 64, "taken: buffer, packet, and the one that we fill")
+    equal(board.write_host(frame, 384, 1000), 0, "taken while it is full")
     equal(usb.waits, 0, "waits")
 
 
@@ -392,8 +406,17 @@ def ignore(level):
 
 
 class QuietOut:
-    def write(self, buffer, offset, length):
+    def write(self, buffer, offset=0, length=0):
         return length
+
+    def ipoll(self, timeout):
+        return self  # a tuple of one would have to be made
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return 1
 
 
 def volts_like():
@@ -448,7 +471,7 @@ def scenario_sampling_and_the_cable_allocate_nothing():
             for i in range(8):
                 board.take(i, body, 13, 60)
         quiet(board)
-        board._out = QuietOut()
+        board._out = board._out_poll = QuietOut()
         counts = [0] * 9
         gc.collect()
         gc.disable()
