@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import agent
+from agent.commands.run import check_seconds
 from agent.config import load_config
 from agent.doctor import CHECKS, Finding, Patient, examine
 from agent.doctor.cable import shipped_version
@@ -28,14 +29,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="the agent's configuration (TOML)")
     parser.add_argument("--port", metavar="PORT", help="serial port, instead of the configured one")
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", default=3.0, help="listen so long to the streams; default: 3"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine; 1 when something is wrong."""
+    check_seconds(args.seconds)
     width = min(shutil.get_terminal_size().columns, WIDTH_MOST)
     report = Report(sys.stdout, width=width, colour=sys.stdout.isatty(), progress=sys.stderr)
-    patient = examined(args.config, args.port, report)
+    patient = examined(args.config, args.port, args.seconds, report)
 
     def show(findings: Sequence[Finding]) -> None:
         report.clear()
@@ -61,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if counts["wrong"] else 0
 
 
-def examined(config_path: Path | None, port: str | None, report: Report) -> Patient:
+def examined(config_path: Path | None, port: str | None, listen_s: float, report: Report) -> Patient:
     """Return what is to be looked at. A configuration that cannot be read is a finding, and no end."""
     config, config_error = None, None
     try:
@@ -70,4 +75,4 @@ def examined(config_path: Path | None, port: str | None, report: Report) -> Pati
         config_error = error
     if port is None and config is not None and config.source.serial is not None:
         port = config.source.serial.port
-    return Patient(config_path, config, config_error, port, say=report.say)
+    return Patient(config_path, config, config_error, port, listen_s, say=report.say)

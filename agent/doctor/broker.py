@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 def check(patient: Patient) -> Iterator[Finding]:
     """Go to the broker as far as it lets us."""
     if patient.config is None:
-        yield Finding(Area.BROKER, State.SKIPPED, "broker", "no configuration says where it is")
+        yield Finding(Area.BROKER, State.SKIPPED, "broker", patient.why_no_config)
         return
     broker = patient.config.broker
     broker = msgspec.structs.replace(broker, connect_timeout_s=min(broker.connect_timeout_s, LIMIT_S))

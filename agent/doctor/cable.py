@@ -5,13 +5,17 @@ A port that another program has open is left alone: two readers would each get h
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import statistics
+import time
 from collections.abc import Iterator
 
 from agent.doctor import streams
 from agent.doctor.finding import Area, Finding, Patient, State, from_error
 from agent.doctor.ports import chosen_port, may_open
+from firmware_bridge import wire
 from firmware_bridge.describe import Description
 from firmware_bridge.errors import LinkError
 from firmware_bridge.firmware_files import LAUNCHER
@@ -19,6 +23,7 @@ from firmware_bridge.link import Link
 from firmware_bridge.port_users import PortUser, users_of
 
 NS_PER_MS = 1_000_000
+PINGS = 9
 DOUBT_MS = 2.0  # a USB frame is 1 ms; an FTDI bridge's latency timer is 16
 DRIFT_PPM = 200.0  # a quartz at its worst
 DRIFT_SPAN_S = 8.0  # a drift is not to be told from the pings' noise in less
@@ -55,7 +60,7 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield _firmware(description, port)
         heard = streams.listen(link, description, patient)
         yield from streams.judge(heard, link)
-        yield _clock(link, heard.seconds)
+        yield _clock(link, heard.seconds, _round_trips_ms(link))
     finally:
         link.close()
 
@@ -157,24 +162,38 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def _clock(link: Link, seconds: float) -> Finding:
+def _round_trips_ms(link: Link) -> list[float]:
+    """Ask the board some times, and return how long each answer took; fewer if it stops answering."""
+    took_ms = []
+    with contextlib.suppress(LinkError):
+        for _ in range(PINGS):
+            begin_s = time.perf_counter()
+            link.command(wire.DO_PING)
+            took_ms.append((time.perf_counter() - begin_s) * 1000)
+    return took_ms
+
+
+def _clock(link: Link, seconds: float, round_trips_ms: list[float]) -> Finding:
     clock = link.clock
     doubt_ms = clock.doubt_ns / NS_PER_MS
     figures: dict[str, object] = {
         "doubt_us": round(clock.doubt_ns / 1000, 1),
+        "round_trip_ms": None,
         "drift_ppm": None,
         "listened_s": round(seconds, 2),
     }
-    if not clock.ready:
+    if not clock.ready or not round_trips_ms:
         return Finding(
             Area.CLOCK,
             State.WRONG,
             "times of the samples",
-            "no ping was answered",
+            "no ping is answered any more",
             "Press the board's reset button and look again.",
             figures,
         )
-    found = f"right within {doubt_ms:.2f} ms"
+    round_trip_ms = statistics.median(round_trips_ms)
+    figures["round_trip_ms"] = round(round_trip_ms, 2)
+    found = f"right within {doubt_ms:.2f} ms, the board answers in {round_trip_ms:.1f} ms"
     if seconds >= DRIFT_SPAN_S:
         figures["drift_ppm"] = round(clock.drift_ppm, 1)
         found += f", the board's clock is {abs(clock.drift_ppm):.0f} ppm "

@@ -27,7 +27,7 @@ OVERLAY_NAME = "overlayroot"  # what raspi-config calls a card whose changes are
 def check(patient: Patient) -> Iterator[Finding]:
     """Look at the folder of the outbox and the file system below it."""
     if patient.config is None:
-        yield Finding(Area.DISK, State.SKIPPED, "outbox", "no configuration says where it is")
+        yield Finding(Area.DISK, State.SKIPPED, "outbox", patient.why_no_config)
         return
     folder = Path(patient.config.outbox.directory)
     held_by = holder_pid(folder)

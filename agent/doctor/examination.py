@@ -61,7 +61,8 @@ class _Running:
     def wait(self) -> tuple[Finding, ...]:
         """Return what it found, when it is done or its time is over."""
         while not self.done.wait(LOOK_S):
-            if time.monotonic() - self.begun_s >= self.planned.limit_s:
+            # listening takes as long as was asked for
+            if time.monotonic() - self.begun_s >= self.planned.limit_s + self.patient.listen_s:
                 return (*self.findings, _hangs(self.planned))
         return tuple(self.findings)
 

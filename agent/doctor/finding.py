@@ -77,10 +77,19 @@ class Patient:
     config_error: FourPartError | None = None
     port: str | None = None
     """The port of the command line, or else of the configuration."""
+    listen_s: float = 3.0
+    """For so long the streams are listened to; longer where one of them is slower than that."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when nobody waits for the answer any more."""
     say: Callable[[str], None] = lambda _: None
     """Takes what is being done, for a person who waits; from any thread."""
+
+    @property
+    def why_no_config(self) -> str:
+        """Why there is no configuration, where there is none."""
+        return (
+            "the configuration cannot be read" if self.config_error else "no configuration says where it is"
+        )
 
 
 def from_error(area: Area, error: FourPartError, *, state: State = State.WRONG) -> Finding:

@@ -55,7 +55,7 @@ def _look_at(chosen: str, port: SerialPort | None, ports: tuple[SerialPort, ...]
     if not os.path.exists(chosen):
         return _missing(chosen, ports)
     figures = _figures(port) if port is not None else {}
-    words = _words(port) if port is not None else "no USB port"
+    words = _words(port) if port is not None else "not a USB port"
     if not may_open(chosen):
         return Finding(
             Area.PORTS, State.WRONG, chosen, f"{words}; permission denied", _dialout(chosen), figures

@@ -15,8 +15,7 @@ from agent.doctor.finding import Area, Finding, Patient, State
 from firmware_bridge.describe import BoardStream, Description
 from firmware_bridge.link import Link
 
-LISTEN_S = 3.0
-LISTEN_MOST_S = 8.0  # for the slowest streams: three of their samples
+SLOW_STREAMS_S = 8.0  # for the slowest, three samples: but a person waits
 READ_S = 0.1
 NS_PER_S = 1_000_000_000
 
@@ -86,11 +85,11 @@ class HeardAll:
 
 
 def listen(link: Link, about: Description, patient: Patient) -> HeardAll:
-    """Start the board and listen: 3 s, and longer for streams that are slower than one sample a second."""
+    """Start the board and listen as long as asked, or longer for streams slower than one sample a second."""
     heard = {stream.name: Heard(stream) for stream in about.streams}
     all_heard = HeardAll(list(heard.values()))
     slowest_s = max((1 / stream.rate_hz for stream in about.streams), default=0.0)
-    listen_s = min(LISTEN_MOST_S, max(LISTEN_S, (RATE_SPANS + 1) * slowest_s))
+    listen_s = max(patient.listen_s, min(SLOW_STREAMS_S, (RATE_SPANS + 1) * slowest_s))
     begin_s = time.monotonic()
     while not patient.stop.is_set() and (passed_s := time.monotonic() - begin_s) < listen_s:
         all_heard.seconds = passed_s
@@ -192,10 +191,9 @@ def _trouble(
     constant = [bool(same) for same in np.ptp(values, axis=0) == 0]
     if stream.unit in MOVING_UNITS and len(values) >= STUCK_SAMPLES and any(constant):
         axes = _axes(stream, constant)
-        value = ", ".join(f"{v:g}" for v, same in zip(values[0], constant, strict=True) if same)
         return (
             State.WRONG if all(constant) else State.WARNING,
-            f"stuck{axes}: {len(values)} times the same value ({value})",
+            f"stuck{axes}: {len(values)} times the same value",
             "A sensor that lives has noise. Look at its wires and power, and press the board's reset button.",
         )
     implausible = _implausible(stream, values)
@@ -232,11 +230,11 @@ def _implausible(stream: BoardStream, values: npt.NDArray[np.float64]) -> str:
     if stream.name == "accel" and stream.unit == "mps2" and values.shape[1] == 3:
         mean = float(np.sqrt((values**2).sum(axis=1)).mean())
         low, high = GRAVITY_MPS2
-        return "" if low <= mean <= high else f"{mean:.1f} m/s² on average, where gravity alone gives 9.8"
+        return "" if low <= mean <= high else f"gravity alone gives 9.8 m/s², and here is {mean:.1f}"
     if stream.unit in PLAUSIBLE:
         low, high = PLAUSIBLE[stream.unit]
         mean = float(values.mean())
-        return "" if low <= mean <= high else f"{mean:.1f} {UNIT_WORDS[stream.unit]}, which no box has"
+        return "" if low <= mean <= high else "no box has that"
     return ""
 
 

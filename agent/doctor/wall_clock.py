@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.doctor.finding import Area, Finding, Patient, State
 from agent.timebase import TimeQuality, measure_mark, rfc3339
@@ -27,11 +27,15 @@ class _Timex(ctypes.Structure):
     )
 
 
-def kernel_state() -> tuple[bool, int] | None:
+def _adjtimex(about: _Timex) -> int:
+    return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(about)))
+
+
+def kernel_state(ask: Callable[[_Timex], int] = _adjtimex) -> tuple[bool, int] | None:
     """Return whether the kernel's clock is disciplined, and how wrong it may be (µs); None if unknown."""
     about = _Timex()
     try:
-        result = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(about))
+        result = ask(about)
     except (OSError, AttributeError):
         return None
     return None if result < 0 else (result != TIME_ERROR, int(about.maxerror))

@@ -121,6 +121,7 @@ def test_a_configuration_that_cannot_be_read_is_a_finding(
 def test_a_mistake_on_the_command_line() -> None:
     assert cargobox("doctor", "--confg", "x").end() == 2
     assert cargobox("doctor", "now").end() == 2
+    assert cargobox("doctor", "--seconds", "0").end() == 2
 
 
 @pytest.mark.board

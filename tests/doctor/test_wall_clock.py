@@ -27,6 +27,17 @@ def test_what_the_kernel_says_here() -> None:
     assert 0 <= state[1] <= 2**40, state
 
 
+@pytest.mark.parametrize(
+    "result, state", [(0, (True, 7)), (1, (True, 7)), (wall_clock.TIME_ERROR, (False, 7)), (-1, None)]
+)
+def test_what_its_answers_mean(result: int, state: tuple[bool, int] | None) -> None:
+    def ask(about: wall_clock._Timex) -> int:
+        about.maxerror = 7
+        return result
+
+    assert wall_clock.kernel_state(ask) == state
+
+
 def test_kept_by_a_time_service(monkeypatch: pytest.MonkeyPatch) -> None:
     found = look(monkeypatch, kernel=(True, 3_000), timesyncd=True)
     assert found.state is State.OK and found.figures["quality"] == "synced"
