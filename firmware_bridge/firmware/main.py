@@ -13,6 +13,7 @@ step, and the one step that decides is the renaming of ``slot.new`` to ``slot``.
 old program runs. Nothing here starts a watchdog on the way to the prompt: on an RP2040 it cannot be stopped.
 """
 
+import io
 import os
 import sys
 import time
@@ -137,13 +138,11 @@ class Launcher:
         if not hasattr(machine, "reset"):
             raise error
         try:
-            with open("why.new", "w") as f:
-                f.write(self.slot + "\n")
-                sys.print_exception(error, f)
-            if read("why.new") == read("why"):
-                remove("why.new")  # a program that fails all day must not wear the flash out
-            else:
-                os.rename("why.new", "why")
+            words = io.StringIO()
+            words.write(self.slot + "\n")
+            sys.print_exception(error, words)
+            if read("why") != words.getvalue():  # a program that fails all day must not wear the flash out
+                write("why", words.getvalue())
         except OSError:
             pass  # a full flash; that the program ended can still be seen
         sys.print_exception(error)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from firmware_bridge import wire
 from firmware_bridge.describe import Description, parse_description
 from firmware_bridge.errors import LinkError
+from firmware_bridge.flashing.finding import take_port
 from firmware_bridge.port import Port
 
 WAIT_S = 2.5  # a board that resets when its port is opened takes about one
@@ -37,7 +38,7 @@ class Greeting:
 
 def greet(port: str, wait_s: float = WAIT_S) -> Greeting:
     """Ask who is there until somebody says so; raise `PortError`."""
-    line = Port(port)
+    line = take_port(port)
     try:
         return _greet(line, port, wait_s)
     finally:
@@ -66,7 +67,7 @@ def _greet(line: Port, port: str, wait_s: float) -> Greeting:
 
 def ask_for_prompt(port: str, wait_s: float = WAIT_S) -> bool:
     """Ask our firmware to boot to the prompt; return whether it said that it does."""
-    line = Port(port)
+    line = take_port(port)
     try:
         heard = b""
         begin_s = time.monotonic()

@@ -23,9 +23,11 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
 from firmware_bridge.flashing.errors import FlashError, VanishedError
-from firmware_bridge.port import BAUD, Port
+from firmware_bridge.flashing.finding import take_port
+from firmware_bridge.port import BAUD
 
 ANSWER_S = 5.0  # a write to flash may have to erase first
+WORK_S = 60.0  # at most, for one command
 ENTER_S = 10.0
 LOOK_S = 0.5
 QUIET_S = 0.05
@@ -60,7 +62,7 @@ class _Transport(SerialTransport):  # type: ignore[misc]  # mpremote has no type
         ending: bytes,
         timeout: float | None = ANSWER_S,
         data_consumer: Callable[[bytes], object] | None = None,
-        timeout_overall: float | None = None,
+        timeout_overall: float | None = WORK_S,
     ) -> bytes:
         """Return what comes up to `ending`, or what came when the time was up."""
         data = b""
@@ -90,7 +92,7 @@ class Repl:
 
     def __enter__(self) -> Repl:
         """Take the port and reach the prompt."""
-        Port(self.port).close()  # whatever is wrong with the port is told in its words
+        take_port(self.port).close()  # whatever is wrong with the port is told in its words
         with self._in_words("opening the port"):
             self._transport = _Transport(self.port, BAUD, timeout=ANSWER_S)
             self._transport.serial.write_timeout = ANSWER_S
@@ -143,10 +145,11 @@ class Repl:
             # an unfinished command is given up; a board without machine.reset is reset softly
             transport.serial.timeout = LOOK_S
             transport.serial.write(b"\r\x03\x03" + RAW)
-            transport.read_until(1, RAW_BANNER)
+            transport.read_until(1, RAW_BANNER, timeout_overall=LOOK_S)
             transport.serial.timeout = GONE_S
             transport.serial.write(f"import machine\n{how}\x04".encode())
-            if transport.read_until(1, b"\x04").endswith(b"\x04"):
+            # whatever boots may talk without end
+            if transport.read_until(1, b"\x04", timeout_overall=GONE_S).endswith(b"\x04"):
                 transport.serial.write(FRIENDLY + SOFT_RESET)
         self._close()
 
@@ -176,7 +179,7 @@ class Repl:
             transport.in_raw_repl = True
             # mpremote looks for the prompt before each command
             transport.serial.write(RAW)
-            transport.read_until(1, RAW_BANNER[:-1])
+            transport.read_until(1, RAW_BANNER[:-1], timeout_overall=LOOK_S)
 
     def _drain(self, transport: _Transport) -> bytes:
         heard = b""

@@ -11,6 +11,8 @@ from firmware_bridge.flashing.repl import Repl, literal
 OLDEST = (1, 23, 0)
 """The first MicroPython that takes the native code of today's mpy-cross (.mpy version 6.3)."""
 
+VIRTUAL = "linux"  # the box without hardware, which no installer looks for
+
 # from sys.implementation._mpy on: py/persistentcode.h and docs.micropython.org, reference/mpyfiles
 ARCHITECTURES = (
     "",
@@ -78,7 +80,7 @@ def look_at(repl: Repl) -> Target:
         raise RefusedError(
             doing,
             got=f"a board of the kind {platform!r}, for which there is no firmware",
-            expected=f"one of {', '.join(sorted(known))}",
+            expected=f"one of {', '.join(sorted(set(known) - {VIRTUAL}))}",
             remedy="Is this the right port? `cargobox flash --list` shows them all. "
             "Boards that can be a cargo box are listed in docs/installers.md.",
         )

@@ -11,7 +11,7 @@ from firmware_bridge import wire
 from firmware_bridge.describe import Description
 from firmware_bridge.errors import LinkError
 from firmware_bridge.flashing.errors import TrialError, VanishedError
-from firmware_bridge.flashing.finding import Place
+from firmware_bridge.flashing.finding import Place, take_port
 from firmware_bridge.flashing.greeting import ask_for_prompt, greet
 from firmware_bridge.flashing.repl import Repl
 from firmware_bridge.flashing.slots import Slots
@@ -44,9 +44,10 @@ def await_trial(place: Place, slot: str, version: str, timeout_s: float = TRIAL_
     """Return who answers once the board has booted to try `slot`."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
+        port = place.wait()
         # a board that reboots takes its port along
         with contextlib.suppress(LinkError):
-            greeting = greet(place.wait(max(0.0, deadline_s - time.monotonic())), GREET_S)
+            greeting = greet(port, GREET_S)
             if (about := greeting.description) is not None:
                 is_new = about.trial and (about.slot, about.firmware) == (slot, version)
                 return Ended(Outcome.NEW if is_new else Outcome.OLD, about)
@@ -57,7 +58,9 @@ def await_trial(place: Place, slot: str, version: str, timeout_s: float = TRIAL_
 
 def keep(place: Place, version: str) -> Description:
     """Have a real session with the program on trial, and let the board keep it; raise `LinkError`."""
-    link = Link(place.wait())
+    port = place.wait()
+    take_port(port).close()
+    link = Link(port)
     try:
         description = link.open()
         if description.firmware != version:

@@ -46,12 +46,18 @@ INTERRUPT_S = 0.03  # until the signal has become an exception
 class ReplBoard:
     """A board at `link`, its flash in `state_dir`; a context manager.
 
-    `watchdog_speed`: how much faster its watchdog's clock runs than ours. The cable can be pulled and put
-    back, the button pressed, and the power cut in the middle of the n-th write to the flash.
+    `watchdog_speed`: how much faster its watchdog's clock runs than ours; `cut_at_write`: see `plug`. The
+    cable can be pulled and put back, the button pressed, and the power cut in mid-write.
     """
 
     def __init__(
-        self, link: Path, state_dir: Path, *, flash_bytes: int = FLASH_BYTES, watchdog_speed: float = 1.0
+        self,
+        link: Path,
+        state_dir: Path,
+        *,
+        flash_bytes: int = FLASH_BYTES,
+        watchdog_speed: float = 1.0,
+        cut_at_write: int | None = None,
     ) -> None:
         self.link = link
         self.image = state_dir / "flash.img"
@@ -64,12 +70,14 @@ class ReplBoard:
         self._watchdog_speed = watchdog_speed
         self._world = SmallWorld(state_dir / "world")
         self._said = bytearray()
-        self._cut_at: int | None = None
+        self._heard = threading.Condition()
+        self._cut_at = cut_at_write
         self._process: subprocess.Popen[bytes] | None = None
         self._control_fd = self._power_fd = -1
         self._control_rest = b""
         self._host_fd = self._host_far_fd = -1
         self._board_fd = self._board_far_fd = -1
+        self._skips_main = False
         self._host_reads = True
         self._has_booted = False
         self._is_raw = False
@@ -90,15 +98,20 @@ class ReplBoard:
 
     @property
     def said(self) -> bytes:
-        """All that it sent to the host."""
+        """All that it sent to the host since it was plugged in."""
         return bytes(self._said)
+
+    def wait_for(self, words: bytes, timeout_s: float = 20.0) -> bool:
+        """Return whether it says this, now or within that time, or has since it was plugged in."""
+        with self._heard:
+            return self._heard.wait_for(lambda: words in self._said, timeout_s)
 
     def __enter__(self) -> Self:
         """Plug it in."""
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._serve, name="repl-board", daemon=True)
         self._thread.start()
-        self.plug()
+        self.plug(cut_at_write=self._cut_at)
         return self
 
     def __exit__(
@@ -117,6 +130,7 @@ class ReplBoard:
         def do() -> None:
             self._cut_at, self.writes = cut_at_write, 0
             self.power_went.clear()
+            self._said.clear()
             self._plug()
 
         self._order(do)
@@ -124,6 +138,13 @@ class ReplBoard:
     def unplug(self) -> None:
         """Pull the cable: power and port go at once."""
         self._order(self._unplug)
+
+    def plug_at_prompt(self) -> None:
+        """As if a flash had been cut short: it is pulled, and comes back at its prompt without a program."""
+        self.unplug()
+        self._skips_main = True
+        self.plug()
+        self._skips_main = False
 
     def press_reset(self) -> None:
         """Press the button: the board boots, the port stays."""
@@ -212,7 +233,7 @@ class ReplBoard:
                 "CARGOBOX_CONTROL": str(control_write),
                 "CARGOBOX_RESET_CAUSE": str(cause),
                 "CARGOBOX_WRITES_LEFT": str(left),
-                "CARGOBOX_RAW": "1" if is_raw else "",
+                "CARGOBOX_RAW": "1" if is_raw or self._skips_main else "",
             },
             pass_fds=(control_write, power_read, non_waiting_fd),
             start_new_session=True,
@@ -311,7 +332,9 @@ class ReplBoard:
             os.write(self._board_fd, data)
 
     def _to_host(self, data: bytes) -> None:
-        self._said += data
+        with self._heard:
+            self._said += data
+            self._heard.notify_all()
         while data:
             wait_s = NOBODY_READS_S if self._host_reads else 0.0
             _, ready, _ = select.select([], [self._host_fd], [], wait_s)
