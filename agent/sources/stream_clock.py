@@ -46,6 +46,7 @@ class StreamClock:
         self._begun_ns = 0
         self._measured = False
         self._closing_ns = 0  # the error that the line was bent to close; 0 when it runs as the sensor does
+        self._bent = 0.0  # and how much of it a ns of the line closes
 
     @property
     def due_in_ns(self) -> int:
@@ -66,53 +67,49 @@ class StreamClock:
         clock = self.clock
         if clock is None:
             self._begun_ns = time_ns
-            return self._set(RegularClock(first, time_ns, self._period_ps(period_ns)), 0)
+            return self._set(RegularClock(first, time_ns, self._period_ps(period_ns)))
         now_ns = clock.time_ns(first)
         error_ns = time_ns - now_ns
         if jumped:
             self._begun_ns, self._measured = time_ns, False
             if abs(error_ns) > HOLE_BREAK_NS:
                 return self._break(first, time_ns, period_ns, last_ns)
-        elif not self._measured and time_ns - self._begun_ns >= MEASURED_NS:
-            self._measured = True
-        if -self._near_ns < error_ns < self._near_ns:
-            # bent, and there: run on as the sensor does
-            if not self._closing_ns or error_ns * self._closing_ns > 0:
-                return clock
         elif error_ns > BREAK_NS + clock.period_ps // PS_PER_NS:
             return self._break(first, time_ns, period_ns, last_ns)
-        wait_ns = BEND_NS if -SOON_NS < error_ns < SOON_NS else BEND_SOON_NS
-        if now_ns - clock.anchor_ns < wait_ns:
+        self._measured = self._measured or time_ns - self._begun_ns >= MEASURED_NS
+        # of what the line was bent for, this much should be left by now
+        age_ns = now_ns - clock.anchor_ns
+        off_ns = error_ns - (self._closing_ns - self._bent * age_ns)
+        if self._closing_ns and error_ns * self._closing_ns <= 0:
+            off_ns = error_ns  # it is there: run on as the sensor does
+        elif min(abs(error_ns), abs(off_ns)) < self._near_ns:
+            return clock
+        if age_ns < (BEND_NS if abs(off_ns) < SOON_NS else BEND_SOON_NS):
             return clock
         return self._bend(first, now_ns, error_ns, period_ns)
 
     def _bend(self, first: int, now_ns: int, error_ns: int, period_ns: float) -> RegularClock:
         period_ps = self._period_ps(period_ns)
-        near = -self._near_ns < error_ns < self._near_ns
-        if not near:
+        bend = 0.0
+        if abs(error_ns) >= self._near_ns:
             bend = min(MAX_BEND, max(-MAX_BEND, error_ns / CLOSE_NS))
-            period_ps += round(period_ps * bend)
         self.bends += 1
-        return self._set(RegularClock(first, now_ns, period_ps), 0 if near else error_ns)
+        clock = RegularClock(first, now_ns, period_ps + round(period_ps * bend))
+        return self._set(clock, error_ns if bend else 0, bend / (1 + bend))
 
     def _break(self, first: int, time_ns: int, period_ns: float, last_ns: int | None) -> RegularClock:
         assert self.clock is not None
         period_ps = self._period_ps(period_ns)
         if last_ns is not None:
-            expected_ns = max(period_ps, self.clock.period_ps) // PS_PER_NS
-            # a block's own spacing counts; times must also go on rising in streams faster than 1 kHz
-            time_ns = max(
-                time_ns,
-                last_ns
-                + expected_ns
-                + 1
-                - min(STEP_BACK_NS, min(period_ps, self.clock.period_ps) // PS_PER_NS // 2),
-            )
+            shorter_ps, longer_ps = sorted((period_ps, self.clock.period_ps))
+            # times must also go on rising in streams faster than 1 kHz
+            step_back_ns = min(STEP_BACK_NS, shorter_ps // PS_PER_NS // 2)
+            time_ns = max(time_ns, last_ns + longer_ps // PS_PER_NS + 1 - step_back_ns)
         self.breaks += 1
-        return self._set(RegularClock(first, time_ns, period_ps), 0)
+        return self._set(RegularClock(first, time_ns, period_ps))
 
-    def _set(self, clock: RegularClock, closing_ns: int) -> RegularClock:
-        self.clock, self._closing_ns = clock, closing_ns
+    def _set(self, clock: RegularClock, closing_ns: int = 0, bent: float = 0.0) -> RegularClock:
+        self.clock, self._closing_ns, self._bent = clock, closing_ns, bent
         return clock
 
     def _period_ps(self, period_ns: float) -> int:
