@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,8 @@ def in_a_terminal(*arguments: object, columns: int) -> tuple[int, str]:
 
 @pytest.mark.broker
 @pytest.mark.board
-def test_everything_is_well(mosquitto: type[Mosquitto], tmp_path: Path) -> None:
-    broker = mosquitto()  # type: ignore[call-arg]
+def test_everything_is_well(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    broker = mosquitto()
     with VirtualBox(OddTrip(), tmp_path / "port", tmp_path / "state") as box:
         config = write_config(tmp_path, port=box.port, broker_port=broker.port)
         status, written = in_a_terminal("doctor", "--config", config, columns=80)
@@ -126,8 +127,8 @@ def test_a_mistake_on_the_command_line() -> None:
 
 @pytest.mark.board
 @pytest.mark.broker
-def test_beside_the_agent(mosquitto: type[Mosquitto], tmp_path: Path) -> None:
-    broker = mosquitto()  # type: ignore[call-arg]
+def test_beside_the_agent(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    broker = mosquitto()
     with VirtualBox(OddTrip(), tmp_path / "port", tmp_path / "state") as box:
         config = write_config(tmp_path, port=box.port, broker_port=broker.port)
         with Running(command("run", "--config", config, "--json")) as agent:
