@@ -126,7 +126,9 @@ class FrameOrder(Generic[Frame]):
         if self._expected is None:
             return
         whole = self._whole(upcoming)
-        if whole > self._known_end:
+        if whole < self._expected:  # damage that passed its check led us there
+            self.begin(whole)
+        elif whole > self._known_end:
             self._know(whole, now_ns)
             self._known_end = whole
 
@@ -149,7 +151,8 @@ class FrameOrder(Generic[Frame]):
         """Take the board's answer to a request for frames from `first` on; return those whose turn it is.
 
         Frames before `oldest` are gone, those before `never_left` never left the board. Frames to before
-        `done` were sent again just now: what of them did not come was lost once more.
+        `done` were sent again just now: what of them did not come was lost once more, and what comes
+        behind them found no room.
         """
         if self._expected is None:
             return []
@@ -157,13 +160,16 @@ class FrameOrder(Generic[Frame]):
         end = begin + (done - first) % SEQ_WRAP
         gone = self._whole(oldest)
         self._know_no_more_than(self._whole(upcoming))
+        ready: list[Ready[Frame]] = []
         while self._holes and self._holes[0].begin < gone:
             overflown = 0 < (never_left - self._holes[0].begin) % SEQ_WRAP < HALF
             self._give_up_before(min(gone, self._holes[0].end), OVERFLOW if overflown else CABLE)
-        for hole in self._holes:
-            if begin <= hole.begin < end:
-                hole.asked_ns = None
-        return self._give()
+            ready += self._give()
+        if begin < end:
+            for hole in self._holes:
+                if begin <= hole.begin <= end:
+                    hole.asked_ns = None
+        return ready + self._give()
 
     def expire(self, now_ns: int, patience_ns: int = PATIENCE_NS) -> list[Ready[Frame]]:
         """Give up what has been missing for too long; return the frames whose turn has come thereby."""

@@ -27,7 +27,7 @@ URGENT_BYTES = 3072  # answers and frames sent again; one description must fit
 ANSWER_BYTES = 64  # kept free of frames sent again
 DATA_BODY_BYTES = 230  # so that a frame's length says all of it in one byte
 MAX_FRAMES_A_TURN = 8  # of one stream; so that a backlog does not keep the host's commands waiting
-NO_SEQUENCE = 0x4000  # frames after which "never left" is no longer told: sequences have wrapped by then
+NO_SEQUENCE = 0x4000  # frames after which "never left" is no longer told, long before sequences wrap
 
 if not wire.IS_MICROPYTHON:
     from wire import micropython, ptr8, ptr16, ptr32
@@ -301,6 +301,8 @@ class Firmware:
         for stream in range(len(self.sample_bytes)):
             struct.pack_into(wire.STATUS_STREAM, report, at, self.sensor_lost[stream], self.ring.lost[stream])
             at += wire.STATUS_STREAM_BYTES
+            if (self.seq[stream] - self.ring.lost_until[stream]) & 0xFFFF > NO_SEQUENCE:
+                self.ring.lost_until[stream] = -1
         self.put(report, at)
 
     def log(self, level, words):
@@ -425,8 +427,8 @@ class Firmware:
                 self.urgent_end = copy(ring.buffer, at, at + size, self.urgent, self.urgent_end)
             done += 1
         never_left = ring.lost_until[stream]
-        if never_left < 0 or (upcoming - never_left) & 0xFFFF > NO_SEQUENCE:
-            never_left = first
+        if never_left < 0:
+            never_left = (upcoming - 0x8000) & 0xFFFF  # before all that the host may still miss
         told = struct.pack(wire.REFILLED, oldest, upcoming, (first + done) & 0xFFFF, never_left)
         self.answer(ident, wire.DO_REFILL, told)
 
