@@ -71,7 +71,7 @@ class Wiring:
 
     def pin(self, section: Section, key: str, among: "set[int]", default: "int | None" = None) -> int:
         """Return the pin that a key names; raise `SettingFault` where it cannot serve."""
-        number = section.whole(key, 0, 48, default)
+        number = section.whole(key, 0, 999, default)
         return self._take(section, key, number, among)
 
     def output_pin(self, section: Section, key: str) -> int:

@@ -37,7 +37,7 @@ clock = Clock()
 
 
 class BenchTime:
-    """What a driver finds as module `time` when the clock goes by hand."""
+    """What a driver finds as module `time`: ticks that wrap, by whichever clock goes."""
 
     def ticks_us(self):
         """Return the counter, which wraps."""
@@ -57,17 +57,25 @@ class BenchTime:
 
     def sleep_ms(self, milliseconds):
         """Let time pass."""
-        clock.advance(milliseconds * 1000)
+        self.sleep_us(milliseconds * 1000)
 
     def sleep_us(self, microseconds):
         """Let time pass."""
-        clock.advance(microseconds)
+        if clock.by_hand:
+            clock.advance(microseconds)
+        else:
+            real_time.sleep_us(microseconds)
+
+
+def use_bench_time():
+    """Let modules that are imported from now on find the bench's time."""
+    sys.modules["time"] = BenchTime()
 
 
 def time_by_hand(now_us=0):
-    """Let the clock go by hand, for modules that are imported from now on too."""
+    """Let the clock go by hand."""
     clock.set(now_us)
-    sys.modules["time"] = BenchTime()
+    use_bench_time()
 
 
 class Net:

@@ -21,6 +21,7 @@ EXTRA_PULSES = {128: 1, 32: 2, 64: 3}  # table 3: gain → pulses behind the 24 
 SETTLING_SAMPLES = 4  # "output settling time": 50 ms at 80 samples/s, 400 ms at 10
 OFF_US = 100  # more than 60 µs
 LEAST_SILENCE_US = 1_000_000
+HIGH_US = 50  # T3 of figure 2: what a converter bears; at 60 µs it has switched itself off
 STUCK_READS = 3  # once may be a conversion that ended in that very moment
 
 
@@ -42,6 +43,7 @@ class Cells(Sensor):
         self.data = data
         self.extra_pulses = EXTRA_PULSES[gain]
         self.stuck = 0
+        self.spoilt = 0  # samples to come that cannot be trusted
         self._silent_us = max(10 * self.period_us, LEAST_SILENCE_US)
         self._spacing_us = self.period_us
         self._newest: "Ticks" = time.ticks_us()
@@ -69,6 +71,9 @@ class Cells(Sensor):
             if apart_us > self._silent_us:
                 raise Trouble("DOUT high for 1 s at " + self._pins(1), "low, a cell's sample is ready")
             return 0
+        if self.spoilt > 0:
+            self.spoilt -= count
+            return 0  # and the time between those around it tells that it is missing
         self._newest = now
         if self._settling > 0:
             self._settling -= count
@@ -113,6 +118,7 @@ class PulsedCells(Cells):
         self._hold = hold
         self._release = release
         self._pulses = bytearray(24)
+        self._slow = False
 
     def set_up(self) -> None:
         """Switch the converters off and on: they begin anew, with gain 128."""
@@ -128,11 +134,15 @@ class PulsedCells(Cells):
             if pin():
                 return 0
         pulses = self._pulses
+        self._slow = False
         for i in range(24):
             pulses[i] = self._pulse()
         after = self._pulse()
         for _ in range(self.extra_pulses - 1):
             self._pulse()
+        if self._slow:
+            self.spoilt = 1  # and the next one may have another gain
+            return 0
         cells = len(self.data)
         if after != (1 << cells) - 1:
             self.stuck += 1
@@ -145,8 +155,11 @@ class PulsedCells(Cells):
         """Give one pulse; return the bits that stand behind it until the next, one a cell."""
         clock = self.clock
         state = self._hold()  # an interrupt in here could keep the clock high for too long
+        begin = time.ticks_us()
         clock(1)
         clock(0)
+        if time.ticks_diff(time.ticks_us(), begin) > HIGH_US:
+            self._slow = True  # something that cannot be switched off, such as a flash that is written
         self._release(state)
         bits = 0
         place = 0

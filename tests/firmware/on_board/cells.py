@@ -192,6 +192,34 @@ def scenario_what_was_not_fetched_is_counted():
         near(len(taker.samples) + taker.skipped[0][1], 200 - 8, 6, f"in 2.5 s, {make.__name__}")
 
 
+def scenario_a_clock_that_was_held_high_spoils_no_sample():
+    """What switches a converter off also switches its gain back, and breaks the word that is read."""
+    for gain in (128, 64):
+        net(9).listeners.clear()
+        models = chips(4)
+        sensor, faults = pulsed(4, gain)
+        sensor.switch_on()
+        sensor.start()
+        taker = Taker(sensor, 12)
+        taker.turns(0.5)
+        rises = [0]
+
+        def stall(level, rises=rises):
+            rises[0] += level
+            if level and rises[0] in (7, 200, 201, 1003):
+                clock.advance(70)
+
+        net(9).listeners.append(stall)
+        taker.turns(2)
+        equal(faults, [], "faults")
+        for sample in taker.samples:
+            equal(counts(sample, 4), [1, -1, 0x7FFFFF, -0x800000], "counts of the cells")
+        assert len(taker.skipped) >= 3, taker.skipped
+        missing = sum(n for _, n in taker.skipped)
+        near(missing + len(taker.samples), 2.5 * 80 - 8, 6, "samples and missing ones in 2.5 s")
+        equal([m.gain for m in models], [gain] * 4, "gain")
+
+
 def scenario_slow_converters_are_no_loss():
     """Their oscillators are off by some per cent."""
     for make in (pulsed, pio):

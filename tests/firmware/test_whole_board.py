@@ -1,0 +1,136 @@
+"""The program on a real board module, with models of its chips, at the end of a cable: what the host sees."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import firmware_bridge
+from firmware_bridge import wire
+from firmware_bridge.firmware_files import program_files
+from firmware_bridge.link import Link
+from tests.bridge.reading import PATIENCE_S
+
+pytest.importorskip("micropython_unix", reason="this machine has no build of MicroPython")
+
+PROGRAMS = Path(__file__).parent / "on_board"
+BENCH = Path(firmware_bridge.__file__).parent / "virtual"
+KEY = bytes(range(16))
+QUIET_US = 1_500_000
+UNLOCK = (0, 65535)
+CONFIGURATION = {
+    "output_key": KEY.hex(),
+    "mount_up": [0, 0, 1],
+    "buses": {
+        "i2c0": {"sda": 21, "scl": 22},
+        "spi2": {"sck": 18, "mosi": 23, "miso": 19},
+    },
+    "sensors": [
+        {"chip": "adxl345", "bus": "spi2", "select": 5, "rate_hz": 3200},
+        {"chip": "hx711", "clock": 25, "data": [26, 27, 32, 33], "capacity_kg": 50},
+        {"chip": "bme280", "bus": "i2c0", "rate_hz": 10},
+        {"chip": "sht4x", "bus": "i2c0", "temperature": "t2", "humidity": "h2"},
+        {"chip": "analog", "pin": 34, "pa_per_v": 5000, "divider": 1.5},
+        {"chip": "switch", "pin": 4},
+        {"chip": "switch", "pin": 99, "stream": "door"},
+    ],
+    "outputs": [{"name": "lock", "kind": "relay", "pin": 15}],
+}
+STREAMS = ["accel", "load", "temperature", "humidity", "t2", "h2", "pressure", "lid"]
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[tuple[Link, int]]:
+    """A board that is plugged in: the link to it, and the cable's end for who only listens."""
+    slot, bench = tmp_path / "slot", tmp_path / "bench"
+    files = {slot / name: source for name, source in program_files("esp32").items()}
+    for source in (*BENCH.glob("machine_*.py"), *BENCH.glob("chips/*.py")):
+        files[bench / source.relative_to(BENCH)] = source
+    for target, source in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(CONFIGURATION))
+    near, far = pty.openpty()
+    tty.setraw(far)
+    with (tmp_path / "said").open("wb") as said:
+        board = subprocess.Popen(
+            [sys.executable, "-m", "micropython_unix", PROGRAMS / "whole_board.py", str(QUIET_US)],
+            cwd=tmp_path,
+            env={**os.environ, "MICROPYPATH": f"{slot}:{bench}:{PROGRAMS}"},
+            stdin=near,
+            stdout=near,
+            stderr=said,
+        )
+    link = Link(os.ttyname(far))
+    try:
+        yield link, far
+    finally:
+        link.close()
+        board.kill()
+        board.wait()
+        os.close(near)
+        os.close(far)
+    assert (tmp_path / "said").read_text() == ""
+
+
+@pytest.mark.board
+def test_the_host_sees_streams_faults_and_moves_an_output(cable: tuple[Link, int], tmp_path: Path) -> None:
+    link, far = cable
+    description = link.open()
+    assert description.board == "esp32" and description.boots == 1 and description.tick_bits == 30
+    assert [s.name for s in description.streams] == STREAMS
+    lock = tmp_path / "lock"
+    assert lock.read_text() == "0", "safe at boot"
+
+    counts: dict[str, list[np.ndarray]] = {name: [] for name in STREAMS}
+    first: dict[str, int] = {}
+    give_up = time.monotonic() + PATIENCE_S
+    while not counts["temperature"] or sum(map(len, counts["accel"])) < 3200:
+        assert time.monotonic() < give_up, {name: sum(map(len, c)) for name, c in counts.items()}
+        for samples in link.read(0.05):
+            first.setdefault(samples.stream.name, samples.first)
+            counts[samples.stream.name].append(np.asarray(samples.values))
+    faults = link.counters.faults
+    assert sorted(faults) == ["config", "h2", "t2"], faults
+    assert "config.json sensors[6].pin: 99, expected one of the pins" in faults["config"]
+    accel = np.concatenate(counts["accel"])
+    x = accel[:, 0].astype(np.int16)
+    if not link.lost_samples["accel"]:  # a busy machine may lose some; never one unnoticed
+        assert set(np.diff(x)) <= {1, -65535}, "x counts the samples"
+    assert np.array_equal((-x).astype(np.int16), accel[:, 1].astype(np.int16)), "y is -x"
+    assert {tuple(row) for row in np.concatenate(counts["load"])} == {(0, -1000, -2000, -3000)}
+    assert {int(v) for v in np.concatenate(counts["temperature"])[:, 0]} == {2508}, "Bosch's worked example"
+    assert not counts["t2"], "a sensor that is not there gives nothing"
+
+    def move(counter: int, key: bytes) -> int:
+        output, value = UNLOCK
+        signed = struct.pack(wire.OUTPUT_SIGNED, link.session, output, value, counter)
+        arguments = struct.pack(wire.OUTPUT_ARGUMENTS, output, value, counter)
+        result, _ = link.command(
+            wire.DO_OUTPUT, arguments + hmac.digest(key, signed, hashlib.sha256)[: wire.OUTPUT_TAG_BYTES]
+        )
+        return result
+
+    assert move(1, b"another key") == wire.NOT_AUTHORISED
+    assert lock.read_text() == "0", "nobody without the key moves it"
+    assert move(1, KEY) == wire.OK
+    assert lock.read_text() == "1", "moved"
+    give_up = time.monotonic() + PATIENCE_S
+    while lock.read_text() != "0":  # the host says nothing from here on
+        assert time.monotonic() < give_up, "still not safe, and the host is quiet"
+        if select.select([far], [], [], 0.05)[0]:
+            os.read(far, 65_536)  # a UART's far end always takes what comes
