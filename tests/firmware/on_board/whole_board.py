@@ -27,10 +27,11 @@ def note(level):
 
 
 machine_bench.spi_chips[2] = {5: Adxl345Chip()}
+machine_bench.spi_chips[0] = {17: Adxl345Chip()}
 machine_bench.i2c_chips[0] = {0x76: Bme280Chip(), 0x18: Lis3dhChip()}
 for i, pin in enumerate((26, 27, 32, 33)):
     Hx711Chip(25, pin, lambda k, i=i: -1000 * i)
-machine_bench.volts[34] = 1.0
+machine_bench.volts[34] = machine_bench.volts[26] = 1.0
 machine_bench.net(LOCK_PIN).listeners.append(note)
 
 import program  # noqa: E402
