@@ -33,6 +33,10 @@ GATE_SCATTERS = 8.0  # a board that is slower to look has a wider gate
 GATE_AGEING = 200e-6  # what the line is wrong by after a hole
 STRANGERS_AGREE = 4  # so many bins in a row off the line, but on one with each other: the sensor paused
 STRANGERS_MAX = 8  # so many, wherever they are: the line is wrong
+# A board that looks every 3 ms sees a slow sensor late by anything up to that, in a beat of the two rates
+# that looks like another period until it falls back. The gate is then made wide enough for several beats.
+BEAT_US = 20_000.0
+BEAT_GATES = 3.0
 FORGET_BINS = 24  # a hole of this length: the line is begun anew
 
 _NEVER_US = float("inf")
@@ -168,6 +172,9 @@ class SensorClock:
         if len(last) == STRANGERS_AGREE and max(offs_us) - min(offs_us) <= self._gate_us:
             self._prior_us = self._period_us
             self._tolerance = MOVED_TOLERANCE if len(self._points) > BINS // 2 else KNOWN_TOLERANCE
+            shift_us = abs(median(offs_us))
+            if shift_us <= BEAT_US:
+                self._scatter_us = max(self._scatter_us, BEAT_GATES * shift_us / GATE_SCATTERS)
             self._restart_line([point for point, _ in last])
             self.relocks += 1
         elif len(self._strangers) >= STRANGERS_MAX:

@@ -64,6 +64,8 @@ class World:
     reboots_s: tuple[float, ...] = ()
     pauses_s: tuple[float, ...] = ()
     pause_s: float = 1.0
+    fifo: bool = False
+    """The board only knows how many samples wait when it looks; it reckons back with the nominal rate."""
     unheard_s: tuple[float, float] | None = None
     """No ping is answered between these."""
     seed: int = 1
@@ -162,7 +164,14 @@ class Simulation:
         looks_s = np.arange(begin_s, end_s, FRAME_S)
         cuts = np.unique(np.searchsorted(true_s, looks_s))
         firsts = cuts[:-1]
-        seen = self._ticks(session, true_s[firsts] + self._late_s(len(firsts)))
+        late_s = self._late_s(len(firsts))
+        if self.world.fifo:
+            # the newest has just come, or up to a period ago: late again
+            looked_s = looks_s[np.searchsorted(looks_s, true_s[cuts[1:] - 1], side="right")]
+            back_us = np.round((np.diff(cuts) - 1) * 1e6 / self.world.rate_hz).astype(np.int64)
+            seen = (self._ticks(session, looked_s + late_s) - back_us) % (1 << self.world.tick_bits)
+        else:
+            seen = self._ticks(session, true_s[firsts] + late_s)
         for first, upto, ticks in zip(firsts.tolist(), cuts[1:].tolist(), seen.tolist(), strict=True):
             came_s = float(true_s[upto - 1]) + 0.004
             yield Frame(came_s, session, first - int(firsts[0]), upto - first, ticks, true_s[first:upto])

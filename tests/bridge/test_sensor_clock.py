@@ -128,6 +128,21 @@ def test_bursts_of_late_frames_move_nothing() -> None:
     assert sensor.clock.relocks == 0
 
 
+def test_frames_that_claim_to_be_early_move_nothing() -> None:
+    """None is, but a damaged one that passes its checksum may say so."""
+    sensor = Sensor(3200.0, off=0.023)
+    sensor.feed(5.0)
+    for _ in range(100):
+        sensor.extra_us = -50_000
+        next(sensor.frames(1.0))
+        sensor.extra_us = 0
+        worst_us = max(map(abs, sensor.feed(0.1)))
+        assert worst_us < 40, f"{worst_us:.0f} µs"
+    assert sensor.clock.relocks == 0
+    period_ppm = (sensor.clock.period_us / sensor.period_us - 1) * 1e6
+    assert abs(period_ppm) < 15, period_ppm
+
+
 def test_a_board_that_is_slow_to_look() -> None:
     sensor = Sensor(80.0, off=0.05, jitter_us=4_000.0)
     sensor.feed(20.0)

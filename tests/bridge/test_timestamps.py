@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bridge.clock_simulation import BOARDS, SENSORS, STEP_S, STEPS, Result, World, run
+from tests.bridge.clock_simulation import BOARDS, SENSORS, STEP_S, STEPS, Result, World, constant, run
 
 SIGMA_US = {3200.0: 20.0, 320.0: 80.0}
 PERIOD_US = {rate_hz: 1e6 / rate_hz for rate_hz in SENSORS}
@@ -39,6 +39,27 @@ def test_a_drift_that_steps(seed: int) -> None:
     after_us = result.errors_us[result.true_s >= STEP_S + 30]
     assert after_us.std() <= 30.0, f"σ {after_us.std():.1f} µs half a minute later"
     check_rising(result)
+
+
+@pytest.mark.parametrize("off_ppm", [23_000.0, 0.0, -23_000.0])
+@pytest.mark.parametrize("rate_hz", [3200.0, 320.0])
+def test_a_fifo_of_which_only_the_count_is_known(rate_hz: float, off_ppm: float) -> None:
+    world = World(rate_hz=rate_hz, sensor=constant(off_ppm), fifo=True, duration_s=200.0, seed=18)
+    result = run(world)
+    assert result.sigma_us <= SIGMA_US[rate_hz], str(result)
+    assert abs(result.bias_us) < PERIOD_US[rate_hz] / 2, str(result)
+    check_rising(result)
+
+
+@pytest.mark.parametrize("rate_hz", [80.0, 10.0])
+def test_a_slow_sensor_that_beats_with_the_boards_turns(rate_hz: float) -> None:
+    """It is late by up to a turn of 3 ms, and by more from sample to sample."""
+    for off_ppm in range(-90_000, 90_001, 7_500):
+        result = run(World(rate_hz=rate_hz, sensor=constant(off_ppm), fifo=True, duration_s=90.0, seed=19))
+        assert result.worst_us < 4_000.0, f"{off_ppm} ppm: {result}"
+        if rate_hz > 50:  # else a beat takes longer than a scatter is remembered
+            assert result.host.sensor.relocks <= 3, f"{off_ppm} ppm: {result.host.sensor.relocks} re-locks"
+        check_rising(result)
 
 
 def test_a_sensor_like_an_hx711_at_80_hz() -> None:
