@@ -9,7 +9,7 @@ import sys
 import time
 
 import machine
-from board_common import CommonBoard
+from board_common import CONFIGURATION, CommonBoard
 from sensors.base import Sensor
 from sensors.hx711 import PulsedCells
 from wiring import Pins, Wiring
@@ -25,6 +25,7 @@ US_PER_16_BYTES = 16 * 10_000_000 // BAUD + 1  # ten bits a byte
 FIFO_BYTES = 128  # ESP32 technical reference manual 13.3.3
 LONG_US = 4 * 8 * US_PER_16_BYTES  # by then it is empty
 LEAVE_MS = 10
+OTHER_CHIPS = ("ESP32S", "ESP32-S", "ESP32C", "ESP32-C", "ESP32H", "ESP32-H", "ESP32P", "ESP32-P")
 VOLTS_PER_COUNT = 1e-4
 
 PINS = Pins(  # 6 to 11 belong to the flash, 1 and 3 to the cable, 34 to 39 can only listen
@@ -77,6 +78,9 @@ class Board(CommonBoard):
 
     def __init__(self) -> None:
         faults: "list[Told]" = []
+        chip = getattr(sys.implementation, "_machine", "")
+        if any(other in chip for other in OTHER_CHIPS):
+            faults.append((CONFIGURATION, "starting", chip, "an ESP32: this one has other pins"))
         super().__init__("esp32", Esp32Wiring(faults), faults, DEFAULTS)
         machine.UART(0, baudrate=BAUD)
         self._out: "Any" = sys.stdout.buffer  # its write() takes an offset, of which the stubs do not know

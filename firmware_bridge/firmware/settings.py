@@ -100,6 +100,17 @@ class Section:
             raise self.fault(key, "one of " + ", ".join([str(c) for c in sorted(choices)]))
         return value
 
+    def address(self, choices: "tuple[int, ...]") -> int:
+        """Return one of these I2C addresses, the first if none is said; JSON has no 0x53 but as a text."""
+        value = self.value("address", choices[0])
+        try:
+            number = int(value, 0) if isinstance(value, str) else value
+        except ValueError:
+            number = -1
+        if number not in choices:
+            raise self.fault("address", "one of " + ", ".join([f'"0x{c:02X}"' for c in choices]))
+        return int(number)
+
     def items(self, key: str) -> "list[Any]":
         """Return a list, empty where the key is missing."""
         value = self.value(key, [])

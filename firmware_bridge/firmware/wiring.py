@@ -127,7 +127,7 @@ class Wiring:
 
         name = self._bus(section, kinds)
         if name.startswith("i2c"):
-            address = section.choice("address", addresses, addresses[0])
+            address = section.address(addresses)
             return f"{name} 0x{address:02X}", I2cRegisters(self._buses[name], address, burst_bit)
         number = self.output_pin(section, "select")
         select = machine.Pin(number, machine.Pin.OUT, value=1)
@@ -260,7 +260,7 @@ class Wiring:
         from sensors import sht4x
 
         name = self._bus(section, ("i2c",))
-        address = section.choice("address", (0x44, 0x45, 0x46), 0x44)
+        address = section.address((0x44, 0x45, 0x46))
         streams = self._climate_streams(section)
         place = f"SHT4x at {name} 0x{address:02X}"
         return sht4x.Sht4x(place, streams, self._faults, self._buses[name], address)

@@ -19,16 +19,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import firmware_bridge
 from firmware_bridge import wire
-from firmware_bridge.firmware_files import program_files
 from firmware_bridge.link import Link
 from tests.bridge.reading import PATIENCE_S
+from tests.firmware.bench import PROGRAMS, lay_out_bench, lay_out_slot
 
 pytest.importorskip("micropython_unix", reason="this machine has no build of MicroPython")
 
-PROGRAMS = Path(__file__).parent / "on_board"
-BENCH = Path(firmware_bridge.__file__).parent / "virtual"
 KEY = bytes(range(16))
 QUIET_US = 1_500_000
 UNLOCK = (0, 65535)
@@ -76,12 +73,8 @@ def platform(request: pytest.FixtureRequest) -> str:
 def cable(platform: str, tmp_path: Path) -> Iterator[tuple[Link, int]]:
     """A board that is plugged in: the link to it, and the cable's end for who only listens."""
     slot, bench = tmp_path / "slot", tmp_path / "bench"
-    files = {slot / name: source for name, source in program_files(platform).items()}
-    for source in (*BENCH.glob("machine_*.py"), *BENCH.glob("chips/*.py")):
-        files[bench / source.relative_to(BENCH)] = source
-    for target, source in files.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read_bytes())
+    lay_out_slot(platform, slot)
+    lay_out_bench(bench)
     (tmp_path / "config.json").write_text(json.dumps(configuration(platform)))
     near, far = pty.openpty()
     tty.setraw(far)

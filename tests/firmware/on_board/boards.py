@@ -114,6 +114,14 @@ BAD = (
         "config.json sensors[0].data",
         None,
     ),
+    (
+        {
+            "buses": {"i2c0": {"sda": 4, "scl": 5}},
+            "sensors": [{"chip": "bme280", "bus": "i2c0", "address": "0x67"}],
+        },
+        "config.json sensors[0].address",
+        'one of "0x76", "0x77"',
+    ),
     ({"output_key": "xyz"}, "config.json output_key", "an even number of hexadecimal digits"),
     ({"mount_up": [1, 2]}, "config.json mount_up", "three numbers"),
     ({"outputs": [{"kind": "motor"}]}, "config.json outputs[0].kind", "one of pwm, relay"),
