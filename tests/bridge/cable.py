@@ -15,6 +15,8 @@ from pathlib import Path
 
 import serial
 
+UNDER_WAY_MOST = 10_000  # pieces
+
 Spoil = Callable[[bytes], list[bytes]]
 
 
@@ -42,6 +44,7 @@ class Cable:
         self._far = None if far_port is None else serial.Serial(far_port, timeout=0)
         self._near_fd, self._slave_fd = pty.openpty()
         tty.setraw(self._slave_fd)
+        os.set_blocking(self._near_fd, False)
         self._wake_read, self._wake_write = os.pipe()
         self._link = link
         link.symlink_to(os.ttyname(self._slave_fd))
@@ -53,9 +56,14 @@ class Cable:
         sources = [fd for fd in (self._near_fd, self._wake_read, far_fd) if fd is not None]
         while True:
             wait_s = None
+            waits_for: list[int] = []
             if self._under_way:
-                wait_s = max(0.0, self._under_way[0][0] - time.monotonic())
-            readable, _, _ = select.select(sources, [], [], wait_s)
+                wait_s = self._under_way[0][0] - time.monotonic()
+                if wait_s <= 0:  # it is there, and goes on as soon as the far end has room
+                    wait_s, waits_for = None, [self._under_way[0][1]]
+            # a cable holds no more than this: whoever sends too much has to wait
+            heard = sources if len(self._under_way) < UNDER_WAY_MOST else [self._wake_read]
+            readable, _, _ = select.select(heard, waits_for, [], wait_s)
             if self._wake_read in readable:
                 return
             if self._near_fd in readable:
@@ -69,8 +77,14 @@ class Cable:
                 with contextlib.suppress(BlockingIOError):
                     self._carry_on(self._near_fd, self.spoil, os.read(far_fd, 4096))
             while self._under_way and self._under_way[0][0] <= time.monotonic():
-                _, fd, piece = self._under_way.popleft()
-                os.write(fd, piece)
+                due_s, fd, piece = self._under_way.popleft()
+                try:
+                    taken = os.write(fd, piece)
+                except BlockingIOError:
+                    taken = 0
+                if taken < len(piece):
+                    self._under_way.appendleft((due_s, fd, piece[taken:]))
+                    break
 
     def _carry_on(self, fd: int, spoil: Spoil, data: bytes) -> None:
         for piece in spoil(data) if data else []:
