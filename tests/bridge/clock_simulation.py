@@ -349,9 +349,10 @@ def main() -> None:
         for rate_hz, sensor in SENSORS.items():
             results = [run(World(rate_hz=rate_hz, board=board, sensor=sensor, seed=s)) for s in SEEDS]
             worst = max(results, key=lambda r: r.sigma_us)
+            bias_us = max((r.bias_us for r in results), key=abs)
             own, ping = worst.own_ticks_us, worst.last_ping_us
             print(
-                f"{name:26} {rate_hz:6.0f} {worst.sigma_us:6.1f} {max((r.bias_us for r in results), key=abs):+7.1f}"
+                f"{name:26} {rate_hz:6.0f} {worst.sigma_us:6.1f} {bias_us:+7.1f}"
                 f" {max(r.worst_us for r in results):7.1f} {max(r.settling_s() for r in results):6.1f} s"
                 f" {max(r.clocks for r in results):7d} | σ {own.std():7.1f} {abs(own).max():7.0f}"
                 f" | σ {ping.std():8.1f} {abs(ping).max():8.0f} | {abs(worst.counted_us).max():12.0f}"
