@@ -212,6 +212,7 @@ class Firmware:
         ring = self.ring
         if ring.torn:
             if not self.hardware.write_host(self.delimiter, 0, 1):
+                self.stalls += 1
                 return
             ring.torn = False
         if ring.partly_sent() and not self.push_sample():

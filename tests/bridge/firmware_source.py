@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 import types
 from pathlib import Path
@@ -22,5 +21,6 @@ def load(name: str, **beside: types.ModuleType) -> types.ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         for other, found in {"wire": wire, **beside}.items():
             patch.setitem(sys.modules, other, found)
-        module.__dict__.update(runpy.run_path(str(FIRMWARE / f"{name}.py")))
+        path = FIRMWARE / f"{name}.py"
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), module.__dict__)
     return module
