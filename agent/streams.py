@@ -20,6 +20,7 @@ class StreamClass(enum.StrEnum):
     LOAD = "load"
     PRESSURE = "pressure"
     CLIMATE = "climate"
+    CONTACT = "contact"
 
 
 class Unit(enum.StrEnum):
@@ -31,6 +32,8 @@ class Unit(enum.StrEnum):
     PA = "Pa"
     DEGC = "degC"
     PERCENT = "percent"
+    STATE = "state"
+    """1 closed, 0 open."""
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +86,7 @@ TABLE: Mapping[str, StreamSpec] = {
         _spec("pressure", "p", Unit.PA, 50.0, 16, StreamClass.PRESSURE),
         _spec("temperature", "t", Unit.DEGC, 1.0, 16, StreamClass.CLIMATE),
         _spec("humidity", "h", Unit.PERCENT, 1.0, 16, StreamClass.CLIMATE),
+        _spec("lid", "closed", Unit.STATE, 10.0, 8, StreamClass.CONTACT),
     )
 }
 

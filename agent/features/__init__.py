@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agent.features import climate, level, load, pressure
+from agent.features import climate, contact, level, load, pressure
 from agent.features.moments import Moments
 from agent.streams import StreamClass, StreamSpec
 
@@ -20,4 +20,5 @@ COLUMNS: Mapping[StreamClass, Family] = {
     StreamClass.LOAD: load.columns,
     StreamClass.PRESSURE: pressure.columns,
     StreamClass.CLIMATE: climate.columns,
+    StreamClass.CONTACT: contact.columns,
 }
