@@ -77,6 +77,14 @@ class Continuity:
         self._next_ns = time_ns + round(count * self._period_ns)
         return place
 
+    def settle(self, next_ns: int) -> None:
+        """The next sample is due at this time: known better than from the last frame's own ticks.
+
+        Not where the two are far apart: then the sensor paused, and the better knowledge is of before.
+        """
+        if self._next_ns is not None and abs(next_ns - self._next_ns) < JUMP_TOLERANCE_NS // 2:
+            self._next_ns = next_ns
+
     def _place_first(self, index: int, time_ns: int) -> Place:
         if self._next_ns is None:  # the first session of this link
             first = index if self._starts_at_zero else 0

@@ -189,6 +189,8 @@ class Reception:
             self._counters.samples += frame.count
             values = unpack_samples(frame.body, wire.DATA_HEADER_BYTES, frame.count, lane.stream)
             lane.sensor.add(place.first, frame.count, frame.ticks_us)
+            end_ns = self.clock.host_ns(lane.sensor.ticks_us(place.first + frame.count))
+            lane.continuity.settle(end_ns)
             yield Samples(
                 lane.stream,
                 place.first,

@@ -72,3 +72,20 @@ def test_a_sensor_that_really_paused_is_believed_at_the_second_frame() -> None:
     assert it.place(3, 3, 60_000 * MS) is None
     assert it.place(6, 3, 60_003 * MS) == Place(6, "overflow")
     assert it.place(9, 3, 60_006 * MS) == Place(9, "")
+
+
+def test_what_is_missing_after_a_reboot_is_told_by_the_better_time() -> None:
+    it = begun()
+    it.place(0, 10, 50 * MS)  # its ticks were read 50 ms late
+    it.settle(10 * MS)
+    it.begin_session(reason="reboot", counts_from_zero=True)
+    assert it.place(0, 3, 1010 * MS) == Place(1010, "reboot")
+
+
+def test_a_pause_is_not_settled_away() -> None:
+    it = begun()
+    it.place(0, 3, 0)
+    it.place(3, 3, 60_000 * MS)
+    for n in range(2, 6):
+        assert it.place(3 * n, 3, (60_000 + 3 * n) * MS) is not None, f"frame {n}"
+        it.settle(3 * (n + 1) * MS)
