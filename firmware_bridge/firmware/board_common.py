@@ -181,14 +181,15 @@ class CommonBoard:
         """
         count = 0
         most = len(buffer)
-        while count < most and self._something_came():
+        while count < most and self.something_came():
             if not self._in.readinto(self._one):
                 break
             buffer[count] = self._one[0]
             count += 1
         return count
 
-    def _something_came(self) -> bool:
+    def something_came(self) -> bool:
+        """Return whether the host has sent something that was not read yet."""
         for _ in self._poll.ipoll(0):
             return True
         return False

@@ -99,6 +99,12 @@ class Board(CommonBoard):
         }
         return words.get(cause, "unknown")
 
+    def wait(self, timeout_ms: int) -> None:
+        """As on every board. poll() would sleep for a whole tick of FreeRTOS: 10 ms, a FIFO's length."""
+        begin = time.ticks_ms()
+        while not self.something_came() and time.ticks_diff(time.ticks_ms(), begin) < timeout_ms:
+            time.sleep_ms(1)
+
     def reset(self) -> None:
         """Let the last answer leave before."""
         time.sleep_ms(LEAVE_MS)

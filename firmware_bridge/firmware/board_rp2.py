@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PACKET_BYTES = 64  # of USB at full speed
 LEAVE_MS = 50  # what was written reaches the host before a reset
+MOST_STATE_MACHINES = 8
 CHIP_RESET = 0x40064008  # RP2040 datasheet 2.12.7, CHIP_RESET
 HAD_RUN = 1 << 16  # the last reset came from the RUN pin
 DIVIDER_V = 3.3  # ADC_AVDD
@@ -71,7 +72,9 @@ class Rp2Wiring(Wiring):
         from sensors.hx711_pio import PioCells
 
         number = self._state_machines
-        self._state_machines += 1
+        if number >= MOST_STATE_MACHINES:
+            return self._pulsed(place, streams, clock, data, gain)
+        self._state_machines += 4  # one in each half of the PIO: two programs do not fit into one
         return PioCells(place, streams, self._faults, clock, data[0], len(data), gain, number)
 
     def _pulsed(

@@ -197,6 +197,8 @@ def scenario_a_clock_that_was_held_high_spoils_no_sample():
     for gain in (128, 64):
         net(9).listeners.clear()
         models = chips(4)
+        for i, model in enumerate(models):
+            model.value = lambda k, m=model, i=i, gain=gain: VALUES[i] if m.gain == gain else 0x123456
         sensor, faults = pulsed(4, gain)
         sensor.switch_on()
         sensor.start()
