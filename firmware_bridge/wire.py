@@ -213,6 +213,62 @@ def seal(body: bytes) -> bytes:
     return bytes(out[:end])
 
 
+@micropython.viper
+def lay_header(body: ptr8, stream: int, ticks: int, count: int, index: ptr32, sequence: ptr16) -> int:
+    """Write the header of a data frame; return its sequence."""
+    first: int = int(index[stream])
+    seq: int = int(sequence[stream])
+    body[0] = 2  # DATA; viper knows no constants of a module
+    body[1] = stream
+    body[2] = seq & 0xFF
+    body[3] = seq >> 8
+    body[4] = first & 0xFF
+    body[5] = (first >> 8) & 0xFF
+    body[6] = (first >> 16) & 0xFF
+    body[7] = (first >> 24) & 0xFF
+    body[8] = ticks & 0xFF
+    body[9] = (ticks >> 8) & 0xFF
+    body[10] = (ticks >> 16) & 0xFF
+    body[11] = (ticks >> 24) & 0xFF
+    body[12] = count
+    return seq
+
+
+@micropython.viper
+def lay_refill(body: ptr8, ticks: int, streams: int, sequence: ptr16) -> int:
+    """Write what has left; return the length."""
+    body[0] = 7  # REFILL
+    body[1] = ticks & 0xFF
+    body[2] = (ticks >> 8) & 0xFF
+    body[3] = (ticks >> 16) & 0xFF
+    body[4] = (ticks >> 24) & 0xFF
+    at: int = 5
+    i: int = 0
+    while i < streams:
+        seq: int = int(sequence[i])
+        body[at] = seq & 0xFF
+        body[at + 1] = seq >> 8
+        at += 2
+        i += 1
+    return at
+
+
+if IS_MICROPYTHON:
+
+    @micropython.viper
+    def advance(counters: ptr32, which: int, count: int) -> int:
+        """Add to a counter that wraps at 2 ** 32, and may be larger than a small integer."""
+        counters[which] = int(counters[which]) + count
+        return 0
+
+else:
+
+    def advance(counters: ptr32, which: int, count: int) -> int:
+        """Add to a counter that wraps at 2 ** 32."""
+        counters[which] = (counters[which] + count) & 0xFFFFFFFF
+        return 0
+
+
 def crc16(data: bytes) -> int:
     """Return the CRC-16 of `data`."""
     if IS_MICROPYTHON:

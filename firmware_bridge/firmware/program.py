@@ -29,63 +29,6 @@ DATA_BODY_BYTES = 230  # so that a frame's length says all of it in one byte
 MAX_FRAMES_A_TURN = 8  # of one stream; so that a backlog does not keep the host's commands waiting
 NO_SEQUENCE = 0x4000  # frames after which "never left" is no longer told, long before sequences wrap
 
-if not wire.IS_MICROPYTHON:
-    from wire import micropython, ptr8, ptr16, ptr32
-
-
-@micropython.viper
-def lay_header(body: ptr8, stream: int, ticks: int, count: int, index: ptr32, sequence: ptr16) -> int:
-    """Write the header of a data frame; return its sequence."""
-    first: int = int(index[stream])
-    seq: int = int(sequence[stream])
-    body[0] = 2  # wire.DATA
-    body[1] = stream
-    body[2] = seq & 0xFF
-    body[3] = seq >> 8
-    body[4] = first & 0xFF
-    body[5] = (first >> 8) & 0xFF
-    body[6] = (first >> 16) & 0xFF
-    body[7] = (first >> 24) & 0xFF
-    body[8] = ticks & 0xFF
-    body[9] = (ticks >> 8) & 0xFF
-    body[10] = (ticks >> 16) & 0xFF
-    body[11] = (ticks >> 24) & 0xFF
-    body[12] = count
-    return seq
-
-
-@micropython.viper
-def lay_refill(body: ptr8, ticks: int, streams: int, sequence: ptr16) -> int:
-    """Write what has left; return the length."""
-    body[0] = 7  # wire.REFILL
-    body[1] = ticks & 0xFF
-    body[2] = (ticks >> 8) & 0xFF
-    body[3] = (ticks >> 16) & 0xFF
-    body[4] = (ticks >> 24) & 0xFF
-    at: int = 5
-    i: int = 0
-    while i < streams:
-        seq: int = int(sequence[i])
-        body[at] = seq & 0xFF
-        body[at + 1] = seq >> 8
-        at += 2
-        i += 1
-    return at
-
-
-if wire.IS_MICROPYTHON:
-
-    @micropython.viper
-    def advance(index: ptr32, stream: int, count: int):
-        """Add to a counter that wraps, and may be larger than a small integer."""
-        index[stream] = int(index[stream]) + count
-
-else:
-
-    def advance(index, stream, count):
-        """Add to a counter that wraps."""
-        index[stream] = (index[stream] + count) & 0xFFFFFFFF
-
 
 def tag(key, session, output, value, counter):
     """Return what authorises a command for an output: HMAC-SHA256 (RFC 2104), its beginning."""
@@ -172,15 +115,15 @@ class Firmware:
             count = hardware.take(stream, body, wire.DATA_HEADER_BYTES, room)
             if hardware.skipped:
                 self.sensor_lost[stream] += hardware.skipped
-                advance(self.index, stream, hardware.skipped)
+                wire.advance(self.index, stream, hardware.skipped)
             if not count:
                 return True
-            seq = lay_header(body, stream, hardware.sample_ticks, count, self.index, self.seq)
+            seq = wire.lay_header(body, stream, hardware.sample_ticks, count, self.index, self.seq)
             length = wire.DATA_HEADER_BYTES + count * self.sample_bytes[stream]
             at = ring.reserve(wire.sealed_bytes_at_most(length))
             ring.commit(stream, seq, count, wire.seal_into(body, length, ring.buffer, at))
             self.seq[stream] = (seq + 1) & 0xFFFF
-            advance(self.index, stream, count)
+            wire.advance(self.index, stream, count)
             if count < room:
                 return True
         return False
@@ -192,7 +135,7 @@ class Firmware:
         if self.ring.unsent():
             return  # what waits would be taken for lost
         self.last_told_us = now_us
-        self.put(self.told, lay_refill(self.told, now_us, len(self.sample_bytes), self.seq))
+        self.put(self.told, wire.lay_refill(self.told, now_us, len(self.sample_bytes), self.seq))
 
     # --- out ---
 
