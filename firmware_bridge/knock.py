@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 PROMPT_SIGNS = (b">>>", b"REPL", b"MicroPython v", b"MPY:")
 SHOW_PROMPT = b"\r\x03\x03\x02"  # leaves what runs, and the raw prompt: MicroPython then shows its plain one
-SOFT_RESET = b"\x04"
+SOFT_RESET = SHOW_PROMPT + b"\x04"  # what we sent before may have been taken for the beginning of a paste
 HEARD_MOST_BYTES = 400
 
 

@@ -135,7 +135,7 @@ def _put_base_image(path: Path, port: str | None, bar: _Bar) -> str | None:
 def _once_back(port: str | None) -> str:
     """Return the port of the board when it has booted."""
     if port is not None:
-        return Place(port).wait(BACK_S)
+        return Place(port, BACK_S).wait()
     return only_board(BACK_S)
 
 

@@ -66,7 +66,7 @@ class Flasher:
 
     def _flash(self) -> Report:
         shipped = building.shipped_version()
-        port = self.place.wait()
+        port = self.place.now() or self.place.port
         greeting = greet(port)
         about = greeting.description
         if about is not None:

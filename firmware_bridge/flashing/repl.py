@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import itertools
 import re
 import struct
 import termios
@@ -31,6 +32,7 @@ WORK_S = 60.0  # at most, for one command
 ENTER_S = 10.0
 LOOK_S = 0.5
 QUIET_S = 0.05
+HEARD_BYTES = 200  # enough to say what came instead
 GONE_S = 0.15  # a board that knows no machine.reset says so at once
 CHUNK_BYTES = 1024  # of a file, a command; its source takes up to four times that of the board's heap
 
@@ -158,34 +160,39 @@ class Repl:
     def _enter(self) -> None:
         transport = self._transport
         assert transport is not None
+        with self._in_words("interrupting what runs on it"):
+            self._reach_prompt(transport, KNOCK)
+            transport.serial.timeout = ANSWER_S
+            transport.serial.write(SOFT_RESET)
+            transport.read_until(1, RAW_BANNER, timeout_overall=ENTER_S)
+            self._reach_prompt(transport, b"")
+            transport.serial.timeout = ANSWER_S
+            transport.in_raw_repl = True
+
+    def _reach_prompt(self, transport: _Transport, first: bytes) -> None:
+        """Get an answer at the raw prompt; all that came before it is read, only its ``>`` is left."""
         deadline_s = time.monotonic() + ENTER_S
         heard = b""
-        with self._in_words("interrupting what runs on it"):
-            while True:
-                transport.serial.timeout = QUIET_S
-                transport.serial.write(KNOCK)
-                heard = (heard + self._drain(transport))[-200:]
-                transport.serial.write(RAW)
-                transport.serial.timeout = LOOK_S
-                heard = (heard + transport.read_until(1, RAW_BANNER, timeout_overall=LOOK_S))[-200:]
-                if heard.endswith(RAW_BANNER):
-                    break
-                if time.monotonic() > deadline_s:
-                    raise _no_prompt(self.port, heard)
-            transport.serial.write(SOFT_RESET)
-            transport.serial.timeout = ANSWER_S
-            if not transport.read_until(1, RAW_BANNER, timeout_overall=ENTER_S).endswith(RAW_BANNER):
-                raise _no_prompt(self.port, b"")
-            transport.in_raw_repl = True
-            # mpremote looks for the prompt before each command
-            transport.serial.write(RAW)
-            transport.read_until(1, RAW_BANNER[:-1], timeout_overall=LOOK_S)
+        for number in itertools.count():
+            transport.serial.timeout = QUIET_S
+            if first:
+                transport.serial.write(first)
+                heard = (heard + self._drain(transport))[-HEARD_BYTES:]
+            transport.serial.timeout = LOOK_S
+            # a busy board may answer an earlier round: each has its number
+            transport.serial.write(RAW + f"print('here',{number},end='')\x04".encode())
+            answer = f"here {number}\x04\x04".encode()
+            heard = (heard + transport.read_until(1, answer, timeout_overall=LOOK_S))[-HEARD_BYTES:]
+            if heard.endswith(answer):
+                return
+            if time.monotonic() > deadline_s:
+                raise _no_prompt(self.port, heard)
 
     def _drain(self, transport: _Transport) -> bytes:
         heard = b""
         deadline_s = time.monotonic() + LOOK_S
         while (data := transport.serial.read(4096)) and time.monotonic() < deadline_s:
-            heard = (heard + data)[-200:]
+            heard = (heard + data)[-HEARD_BYTES:]
         return heard
 
     def _close(self) -> None:

@@ -26,6 +26,7 @@ for n in os.listdir('/'):
  if n in ('trial','config.trial','why') or n.endswith('.new'):
   os.remove('/'+n)
 """
+_NO_MARKER = "import os\nif 'prompt' in os.listdir('/'):os.remove('/prompt')"
 _LIST = """
 import os
 def w(p):
@@ -45,6 +46,14 @@ except OSError:
  pass
 print(repr((d,f)))
 """
+_MAIN = """
+import os
+try:
+ with open('/main.py','rb') as f:
+  print(repr((os.stat('/main.py')[6],f.readline())))
+except OSError:
+ print("(0,b'')")
+"""
 _ROOT = "import os\nprint(repr([(e[0],e[3]) for e in os.ilistdir('/') if e[1]&0x8000]))"
 
 
@@ -53,6 +62,8 @@ class Slots:
 
     def __init__(self, repl: Repl) -> None:
         self._repl = repl
+        # a Ctrl-C of ours may have ended the launcher before it had taken the marker away
+        repl.run(_NO_MARKER)
         active = self._text("/slot")
         self.active = active if active in SLOTS else ""
         """The slot that runs; empty for none."""
@@ -99,7 +110,7 @@ class Slots:
 
     def strangers(self) -> str:
         """Return the files of the flash that are not ours, the largest first, in words."""
-        ours = {"main.py", "main.before.py", "boot.py", "config.json", "slot", "why"}
+        ours = {"main.py", "main.before.py", "boot.py", "config.json", "slot", "why", "boots"}
         sizes = [(size, name) for name, size in literal(self._repl.run(_ROOT)) if name not in ours]
         return ", ".join(f"{name} ({size} bytes)" for size, name in sorted(sizes, reverse=True)[:5])
 
@@ -154,11 +165,11 @@ class Slots:
         return {path: size for path, size in sizes.items() if path in keep}
 
     def _put_launcher(self, launcher: bytes) -> None:
-        there = self._bytes(LAUNCHER_FILE)
-        if there == launcher:
-            return
         title = launcher.split(b"\n", 1)[0]
-        if there and not there.startswith(title):
+        size, first_line = literal(self._repl.run(_MAIN))
+        if size == len(launcher) and self._repl.hash_file(LAUNCHER_FILE) == sha256(launcher):
+            return
+        if size and first_line.strip() != title:
             # somebody else's program: kept aside. Without a main.py a board boots to its prompt
             self._repl.run(f"import os\nos.rename({LAUNCHER_FILE!r},{STRANGER_FILE!r})")
         self.put(LAUNCHER_FILE, launcher)

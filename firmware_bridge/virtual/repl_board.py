@@ -38,7 +38,8 @@ RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 FRIENDLY_PROMPT = b">>> "
 BANNER = b"MicroPython "
 SOFT_REBOOT = b"MPY: soft reboot\r\n"
-CTRL_A, CTRL_B, CTRL_C = b"\x01", b"\x02", b"\x03"
+CTRL_A, CTRL_C = b"\x01", b"\x03"
+BUFFER_BYTES = 256  # what a board's driver keeps until somebody reads
 NOBODY_READS_S = 0.5  # as MicroPython's USB driver waits before it throws away
 INTERRUPT_S = 0.03  # until the signal has become an exception
 
@@ -80,7 +81,7 @@ class ReplBoard:
         self._skips_main = False
         self._host_reads = True
         self._has_booted = False
-        self._is_raw = False
+        self._unheard = bytearray()
         self._held: bytearray | None = None
         self._bites_s: float | None = None
         self._watchdog_s = 0.0
@@ -206,8 +207,10 @@ class ReplBoard:
     def _start(self, cause: int) -> None:
         """Run the boot ROM."""
         self.boots += 1
-        is_raw = cause == SOFT and self._is_raw
-        self._is_raw = self._has_booted = False
+        # the prompt that it showed last
+        is_raw = cause == SOFT and self._said.rfind(RAW_PROMPT) > self._said.rfind(FRIENDLY_PROMPT)
+        self._has_booted = False
+        self._unheard.clear()
         self._held = bytearray() if is_raw else None
         self._board_fd, self._board_far_fd = pty.openpty()
         tty.setraw(self._board_far_fd)
@@ -274,6 +277,7 @@ class ReplBoard:
                 self._bites_s = time.monotonic() + self._watchdog_s
             elif word == b"booted":
                 self._has_booted = True
+                self._hear(bytes(self._unheard))
             elif word.startswith(b"watchdog"):
                 self._watchdog_s = int(word.split()[1]) / 1000 / self._watchdog_speed
                 self._bites_s = time.monotonic() + self._watchdog_s
@@ -287,9 +291,8 @@ class ReplBoard:
 
     def _ended(self) -> None:
         """A soft reboot: the unix port's process ends. A board's watchdog goes on counting through it."""
-        bites_s, was_raw = self._bites_s, self._is_raw
+        bites_s = self._bites_s
         self._stop()
-        self._is_raw = was_raw
         self._to_host(SOFT_REBOOT)
         self._start(SOFT)
         self._bites_s = bites_s
@@ -301,14 +304,12 @@ class ReplBoard:
             return
         if self._held is None:
             self._to_host(data)
-            if RAW_PROMPT in self._said[-len(data) - len(RAW_PROMPT) :]:
-                self._is_raw = True
             return
         # reset into the raw prompt: a board comes up in it, the unix port has to be asked
         self._held += data
         if RAW_PROMPT in self._held:
             self._to_host(bytes(self._held[self._held.find(RAW_PROMPT) :]))
-            self._held, self._is_raw = None, True
+            self._held = None
         elif self._held.endswith(FRIENDLY_PROMPT):
             self._to_host(bytes(self._held[: self._held.rfind(BANNER)]))
             self._held.clear()
@@ -319,15 +320,18 @@ class ReplBoard:
             data = os.read(self._host_fd, 4096)
         except OSError:
             return
-        if self._process is None or not self._has_booted:
-            return  # nobody listens yet
+        if self._has_booted:
+            self._hear(data)
+        elif self._process is not None:
+            self._unheard += data[: BUFFER_BYTES - len(self._unheard)]
+
+    def _hear(self, data: bytes) -> None:
+        assert self._process is not None
         if CTRL_C in data and self._catches_interrupt():
             # as a board's USB or UART interrupt does: what came before Ctrl-C is forgotten
             self._process.send_signal(signal.SIGINT)
             data = data[data.rfind(CTRL_C) + 1 :]
             time.sleep(INTERRUPT_S)
-        if CTRL_B in data:
-            self._is_raw = False
         with contextlib.suppress(BlockingIOError):
             os.write(self._board_fd, data)
 

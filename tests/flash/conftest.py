@@ -35,10 +35,10 @@ def board(tmp_path: Path) -> Iterator[ReplBoard]:
 
 @pytest.fixture(scope="session")
 def old_image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The flash of a board that runs the old version."""
+    """The flash of a board that runs the old version, started by an older launcher."""
     folder = tmp_path_factory.mktemp("old")
     with pytest.MonkeyPatch.context() as patch, plugged(folder) as board:
-        Releases(folder / "release", patch).ship(OLD)
+        Releases(folder / "release", patch).ship_with_older_launcher(OLD)
         flash(board)
         return board.image.read_bytes()
 

@@ -16,6 +16,7 @@ from firmware_bridge.flashing.finding import Place
 from firmware_bridge.flashing.flasher import Flasher, Report, Wishes
 from firmware_bridge.flashing.greeting import ask_for_prompt, greet
 from firmware_bridge.flashing.repl import Repl
+from firmware_bridge.flashing.slots import Slots
 from firmware_bridge.link import Link
 from firmware_bridge.virtual.repl_board import ReplBoard
 
@@ -29,6 +30,14 @@ class Releases:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
         self._monkeypatch = monkeypatch
+
+    def ship_with_older_launcher(self, version: str) -> None:
+        """Let `version` be shipped with a launcher that is not quite today's."""
+        self.ship(version)
+        path = self._folder / "main.py"
+        path.write_bytes(firmware_files.LAUNCHER.read_bytes().replace(b"DOOR_MS = 3000", b"DOOR_MS = 3001"))
+        assert path.read_bytes() != firmware_files.LAUNCHER.read_bytes()
+        self._monkeypatch.setattr(building, "LAUNCHER", path)
 
     def ship(self, version: str, *, first_line: str = "") -> None:
         """Let `version` be the shipped firmware: the real one, with a line before all others."""
@@ -78,6 +87,7 @@ def prompt(board: ReplBoard) -> Iterator[Repl]:
     if greet(board.port).is_ours:
         assert ask_for_prompt(board.port)
     with Repl(board.port) as repl:
+        Slots(repl)  # which takes the marker away
         yield repl
 
 

@@ -122,8 +122,10 @@ def test_a_program_that_falls_over_starts_again_and_lets_in_who_knocks(tmp_path:
 
 
 def test_a_kept_program_that_hangs_lets_in_who_knocks(tmp_path: Path) -> None:
-    hang = "import machine\ndef run(launcher):\n machine.WDT(timeout=4000)\n while True: pass\n"
+    hang = "import machine\ndef run(_):\n machine.WDT(timeout=4000)\n print('<hangs>')\n while True: pass\n"
     image = laid_out(tmp_path / "image", KEEP, program=hang)
-    with plugged(tmp_path, image) as board, Repl(board.port) as repl:
-        assert repl.value("1+1") == 2
+    with plugged(tmp_path, image) as board:
+        assert board.wait_for(b"<hangs>"), board.said
+        with Repl(board.port) as repl:
+            assert repl.value("1+1") == 2
         assert board.watchdog_bites == 1
