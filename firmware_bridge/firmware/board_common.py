@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BOOTS_PATH = "boots"
 WATCHDOG_MS = 8000  # the RP2040's counter ends at 8388 ms
 NO_INTERRUPT_CHARACTER = -1
+KEY_BYTES_AT_LEAST = 16
 CONFIGURATION = "config"
 MOST_FAULTS = 64  # that nobody has asked for yet
 
@@ -39,7 +40,7 @@ class CommonBoard:
     def __init__(self, name: str, wiring: Wiring, faults: "list[Told]", defaults: str) -> None:
         micropython.kbd_intr(NO_INTERRUPT_CHARACTER)
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
-        self.name = name
+        self.name = name + " (" + getattr(sys.implementation, "_machine", "?") + ")"
         self.unique_id = binascii.hexlify(machine.unique_id()).decode()
         self.boots, self.reset_cause = self._count_boot()
         self.skipped = 0
@@ -108,9 +109,13 @@ class CommonBoard:
                 faults.append(fault)
         if key:
             try:
-                self.output_key = binascii.unhexlify(key)
+                secret = binascii.unhexlify(key)
             except (ValueError, TypeError):
-                raise section.fault("output_key", "an even number of hexadecimal digits") from None
+                secret = b""
+            if len(secret) < KEY_BYTES_AT_LEAST:
+                section.hide("output_key")
+                raise section.fault("output_key", "32 hexadecimal digits or more, an even number")
+            self.output_key = secret
         if up is not None:
             if not isinstance(up, list) or len(up) != 3 or not all(type(v) in (int, float) for v in up):
                 raise section.fault("mount_up", "three numbers")

@@ -27,6 +27,7 @@ LONG_US = 4 * 8 * US_PER_16_BYTES  # by then it is empty
 LEAVE_MS = 10
 OTHER_CHIPS = ("ESP32S", "ESP32-S", "ESP32C", "ESP32-C", "ESP32H", "ESP32-H", "ESP32P", "ESP32-P")
 VOLTS_PER_COUNT = 1e-4
+LARGEST = 30_500  # the converter ends somewhere between 3.05 and 3.15 V
 
 PINS = Pins(  # 6 to 11 belong to the flash, 1 and 3 to the cable, 34 to 39 can only listen
     inputs={0, 2, 4, 5} | set(range(12, 24)) | {25, 26, 27} | set(range(32, 40)),
@@ -51,14 +52,14 @@ class Esp32Wiring(Wiring):
     def __init__(self, faults: "list[Told]") -> None:
         super().__init__(PINS, faults)
 
-    def analog(self, pin: int) -> "tuple[Any, float]":
+    def analog(self, pin: int) -> "tuple[Any, float, int]":
         """Its converter is not straight; read_uv() puts that right with what the factory measured."""
         adc = machine.ADC(machine.Pin(pin), atten=machine.ADC.ATTN_11DB)
 
         def read() -> int:
             return adc.read_uv() // 100
 
-        return read, VOLTS_PER_COUNT
+        return read, VOLTS_PER_COUNT, LARGEST
 
     def cells(
         self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int

@@ -27,7 +27,8 @@ LEAVE_MS = 50  # what was written reaches the host before a reset
 MOST_STATE_MACHINES = 8
 CHIP_RESET = 0x40064008  # RP2040 datasheet 2.12.7, CHIP_RESET
 HAD_RUN = 1 << 16  # the last reset came from the RUN pin
-DIVIDER_V = 3.3  # ADC_AVDD
+REFERENCE_V = 3.3  # ADC_AVDD
+LARGEST = 32767
 
 PINS = Pins(
     inputs=set(range(30)),
@@ -53,14 +54,14 @@ class Rp2Wiring(Wiring):
         super().__init__(PINS, faults)
         self._state_machines = 0
 
-    def analog(self, pin: int) -> "tuple[Any, float]":
+    def analog(self, pin: int) -> "tuple[Any, float, int]":
         """12 bits, which MicroPython stretches to 16; we take 15, which are signed."""
         adc = machine.ADC(machine.Pin(pin))
 
         def read() -> int:
             return adc.read_u16() >> 1
 
-        return read, DIVIDER_V / 32767
+        return read, REFERENCE_V / LARGEST, LARGEST
 
     def cells(
         self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int

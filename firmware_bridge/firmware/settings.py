@@ -118,6 +118,11 @@ class Section:
             raise self.fault(key, "a list")
         return value
 
+    def hide(self, key: str) -> None:
+        """Let no message show what a key says: it is a secret, even if a wrong one."""
+        self._values = dict(self._values)
+        self._values[key] = "(hidden)"
+
     def finish(self) -> None:
         """Raise `SettingFault` for a key that nobody asked for: it would be a typing error."""
         for key in self._values:

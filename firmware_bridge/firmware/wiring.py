@@ -57,8 +57,8 @@ class Wiring:
             miso=machine.Pin(miso),
         )
 
-    def analog(self, pin: int) -> "tuple[Any, float]":
-        """Return what reads the converter, 0 to 32767, and the volts of one count."""
+    def analog(self, pin: int) -> "tuple[Any, float, int]":
+        """Return what reads the converter, the volts of one count, and the largest count (of 15 bits)."""
         raise NotImplementedError
 
     def cells(
@@ -269,7 +269,7 @@ class Wiring:
         from sensors import analog
 
         number = self.pin(section, "pin", self._pins.analog)
-        read, volts_per_count = self.analog(number)
+        read, volts_per_count, largest = self.analog(number)
         # volts at the transducer: a divider brings its 4.5 V down to what the pin bears
         volts_per_count *= section.number("divider", 1, 100, 1)
         zero_v = section.number("zero_v", 0, 100, 0.5)
@@ -277,7 +277,7 @@ class Wiring:
         rate_hz = section.whole("rate_hz", 1, 200, 50)
         zero_count = round(zero_v / volts_per_count)
         scale = pa_per_v * volts_per_count
-        full_scale = (analog.LARGEST - zero_count) * scale
+        full_scale = (largest - zero_count) * scale
         stream = self._stream(section, "stream", "pressure", ["p"], "Pa", scale, rate_hz, 16, full_scale)
         # live zero: half of it is never there while the transducer has power
         least = zero_count // 2

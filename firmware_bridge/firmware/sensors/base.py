@@ -78,7 +78,10 @@ class Sensor:
         for part in range(len(self.streams)):
             self._last_ms[part] = now_ms
             self._hole[part] = not self.working
-        if self.working:
+        if not self.working:
+            self._retry_ms = FIRST_RETRY_MS
+            self._retry_at = now_ms
+        else:
             try:
                 self.begin()
             except OSError as error:

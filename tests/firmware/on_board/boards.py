@@ -103,7 +103,8 @@ BAD = (
         "config.json sensors[0].address",
         'one of "0x76", "0x77"',
     ),
-    ({"output_key": "xyz"}, "config.json output_key", "an even number of hexadecimal digits"),
+    ({"output_key": "xyz"}, "config.json output_key", "32 hexadecimal digits or more, an even number"),
+    ({"output_key": "00" * 15}, "config.json output_key", None),
     ({"mount_up": [1, 2]}, "config.json mount_up", "three numbers"),
     ({"outputs": [{"kind": "motor"}]}, "config.json outputs[0].kind", "one of pwm, relay"),
 )
@@ -118,6 +119,7 @@ def scenario_a_bad_file_is_told_and_does_not_keep_the_board_from_answering():
             equal(len(faults), 1, f"faults of {settings}")
             equal(faults[0][:2], ("config", doing), f"key of {settings}")
             assert faults[0][2] and faults[0][3], faults
+            assert doing != "config.json output_key" or faults[0][2] == '"(hidden)"', "a secret is told"
             if expected:
                 equal(faults[0][3], expected, f"expected of {settings}")
             json.loads(board.streams_text)
@@ -152,6 +154,15 @@ def scenario_one_bad_sensor_leaves_the_others():
         )
         equal(faults[0][3], "a free pin: buses.i2c0.sda has this one", "expected")
         equal(faults[1][2:], ("3200", "at most 800 on i2c0 with 400000 Hz; more needs SPI"), "rate")
+
+
+def scenario_what_a_bad_sensor_claimed_is_free_again():
+    lid = {"chip": "switch", "pin": 22}
+    for module in BOARDS:
+        configure({"sensors": [dict(lid, debounce_ms=-1), dict(lid, rate_hz=1, closed=1), lid]})
+        board = module.Board()
+        equal(len(drain(board)), 2, "faults")
+        equal([s["rate_hz"] for s in json.loads(board.streams_text)], [10], "the lid of the third")
 
 
 def scenario_outputs_are_safe_at_boot_and_move_only_when_set():
