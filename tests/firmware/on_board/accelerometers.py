@@ -221,4 +221,17 @@ def scenario_attempts_become_rarer():
     near(gaps_ms[-1], 30_000, 2 * STEP_US // 1000, "longest pause in ms")
 
 
+def scenario_a_session_that_starts_does_not_wait_for_the_next_attempt():
+    chip, sensor, _ = lis3dh()
+    chip.present = False
+    sensor.switch_on()
+    sensor.start()
+    taker = Taker(sensor, 6)
+    taker.turns(70)  # attempts are half a minute apart by now
+    chip.present = True
+    sensor.start()
+    taker.turns(0.2)
+    assert taker.samples, "nothing 0.2 s after the start"
+
+
 run(globals())
