@@ -86,7 +86,7 @@ class Flasher:
         if greeting.is_ours and not ask_for_prompt(port):
             self.say("it does not go to its prompt by itself; interrupting it")
         with Repl(self.place.wait()) as repl:
-            target = look_at(repl)
+            target = look_at(repl, force=self.wishes.force)
             self.say(f"{target.machine or target.platform}, MicroPython {target.version_text}")
             slots = Slots(repl)
             self._before = self._before or slots.active_version

@@ -8,6 +8,9 @@ from firmware_bridge import firmware_files
 from firmware_bridge.flashing.errors import RefusedError
 from firmware_bridge.flashing.repl import Repl, literal
 
+CHIPS = {"rp2": "RP2040", "esp32": "ESP32"}
+"""The one chip of each family on which the firmware is at home (docs/boards.md)."""
+
 OLDEST = (1, 23, 0)
 """The first MicroPython that takes the native code of today's mpy-cross (.mpy version 6.3)."""
 
@@ -64,8 +67,11 @@ class Target:
         return ".".join(map(str, self.version))
 
 
-def look_at(repl: Repl) -> Target:
-    """Ask the board what it is; raise `RefusedError` where the firmware cannot run on it."""
+def look_at(repl: Repl, *, force: bool = False) -> Target:
+    """Ask the board what it is; raise `RefusedError` where the firmware cannot run on it.
+
+    `force`: take a chip of a kind that we know, even if nobody has tried it.
+    """
     name, version, platform, mpy, machine, room = literal(repl.run(_QUESTION))
     doing = f"board on {repl.port}"
     if name != "micropython":
@@ -90,6 +96,15 @@ def look_at(repl: Repl) -> Target:
             got=f"MicroPython {'.'.join(map(str, version))}",
             expected=f"{'.'.join(map(str, OLDEST))} or newer, with a file system",
             remedy="Put a newer one on it with --base-image (docs/installers.md).",
+        )
+    chip = machine.rpartition(" with ")[2]
+    if not force and CHIPS.get(platform, chip) != chip:
+        raise RefusedError(
+            doing,
+            got=f"a {machine}",
+            expected=f"one with an {CHIPS[platform]}",
+            remedy="Other chips of the family have other pins and another console. "
+            "`--force` puts the firmware on it all the same.",
         )
     architecture = mpy >> 10 & 0x3F
     block_bytes, _, free_blocks = room

@@ -286,6 +286,31 @@ def test_an_old_micropython_is_refused(board: ReplBoard, monkeypatch: pytest.Mon
     assert "--base-image" in refused.value.remedy
 
 
+def test_a_chip_that_nobody_has_tried_is_refused_unless_forced() -> None:
+    class Answers(Repl):
+        platform = machine = ""
+
+        def run(self, source: str) -> bytes:
+            return repr(
+                ("micropython", (1, 25, 0), self.platform, 0x1306, self.machine, (4096, 9, 9))
+            ).encode()
+
+    for platform, machine, is_taken in [
+        ("rp2", "Raspberry Pi Pico with RP2040", True),
+        ("rp2", "Raspberry Pi Pico 2 with RP2350", False),
+        ("esp32", "Generic ESP32 module with ESP32", True),
+        ("esp32", "Generic ESP32S3 module with ESP32S3", False),
+    ]:
+        board = Answers("/dev/ttyACM0")
+        board.platform, board.machine = platform, machine
+        if not is_taken:
+            with pytest.raises(RefusedError, match=r"a .* with ") as refused:
+                target.look_at(board)
+            assert "--force" in refused.value.remedy
+        found = target.look_at(board, force=not is_taken)
+        assert (found.architecture, found.mpy_version) == ("armv6m", "6.3"), found
+
+
 def test_a_board_that_takes_other_bytecode_gets_the_source(
     board: ReplBoard, releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,10 @@ def chosen(kinds: list[str], count: int) -> list[int]:
 def check(board: ReplBoard, before: str, where: str) -> None:
     """The board is as it was before, or is flashed; and another flash succeeds and stays."""
     greeting = greet(board.port, 10.0)
+    if before and greeting.at_prompt:
+        power_cycle(board)  # the marker for the prompt is used once: from then on the old program runs
+        greeting = greet(board.port, 10.0)
+        assert greeting.description is not None, f"{where}: {greeting.heard!r}"
     if greeting.description is not None:
         assert greeting.description.firmware in (before, NEW), f"{where}: {greeting.description}"
         assert not greeting.description.trial, f"{where}: {greeting.description}"
