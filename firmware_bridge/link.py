@@ -16,9 +16,8 @@ import logging
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from firmware_bridge import ports, wire
+from firmware_bridge import wire
 from firmware_bridge.board_log import BoardLog
 from firmware_bridge.clock import TickClock
 from firmware_bridge.continuity import REBOOT
@@ -26,28 +25,29 @@ from firmware_bridge.describe import Description, parse_description
 from firmware_bridge.errors import LinkError
 from firmware_bridge.knock import Knock
 from firmware_bridge.port import Port
+from firmware_bridge.question import AGAIN_NS, Question
 from firmware_bridge.reception import Reception, Samples
 from firmware_bridge.refill import CABLE, PATIENCE_NS
 from firmware_bridge.status import (
     Counters,
-    another_board,
     board_changed,
+    one_way,
     refused,
     silent,
     streams_changed,
 )
+from firmware_bridge.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
 NS_PER_S = 1_000_000_000
 OPEN_STEP_S = 0.1
-ASK_AGAIN_NS = 50_000_000  # at first; then twice as long each time, up to the next
-ASK_AGAIN_MOST_NS = 400_000_000
 KNOCK_NS = 700_000_000
 ANSWER_NS = 2 * NS_PER_S  # a board that boots from flash takes about one
 PING_NS = 1 * NS_PER_S
 SYNC_PINGS = 5
 SILENCE_NS = 3 * NS_PER_S  # the answers to three pings
+DEAF_NS = 5 * NS_PER_S  # when the board takes us for gone, too
 BACK_OFF_MIN_NS = 100_000_000
 BACK_OFF_MAX_NS = 5 * NS_PER_S
 SEQUENCES_KNOWN_NS = 20 * NS_PER_S  # a stream of 1600 frames a second numbers them anew after 40 s
@@ -67,17 +67,6 @@ class LinkState(enum.Enum):
     STREAMING = "streaming"
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A command that waits for its answer, which may be to any of the times that it was sent."""
-
-    verb: int = 0
-    sent_ns: dict[int, int] = field(default_factory=dict)  # ident → when
-    first_ns: int = 0
-    last_ns: int = 0
-    again_ns: int = ASK_AGAIN_NS
-
-
 class Link:
     """A session with the board on `port`."""
 
@@ -89,14 +78,16 @@ class Link:
         self.last_error: LinkError | None = None
         self.quiet = False
         """The last read found nothing at all, not a byte: nothing waits to be read."""
+        self.deaf = False
+        """The board sends, and does not hear us."""
         self._port: Port | None = None
-        self._identity: ports.SerialPort | None = None
+        self._whereabouts = Whereabouts(port)
         self._partial = b""
         self._reception = Reception(self.counters)
         self._session = 0
         self._port_went = False
         self._ident = 0
-        self._asked = _Asked()
+        self._asked = Question(0, 0)
         self._refills: dict[int, tuple[bytes, int]] = {}  # ident → arguments, when sent
         self._answers: dict[int, tuple[int, bytes]] = {}  # to `command`: ident → result, payload
         self._kept: list[Samples] = []  # came while `command` waited
@@ -157,19 +148,18 @@ class Link:
         if self._port is None:
             raise silent(self.port_name, 0)
         self._answers.clear()
-        begun_ns = time.monotonic_ns()
-        sent_ns = 0
-        idents: set[int] = set()
+        question = Question(verb, time.monotonic_ns())
+        question.sent(self._send(verb, arguments), question.first_ns)
         while True:
+            self._advance(min(OPEN_STEP_S, AGAIN_NS / NS_PER_S), self._kept)
+            for ident, (result, payload) in self._answers.items():
+                if question.answered(ident, verb) is not None:
+                    return result, payload
             now_ns = time.monotonic_ns()
-            if now_ns - begun_ns > ANSWER_NS:
+            if now_ns - question.first_ns > ANSWER_NS:
                 raise silent(self.port_name, ANSWER_NS / NS_PER_S)
-            if now_ns - sent_ns > ASK_AGAIN_MOST_NS:
-                sent_ns = now_ns
-                idents.add(self._send(verb, arguments))
-            self._advance(OPEN_STEP_S, self._kept)
-            for ident in idents & self._answers.keys():
-                return self._answers[ident]
+            if question.due(now_ns):
+                question.sent(self._send(verb, arguments), now_ns)
 
     def do(self, what: str, verb: int, arguments: bytes = b"") -> bytes:
         """As `command`, and raise `ProtocolError` with `what` in its words unless the board does it."""
@@ -213,23 +203,13 @@ class Link:
     # --- the session ---
 
     def _connect(self) -> None:
-        self._port = Port(self._find_port())
-        if self._identity is None:
-            self._identity = ports.identity(self._port.name)
+        self._port = Port(self._whereabouts.find())
+        self._whereabouts.opened(self._port.name)
         self._partial = b""
         self._knock = Knock(self._port.name)
         self._refills.clear()
         self._last_heard_ns = self._last_answer_ns = time.monotonic_ns()
         self._ask(wire.DO_DESCRIBE, LinkState.ASKING)
-
-    def _find_port(self) -> str:
-        """Return the name under which the board is now: USB may give it another one each time."""
-        if self._identity is None or self._identity.serial_number is None:
-            return self.port_name
-        found = ports.find_again(self._identity)
-        if found is None and ports.identity(self.port_name) is not None:
-            raise another_board(self.port_name, self._identity.serial_number)
-        return found or self.port_name
 
     def _advance(self, timeout_s: float, samples: list[Samples]) -> None:
         assert self._port is not None
@@ -248,6 +228,7 @@ class Link:
                 raise silent(self.port_name, SILENCE_NS / NS_PER_S)
             if now_ns - self._last_ping_ns >= PING_NS:
                 self._ping()
+            self._notice_deafness(now_ns)
             if self._reception.waiting:
                 for arguments in self._reception.requests(now_ns):
                     self._refills[self._send(wire.DO_REFILL, arguments)] = (arguments, now_ns)
@@ -258,28 +239,29 @@ class Link:
                 raise self._knock.verdict(ANSWER_NS / NS_PER_S)
             if self.state is LinkState.ASKING and waited_ns > KNOCK_NS:
                 self._try_the_prompt()
-            if now_ns - asked.last_ns > asked.again_ns:
-                asked.again_ns = min(2 * asked.again_ns, ASK_AGAIN_MOST_NS)
-                self._ask_again(now_ns)
+            if asked.due(now_ns):
+                asked.sent(self._send(asked.verb), now_ns)
+
+    def _notice_deafness(self, now_ns: int) -> None:
+        """Samples come but answers do not: they are taken all the same, and it is said once."""
+        deaf = now_ns - self._last_answer_ns > DEAF_NS
+        if deaf and not self.deaf:
+            log.warning("%s", one_way(self.port_name, DEAF_NS / NS_PER_S))
+        self.deaf = deaf
 
     def _try_the_prompt(self) -> None:
         """Nobody describes himself: a board that was left at MicroPython's prompt is started again."""
         assert self._port is not None
         if restart := self._knock.restart():
-            self._asked.first_ns = self._asked.last_ns = time.monotonic_ns()  # let it boot
-            self._asked.again_ns = ASK_AGAIN_MOST_NS
+            self._asked.begin_again(time.monotonic_ns())
         if words := restart or self._knock.show_prompt():
             self._port.write(words)
 
     def _ask(self, verb: int, state: LinkState) -> None:
         self.state = state
         now_ns = time.monotonic_ns()
-        self._asked = _Asked(verb, first_ns=now_ns)
-        self._ask_again(now_ns)
-
-    def _ask_again(self, now_ns: int) -> None:
-        self._asked.last_ns = now_ns
-        self._asked.sent_ns[self._send(self._asked.verb)] = now_ns
+        self._asked = Question(verb, now_ns)
+        self._asked.sent(self._send(verb), now_ns)
 
     def _send(self, verb: int, arguments: bytes = b"") -> int:
         assert self._port is not None
@@ -362,7 +344,7 @@ class Link:
             self._reception.answer_time.took(came_ns - sent_ns)
             if result == wire.OK:
                 samples += self._reception.take_answer(arguments, payload)
-        elif verb == self._asked.verb and (asked_ns := self._asked.sent_ns.pop(ident, None)) is not None:
+        elif (asked_ns := self._asked.answered(ident, verb)) is not None:
             if result == wire.OK:
                 self._take_answer(verb, asked_ns, payload, came_ns, samples)
         else:

@@ -91,6 +91,17 @@ def silent(port: str, waited_s: float) -> ProtocolError:
     )
 
 
+def one_way(port: str, waited_s: float) -> ProtocolError:
+    """Return the error for a board that sends but does not hear."""
+    return ProtocolError(
+        f"board on {port}",
+        got=f"samples, but no answer in {waited_s:.0f} s",
+        expected="an answer to each ping",
+        remedy="Look at the cable's wire towards the board. Until it is mended, what is lost on the way "
+        "cannot be asked for again, and the board keeps its outputs safe.",
+    )
+
+
 def strange(port: str, count: int, begin: bytes, *, at_prompt: bool) -> ProtocolError:
     """Return the error for a port on which something else speaks."""
     got = f"{count} bytes that are not our firmware's, beginning with {begin[:24]!r}"

@@ -142,3 +142,29 @@ def test_another_board_with_the_same_streams_is_noticed_by_its_id(tmp_path: Path
         with pytest.raises(LinkError, match=r"another board, id bb, expected the one .* id aa\. Restart"):
             link.open()
         link.close()
+
+
+def test_a_board_that_does_not_hear_us_is_read_all_the_same(
+    quick_box: VirtualBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("firmware_bridge.link.DEAF_NS", 1_500_000_000)
+    monkeypatch.setattr("firmware_bridge.link.SILENCE_NS", 1_500_000_000)
+    with cable(tmp_path / "host-port", quick_box.port) as between:
+        link = Link(str(tmp_path / "host-port"))
+        link.open()
+        received = Received(link)
+        received.until_index(200)
+        between.spoil_from_host = lambda _: []
+        received.until(lambda: link.deaf, "notice")
+        first = received.next_index()
+        lost = itertools.count()
+        between.spoil = lambda data: [] if 5 <= next(lost) < 15 else [data]
+        received.until_index(first + 1000)
+        assert link.counters.disconnects == 0
+        assert [reason for _, _, reason in received.holes()] == ["cable"], (
+            "not waited for: nobody hears us ask"
+        )
+        assert caplog.text.count("samples, but no answer in") == 1
+        between.spoil_from_host = lambda data: [data]
+        received.until(lambda: not link.deaf, "answer")
+        link.close()
