@@ -163,6 +163,7 @@ class Reception:
         if len(payload) < wire.REFILLED_BYTES:
             self._counters.rejected_frames += 1
             return
+        self.count_refilled()  # what was sent again came before its answer
         number, first, _ = struct.unpack(wire.REFILL_ARGUMENTS, arguments)
         lane = self._lanes[number]
         yield from self._placed(lane, lane.order.answered(first, *_REFILLED.unpack_from(payload)))
