@@ -199,6 +199,15 @@ class Firmware:
 
     def send_describe(self):
         """Say who this is and what it measures: the host needs no table of its own."""
+        text = self.about(self.faults)
+        fits = len(text) <= wire.MAX_BODY_BYTES - 2
+        self.send(bytes((wire.DESCRIBE, wire.PROTOCOL_VERSION)), text if fits else self.about({}))
+        if not fits:
+            for stream in self.faults:
+                self.tell_fault(stream, *self.faults[stream])
+
+    def about(self, faults):
+        """Return the JSON of the description."""
         hardware = self.hardware
         about = json.dumps(
             {
@@ -212,19 +221,12 @@ class Firmware:
                 "session": self.session,
                 "tick_bits": hardware.tick_bits,
                 "mount_up": hardware.mount_up,
-                "faults": self.faults,
+                "faults": faults,
             }
         )
         # the streams go as the text that the board has: a float here may have 32 bits only
-        text = (
-            about[:-1]
-            + ', "outputs": '
-            + hardware.outputs_text
-            + ', "streams": '
-            + hardware.streams_text
-            + "}"
-        )
-        self.send(bytes((wire.DESCRIBE, wire.PROTOCOL_VERSION)), text.encode())
+        text = about[:-1] + ', "outputs": ' + hardware.outputs_text
+        return (text + ', "streams": ' + hardware.streams_text + "}").encode()
 
     def send_status(self, now_us):
         """Report the counters: what ran over, where."""
@@ -278,6 +280,10 @@ class Firmware:
             self.faults[stream] = [doing, got, expected]
         else:
             self.faults.pop(stream, None)
+        self.tell_fault(stream, doing, got, expected)
+
+    def tell_fault(self, stream, doing, got, expected):
+        """Tell the host of one fault."""
         text = json.dumps({"stream": stream, "doing": doing, "got": got, "expected": expected})
         self.send(bytes((wire.LOG, wire.FAULT)), text.encode())
 

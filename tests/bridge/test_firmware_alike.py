@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import wire
+from firmware_bridge.outputs import authorise
 from firmware_bridge.virtual import Interpreter
 from tests.bridge.still_board import CPYTHON, MICROPYTHON, run_beside
 
@@ -75,6 +76,7 @@ with open(sys.argv[1] + "/sent", "wb") as hardware.cable:
     turns(5, wire.command(10, wire.DO_STOP) + wire.command(11, wire.DO_START))
     turns(400, wire.command(12, wire.DO_PROMPT))
 print(hardware.moved)
+print(program.tag(b"a key", 0x89ABCDEF, 3, 40000, 77).hex())
 """
 
 
@@ -106,6 +108,7 @@ def test_both_interpreters_send_the_same(tmp_path: Path) -> None:
     for n, (one, other) in enumerate(zip(by_cpython, by_micropython, strict=False)):
         assert one == other, f"frame {n}"
     assert len(by_cpython) == len(by_micropython)
-    assert by_cpython[0] == ["[(0, 40000)]"], "moved once"
+    tag = authorise(b"a key", 0x89ABCDEF, 77, 3, 40_000)[wire.OUTPUT_ARGUMENTS_BYTES :]
+    assert by_micropython[0] == ["[(0, 40000)]", tag.hex()], "moved once; tagged as the host does"
     kinds = Counter(body[0] for body in by_cpython[1:] if isinstance(body, bytes))
     assert kinds[wire.DATA] > 1000 and kinds[wire.REFILL] > 40 and kinds[wire.RESPONSE] == 16, kinds

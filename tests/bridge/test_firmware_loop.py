@@ -319,6 +319,23 @@ def test_a_fault_is_told_kept_in_the_description_and_cleared() -> None:
     assert counters.faults == {}
 
 
+def test_faults_that_find_no_room_in_the_description_come_behind_it() -> None:
+    """All sensors of a bus whose plug is out: that is when a host must be able to read the description."""
+    board = started(60)
+    wordy = [(f"stream {n}", "reading its chip id" + 150 * ".", "0x00", "0xE5") for n in range(10)]
+    board.on_turn[1] = lambda: board.tells.extend(wordy)
+    board.on_turn[40] = board.sent.clear
+    board.hear(41, wire.command(1, wire.DO_DESCRIBE))
+    run(board)
+    (body,) = board.frames(wire.DESCRIBE)
+    assert len(body) <= wire.MAX_BODY_BYTES
+    assert parse_description(body, "port").faults == {}
+    counters = Counters()
+    for told in board.frames(wire.LOG):
+        counters.take_fault(bytes(told[2:]))
+    assert set(counters.faults) == {stream for stream, *_ in wordy}
+
+
 def test_what_is_no_command_is_counted_and_harms_nothing() -> None:
     board = started(1000)
     damaged = bytearray(wire.command(1, wire.DO_STOP))
