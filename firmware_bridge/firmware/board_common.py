@@ -58,7 +58,8 @@ class CommonBoard:
         setting_faults: "list[SettingFault]" = []
         self._outputs = self._configure(wiring, defaults, setting_faults)
         for fault in setting_faults:
-            self._faults.append((CONFIGURATION, PATH + " " + fault.key, fault.got, fault.expected))
+            where = PATH if fault.key == PATH else PATH + " " + fault.key
+            self._faults.append((CONFIGURATION, where, fault.got, fault.expected))
         streams = []
         for sensor in self._sensors:
             sensor.switch_on()

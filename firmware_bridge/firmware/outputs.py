@@ -5,6 +5,7 @@ They move only by `Outputs.set`, which the program calls for an authorised comma
 
 import machine
 from settings import Section, SettingFault
+from wiring import said
 
 FULL = 65535
 
@@ -72,8 +73,11 @@ class Outputs:
         for i in range(len(entries)):
             try:
                 self._all.append(_output(Section(f"outputs[{i}]", entries[i]), wiring))
-            except SettingFault as fault:
-                faults.append(fault)
+            except Exception as error:
+                if isinstance(error, SettingFault):
+                    faults.append(error)
+                else:
+                    faults.append(SettingFault(f"outputs[{i}]", said(error), "a pin that can do this"))
                 # a number would mean another output than the host believes
                 self._movable = False
         self.make_safe()

@@ -31,9 +31,11 @@ def read_settings(path: str, defaults: str) -> "dict[str, Any]":
             text = file.read()
     except OSError:
         pass
+    except (ValueError, MemoryError) as error:
+        raise SettingFault(path, "unreadable: " + str(error), "a text of a few kB") from None
     try:
         settings: "dict[str, Any]" = json.loads(text)
-    except ValueError:
+    except (ValueError, MemoryError, RuntimeError):  # the last for brackets in brackets in brackets
         raise SettingFault(path, "no JSON: " + text[:40], "a JSON document") from None
     if not isinstance(settings, dict):
         raise SettingFault(path, _words(settings), "an object in braces")

@@ -110,7 +110,7 @@ class Wiring:
             else:
                 self._buses[name] = self.spi(number, sck, mosi, miso, speed_hz)
         except (ValueError, OSError) as error:
-            raise SettingFault(section.name, str(error), "pins of this bus") from None
+            raise SettingFault(section.name, said(error), "pins of this bus") from None
         self._speeds_hz[name] = speed_hz
 
     def _bus(self, section: Section, kinds: "tuple[str, ...]") -> str:
@@ -143,10 +143,13 @@ class Wiring:
         try:
             sensor: Sensor = getattr(self, "_" + chip)(section)
             section.finish()
-        except SettingFault:
+        except Exception as error:
             self._taken = before
             self._names = names
-            raise
+            if isinstance(error, SettingFault):
+                raise
+            # MicroPython knows of this very board what our table of pins does not
+            raise SettingFault(section.name, said(error), "pins that can do this") from None
         return sensor
 
     def _stream(
@@ -295,6 +298,11 @@ class Wiring:
         stream = self._stream(section, "stream", "lid", ["closed"], "state", 1, rate_hz, 8, None)
         pin = machine.Pin(number, machine.Pin.IN, pulls[pull])
         return switch.Switch(f"contact at pin {number}", [stream], self._faults, pin, closed, debounce_ms)
+
+
+def said(error: Exception) -> str:
+    """Return what MicroPython said, with the kind of error: by itself it may be no more than a number."""
+    return type(error).__name__ + " " + str(error)
 
 
 def _ranges(numbers: "set[int]") -> str:

@@ -77,8 +77,8 @@ def scenario_nothing_connected_is_told_and_answered():
 
 
 BAD = (
-    ("{", "config.json config.json", "a JSON document"),
-    ("[]", "config.json config.json", "an object in braces"),
+    ("{", "config.json", "a JSON document"),
+    ("[]", "config.json", "an object in braces"),
     ({"sensors": 3}, "config.json sensors", "a list"),
     ({"sensors": [3]}, "config.json sensors[0]", "an object in braces"),
     ({"sensros": []}, "config.json sensros", None),
@@ -163,6 +163,40 @@ def scenario_what_a_bad_sensor_claimed_is_free_again():
         board = module.Board()
         equal(len(drain(board)), 2, "faults")
         equal([s["rate_hz"] for s in json.loads(board.streams_text)], [10], "the lid of the third")
+
+
+def scenario_a_file_of_garbage_is_told():
+    for garbage in (b"\xff\xfe\x00{", b"[" * 5000, b"\0" * 100, b""):
+        with open("config.json", "wb") as file:
+            file.write(garbage)
+        for module in BOARDS:
+            board = module.Board()
+            equal([f[1] for f in drain(board)], ["config.json"], f"faults of {garbage[:9]}")
+            equal(board.streams_text, "[]", "streams")
+
+
+class Refuses:
+    ATTN_11DB = 3
+
+    def __init__(self, *arguments, **named):
+        raise ValueError("bad pin")
+
+
+def scenario_what_this_very_board_cannot_do_is_told():
+    machine_bench.ADC = machine_bench.PWM = Refuses
+    for module, pin in ((board_rp2, 26), (board_esp32, 34)):
+        configure(
+            {
+                "sensors": [{"chip": "analog", "pin": pin, "pa_per_v": 1}, {"chip": "switch", "pin": 22}],
+                "outputs": [{"name": "fan", "kind": "pwm", "pin": 13}],
+            }
+        )
+        board = module.Board()
+        faults = drain(board)
+        equal([f[1] for f in faults], ["config.json outputs[0]", "config.json sensors[0]"], "faults")
+        equal([f[2] for f in faults], ["ValueError bad pin"] * 2, "got")
+        equal([s["name"] for s in json.loads(board.streams_text)], ["lid"], "streams")
+        equal(board.set_output(0, 1), False, "moved")
 
 
 def scenario_outputs_are_safe_at_boot_and_move_only_when_set():
