@@ -6,7 +6,7 @@ Register map: table 19. Data rates: table 7. Scale factor in full resolution: ta
 from packing import copy
 from sensors.base import Trouble
 from sensors.fifo import DEPTH, SAMPLE_BYTES, FifoSensor
-from sensors.registers import Registers, wait_ms
+from sensors.registers import Registers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,6 @@ class Adxl345(FifoSensor):
         """Empty the FIFO."""
         self.registers.write(FIFO_CTL, 0)
         self.registers.write(FIFO_CTL, STREAM_MODE)
-        wait_ms(1)
         super().begin()
 
     def waiting(self) -> int:

@@ -30,7 +30,6 @@ class FifoSensor(Sensor):
         self._period_16 = round(16_000_000 / self.rate_hz)
         self._silent_us = max(SILENT_PERIODS * self.period_us, LEAST_SILENCE_US)
         self._newest: "Ticks" = time.ticks_us()
-        self._fresh = True
 
     def waiting(self) -> int:
         """Return how many samples the chip has; set `ran_over`. Raises OSError."""
@@ -42,7 +41,6 @@ class FifoSensor(Sensor):
     def begin(self) -> None:
         """Count from now on."""
         self._newest = time.ticks_us()
-        self._fresh = True
 
     def check(self) -> None:
         """Read one register again."""
@@ -59,13 +57,12 @@ class FifoSensor(Sensor):
             return 0
         # the newest of them came at some moment of the last period
         oldest: "Ticks" = time.ticks_add(now, -((2 * waiting - 1) * self._period_16 // 32))
-        if self.ran_over and not self._fresh:
+        if self.ran_over:
             self.skipped = self._lost(oldest)
         count = min(waiting, room)
         self.copy(count, body, at)
         self.sample_ticks = oldest
         self._newest = time.ticks_add(oldest, (count - 1) * self._period_16 // 16)
-        self._fresh = False
         return count
 
     def _lost(self, oldest: "Ticks") -> int:
