@@ -5,7 +5,8 @@ Its sensors play the files that ``hardware.py`` lays out ahead of time, one a se
 step with its own tick counter: sample k of a stream is there at start + k / rate. Each sensor keeps
 what is not fetched for one second; then its oldest samples are lost and counted.
 
-The pseudo-terminal's far side is standard input and output, in non-blocking mode.
+The pseudo-terminal's far side is standard input and output, best in non-blocking mode. Where nobody has
+laid out a world, one sensor rests at 0 for ever: any MicroPython of a computer can be flashed and answers.
 """
 
 import json
@@ -26,6 +27,10 @@ WATCHDOG_MS = 8000
 # where the world's files lie: the current folder, but for a board whose flash is a file system of its own
 WORLD = os.getenv("CARGOBOX_WORLD")
 ORIGIN_FILE = "origin"
+AT_REST = (
+    '[{"name": "pressure", "axes": ["p"], "unit": "Pa", "scale": 1, "rate_hz": 50, "bits": 16, '
+    '"full_scale": null}]'
+)
 
 
 def _monotonic_us():
@@ -51,8 +56,7 @@ class Board:
     """
 
     def __init__(self):
-        with open(in_world("board.json")) as f:
-            about = json.loads(f.read())
+        about = self._about()
         self.name = "virtual (" + sys.implementation.name + ")"
         self.unique_id = about["id"]
         self.reset_cause = about["reset"]
@@ -74,14 +78,35 @@ class Board:
         self._poll = select.poll()
         self._poll.register(self._host, select.POLLIN)
         # the parent holds the other end of this pipe: when it goes, so does the power
-        self._power_fd = about["power_fd"]
-        self._power = open(self._power_fd, "rb", 0)  # noqa: SIM115
-        self._poll.register(self._power, select.POLLIN)
+        self._power = self._power_fd = about["power_fd"]
+        if self._power_fd is not None:
+            self._power = open(self._power_fd, "rb", 0)  # noqa: SIM115
+            self._poll.register(self._power, select.POLLIN)
+        self._heard = False
         self._lay_out(json.loads(self.streams_text))
         if machine is not None and hasattr(machine, "WDT"):
             self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
         else:
             self._watchdog = None
+
+    def _about(self):
+        try:
+            with open(in_world("board.json")) as f:
+                self._at_rest = False
+                return json.loads(f.read())
+        except OSError:
+            self._at_rest = True
+        return {
+            "id": "0000",
+            "reset": "power-on",
+            "boots": 1,
+            "mount_up": None,
+            "streams": AT_REST,
+            "epoch_us": _monotonic_us(),
+            "drift_ppm": 0,
+            "ticks_offset_us": 0,
+            "power_fd": None,
+        }
 
     def _lay_out(self, streams):
         self._rates_hz = [s["rate_hz"] for s in streams]
@@ -115,9 +140,13 @@ class Board:
             # MicroPython gives the file, CPython its number
             if what is self._power or what == self._power_fd:
                 sys.exit()
+            self._heard = True
 
     def read_host(self, buffer):
         """Read what the host sent, without waiting; return the number of bytes."""
+        if not self._heard:
+            return 0  # it may be one that waits
+        self._heard = False
         return self._host.readinto(buffer) or 0
 
     def write_host(self, buffer, begin, end):
@@ -146,6 +175,10 @@ class Board:
     def start(self):
         """Switch the sensors on. At the first start the trip begins; later starts find it under way."""
         now_us = self._now_us()
+        if self._at_rest:
+            self._origin_us = now_us - 1
+            self._next = [0] * len(self._rates_hz)
+            return
         try:
             with open(in_world(ORIGIN_FILE)) as f:
                 self._origin_us = int(f.read())
@@ -189,6 +222,9 @@ class Board:
         return count
 
     def _load(self, slot, second):
+        if self._at_rest:
+            self._slot_seconds[slot] = second
+            return True
         try:
             with open(second_file(second), "rb") as f:
                 f.readinto(self._slots[slot])
