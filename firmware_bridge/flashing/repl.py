@@ -28,6 +28,7 @@ from firmware_bridge.flashing.finding import take_port
 from firmware_bridge.port import BAUD
 
 ANSWER_S = 5.0  # a write to flash may have to erase first
+PROMPT_BAUD = 115_200  # of MicroPython on a UART, after each reset; USB does not mind
 WORK_S = 60.0  # at most, for one command
 ENTER_S = 10.0
 LOOK_S = 0.5
@@ -96,7 +97,7 @@ class Repl:
         """Take the port and reach the prompt."""
         take_port(self.port).close()  # whatever is wrong with the port is told in its words
         with self._in_words("opening the port"):
-            self._transport = _Transport(self.port, BAUD, timeout=ANSWER_S)
+            self._transport = _Transport(self.port, PROMPT_BAUD, timeout=ANSWER_S)
             self._transport.serial.write_timeout = ANSWER_S
         try:
             self._enter()
@@ -176,6 +177,8 @@ class Repl:
         for number in itertools.count():
             transport.serial.timeout = QUIET_S
             if first:
+                if number % 2:
+                    self._knock_at(transport, BAUD)  # a program of ours that fell over, behind a UART
                 transport.serial.write(first)
                 heard = (heard + self._drain(transport))[-HEARD_BYTES:]
             transport.serial.timeout = LOOK_S
@@ -187,6 +190,13 @@ class Repl:
                 return
             if time.monotonic() > deadline_s:
                 raise _no_prompt(self.port, heard)
+
+    def _knock_at(self, transport: _Transport, baud: int) -> None:
+        transport.serial.baudrate = baud
+        transport.serial.write(KNOCK)
+        transport.serial.flush()
+        self._drain(transport)
+        transport.serial.baudrate = PROMPT_BAUD
 
     def _drain(self, transport: _Transport) -> bytes:
         heard = b""

@@ -1,7 +1,8 @@
 """The two programs in a board's flash: which one runs, and writing into the other.
 
 ``firmware/main.py`` says what each file means. Here the order is what counts: the power may go between any
-two lines, and what the board then boots is the old program, until the trial is marked.
+two lines, and what the board then boots is the old program, until the trial is marked. Names are relative
+to the folder in which a board's MicroPython starts, which is its flash: ``/`` on most, ``/flash`` on some.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from firmware_bridge.flashing.building import VERSION_FILE, Image
 from firmware_bridge.flashing.errors import FlashError
 from firmware_bridge.flashing.repl import Repl, literal, sha256
 
-LAUNCHER_FILE = "/main.py"
-STRANGER_FILE = "/main.before.py"
-CONFIG_FILE = "/config.json"
+LAUNCHER_FILE = "main.py"
+STRANGER_FILE = "main.before.py"
+CONFIG_FILE = "config.json"
 TRIES = 2
 
 # removes what was left by a flash that was cut short
 _CLEAN = """
 import os
-for n in os.listdir('/'):
+for n in os.listdir():
  if n in ('trial','config.trial','why') or n.endswith('.new'):
-  os.remove('/'+n)
+  os.remove(n)
 """
-_NO_MARKER = "import os\nif 'prompt' in os.listdir('/'):os.remove('/prompt')"
+_NO_MARKER = "import os\nif 'prompt' in os.listdir():os.remove('prompt')"
 _LIST = """
 import os
 def w(p):
@@ -49,12 +50,12 @@ print(repr((d,f)))
 _MAIN = """
 import os
 try:
- with open('/main.py','rb') as f:
-  print(repr((os.stat('/main.py')[6],f.readline())))
+ with open('main.py','rb') as f:
+  print(repr((os.stat('main.py')[6],f.readline())))
 except OSError:
  print("(0,b'')")
 """
-_ROOT = "import os\nprint(repr([(e[0],e[3]) for e in os.ilistdir('/') if e[1]&0x8000]))"
+_ROOT = "import os\nprint(repr([(e[0],e[3]) for e in os.ilistdir() if e[1]&0x8000]))"
 
 
 class Slots:
@@ -64,7 +65,7 @@ class Slots:
         self._repl = repl
         # a Ctrl-C of ours may have ended the launcher before it had taken the marker away
         repl.run(_NO_MARKER)
-        active = self._text("/slot")
+        active = self._text("slot")
         self.active = active if active in SLOTS else ""
         """The slot that runs; empty for none."""
         self.free_slot = SLOTS[1] if self.active == SLOTS[0] else SLOTS[0]
@@ -73,14 +74,14 @@ class Slots:
     @property
     def active_version(self) -> str:
         """The version in the slot that runs; empty where nobody wrote it down."""
-        return self._text(f"/{self.active}/{VERSION_FILE}") if self.active else ""
+        return self._text(f"{self.active}/{VERSION_FILE}") if self.active else ""
 
     def holds(self, slot: str, files: Mapping[str, bytes]) -> bool:
         """Return whether a slot has exactly these files."""
-        _, sizes = self._list(f"/{slot}")
-        if sizes != {f"/{slot}/{name}": len(data) for name, data in files.items()}:
+        _, sizes = self._list(f"{slot}")
+        if sizes != {f"{slot}/{name}": len(data) for name, data in files.items()}:
             return False
-        return all(self._repl.hash_file(f"/{slot}/{name}") == sha256(data) for name, data in files.items())
+        return all(self._repl.hash_file(f"{slot}/{name}") == sha256(data) for name, data in files.items())
 
     def config(self) -> bytes:
         """Return the board's configuration; empty where it has none."""
@@ -88,7 +89,7 @@ class Slots:
 
     def why(self) -> str:
         """Return what ended the last program that failed: its slot, then a traceback. Empty: unknown."""
-        return self._text("/why")
+        return self._text("why")
 
     def install(self, image: Image, config: bytes | None, progress: Callable[[float], object]) -> None:
         """Write `image` into the free slot, then launcher and configuration where they differ.
@@ -106,7 +107,7 @@ class Slots:
 
     def mark_trial(self) -> None:
         """Let the next boot try the free slot, once."""
-        self.put("/trial", self.free_slot.encode())
+        self.put("trial", self.free_slot.encode())
 
     def strangers(self) -> str:
         """Return the files of the flash that are not ours, the largest first, in words."""
@@ -137,7 +138,7 @@ class Slots:
         there = self._clear(slot, image.files)
         done = 0
         for name, data in image.files.items():
-            path = f"/{slot}/{name}"
+            path = f"{slot}/{name}"
             if there.get(path) != len(data) or self._repl.hash_file(path) != sha256(data):
                 begun = done
                 self.put(path, data, lambda n, begun=begun: progress((begun + n) / image.total_bytes))  # type: ignore[misc]
@@ -145,18 +146,18 @@ class Slots:
             progress(done / image.total_bytes)
         self._put_launcher(image.launcher)
         if config is not None:
-            self.put("/config.trial", config)
+            self.put("config.trial", config)
 
     def _clear(self, slot: str, wanted: Mapping[str, bytes]) -> dict[str, int]:
         """Remove from a slot what is not wanted, and make its folders; return path → bytes of the rest."""
-        folders, sizes = self._list(f"/{slot}")
-        keep = {f"/{slot}/{name}" for name in wanted}
+        folders, sizes = self._list(f"{slot}")
+        keep = {f"{slot}/{name}" for name in wanted}
         lines = [f"os.remove({path!r})" for path in sizes if path not in keep]
-        needed = {path[:at] for path in keep for at in range(2, len(path)) if path[at] == "/"}
+        needed = {path[:at] for path in keep for at in range(len(path)) if path[at] == "/"}
         # the innermost first; and the outermost first
         lines += [f"os.rmdir({path!r})" for path in sorted(folders, reverse=True) if path not in needed]
-        if f"/{slot}" not in needed and (folders or sizes):
-            lines.append(f"os.rmdir('/{slot}')")
+        if f"{slot}" not in needed and (folders or sizes):
+            lines.append(f"os.rmdir('{slot}')")
         lines += [f"mkdir({path!r})" for path in sorted(needed - set(folders))]
         self._repl.run(
             "import os\ndef mkdir(p):\n try:\n  os.mkdir(p)\n except OSError as e:\n"

@@ -38,7 +38,7 @@ _QUESTION = """
 import sys
 try:
  import os
- s=os.statvfs('/')
+ s=os.statvfs(os.getcwd())
  s=(s[1] or s[0],s[2],s[3])
 except (ImportError,AttributeError,OSError):
  s=None

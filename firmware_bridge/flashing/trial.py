@@ -43,6 +43,7 @@ class Ended:
 def await_trial(place: Place, slot: str, version: str, timeout_s: float = TRIAL_S) -> Ended:
     """Return who answers once the board has booted to try `slot`."""
     deadline_s = time.monotonic() + timeout_s
+    prompts = 0
     while time.monotonic() < deadline_s:
         port = place.wait()
         # a board that reboots takes its port along
@@ -51,7 +52,9 @@ def await_trial(place: Place, slot: str, version: str, timeout_s: float = TRIAL_
             if (about := greeting.description) is not None:
                 is_new = about.trial and (about.slot, about.firmware) == (slot, version)
                 return Ended(Outcome.NEW if is_new else Outcome.OLD, about)
-            if greeting.at_prompt:
+            # the first may be what it said just before the reset
+            prompts += greeting.at_prompt
+            if prompts > 1:
                 return Ended(Outcome.PROMPT)
     return Ended(Outcome.NOBODY)
 

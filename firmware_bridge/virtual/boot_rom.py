@@ -68,7 +68,9 @@ def boot(is_raw):
         except OSError:
             continue
         try:
-            exec(compile(text, name, "exec"), {"__name__": "__main__"})
+            program = compile(text, name, "exec")
+            machine.tell("runs")
+            exec(program, {"__name__": "__main__"})
         except BaseException as error:
             sys.print_exception(error)
 
@@ -84,5 +86,5 @@ vfs.mount(files, "/")
 vfs.mount(vfs.VfsPosix("/"), "/host")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
-machine.tell("booted")
 boot(bool(os.getenv("CARGOBOX_RAW")))
+machine.tell("runs")

@@ -41,6 +41,9 @@ SOFT_REBOOT = b"MPY: soft reboot\r\n"
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 BUFFER_BYTES = 256  # what a board's driver keeps until somebody reads
 NOBODY_READS_S = 0.5  # as MicroPython's USB driver waits before it throws away
+# The unix port raises KeyboardInterrupt wherever the signal finds it, also while it holds a lock of its
+# interpreter: let the beginning of a program, with its imports, be over
+DEAF_S = 0.05
 INTERRUPT_S = 0.03  # until the signal has become an exception
 
 
@@ -81,6 +84,7 @@ class ReplBoard:
         self._skips_main = False
         self._host_reads = True
         self._has_booted = False
+        self._hears_s: float | None = None
         self._unheard = bytearray()
         self._held: bytearray | None = None
         self._bites_s: float | None = None
@@ -162,8 +166,12 @@ class ReplBoard:
     def _serve(self) -> None:
         while True:
             fds = [fd for fd in (self._wake_read, self._host_fd, self._board_fd, self._control_fd) if fd >= 0]
-            wait_s = None if self._bites_s is None else max(0.0, self._bites_s - time.monotonic())
+            due_s = [at_s for at_s in (self._bites_s, self._hears_s) if at_s is not None]
+            wait_s = max(0.0, min(due_s) - time.monotonic()) if due_s else None
             ready, _, _ = select.select(fds, [], [], wait_s)
+            if self._hears_s is not None and time.monotonic() >= self._hears_s:
+                self._hears_s, self._has_booted = None, True
+                self._hear_again()
             if self._wake_read in ready:
                 if not os.read(self._wake_read, 1):
                     return
@@ -204,7 +212,7 @@ class ReplBoard:
         self._stop()
         self._start(cause)
 
-    def _start(self, cause: int) -> None:
+    def _start(self, cause: int, *, skips_main: bool = False) -> None:
         """Run the boot ROM."""
         self.boots += 1
         # the prompt that it showed last
@@ -236,7 +244,7 @@ class ReplBoard:
                 "CARGOBOX_CONTROL": str(control_write),
                 "CARGOBOX_RESET_CAUSE": str(cause),
                 "CARGOBOX_WRITES_LEFT": str(left),
-                "CARGOBOX_RAW": "1" if is_raw or self._skips_main else "",
+                "CARGOBOX_RAW": "1" if is_raw or skips_main or self._skips_main else "",
             },
             pass_fds=(control_write, power_read, non_waiting_fd),
             start_new_session=True,
@@ -246,7 +254,7 @@ class ReplBoard:
 
     def _stop(self) -> None:
         """Take the power away, in the middle of whatever it does."""
-        self._bites_s = None
+        self._bites_s = self._hears_s = None
         if self._process is None:
             return
         self._process.kill()
@@ -275,9 +283,8 @@ class ReplBoard:
         for word in words:
             if word == b"fed" and self._bites_s is not None:
                 self._bites_s = time.monotonic() + self._watchdog_s
-            elif word == b"booted":
-                self._has_booted = True
-                self._hear(bytes(self._unheard))
+            elif word == b"runs" and not self._has_booted and self._hears_s is None:
+                self._hears_s = time.monotonic() + DEAF_S
             elif word.startswith(b"watchdog"):
                 self._watchdog_s = int(word.split()[1]) / 1000 / self._watchdog_speed
                 self._bites_s = time.monotonic() + self._watchdog_s
@@ -290,11 +297,16 @@ class ReplBoard:
                 return
 
     def _ended(self) -> None:
-        """A soft reboot: the unix port's process ends. A board's watchdog goes on counting through it."""
-        bites_s = self._bites_s
+        """A soft reboot: the unix port's process ends. A board's watchdog goes on counting through it.
+
+        Or our signal came when the program had just ended by itself: then a board is at its prompt.
+        """
+        assert self._process is not None
+        bites_s, was_killed = self._bites_s, self._process.wait() == -signal.SIGINT
         self._stop()
-        self._to_host(SOFT_REBOOT)
-        self._start(SOFT)
+        if not was_killed:
+            self._to_host(SOFT_REBOOT)
+        self._start(SOFT, skips_main=was_killed)
         self._bites_s = bites_s
 
     def _from_board(self) -> None:
@@ -310,6 +322,7 @@ class ReplBoard:
         if RAW_PROMPT in self._held:
             self._to_host(bytes(self._held[self._held.find(RAW_PROMPT) :]))
             self._held = None
+            self._hear_again()
         elif self._held.endswith(FRIENDLY_PROMPT):
             self._to_host(bytes(self._held[: self._held.rfind(BANNER)]))
             self._held.clear()
@@ -320,10 +333,16 @@ class ReplBoard:
             data = os.read(self._host_fd, 4096)
         except OSError:
             return
-        if self._has_booted:
+        if self._has_booted and self._held is None:
             self._hear(data)
         elif self._process is not None:
             self._unheard += data[: BUFFER_BYTES - len(self._unheard)]
+
+    def _hear_again(self) -> None:
+        """Take what came while nobody listened."""
+        if self._has_booted and self._held is None:
+            data, self._unheard = bytes(self._unheard), bytearray()
+            self._hear(data)
 
     def _hear(self, data: bytes) -> None:
         assert self._process is not None
