@@ -82,7 +82,6 @@ class Board:
         if self._power_fd is not None:
             self._power = open(self._power_fd, "rb", 0)  # noqa: SIM115
             self._poll.register(self._power, select.POLLIN)
-        self._heard = False
         self._lay_out(json.loads(self.streams_text))
         if machine is not None and hasattr(machine, "WDT"):
             self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
@@ -140,14 +139,21 @@ class Board:
             # MicroPython gives the file, CPython its number
             if what is self._power or what == self._power_fd:
                 sys.exit()
-            self._heard = True
 
     def read_host(self, buffer):
         """Read what the host sent, without waiting; return the number of bytes."""
-        if not self._heard:
-            return 0  # it may be one that waits
-        self._heard = False
+        if self._at_rest:
+            return self._read_bytewise(buffer)
         return self._host.readinto(buffer) or 0
+
+    def _read_bytewise(self, buffer):
+        """Read from a standard input that would wait for the buffer to be full."""
+        count = 0
+        while count < len(buffer) and self._poll.poll(0):
+            if not self._host.readinto(memoryview(buffer)[count : count + 1]):
+                break
+            count += 1
+        return count
 
     def write_host(self, buffer, begin, end):
         """Write without waiting; return the number of bytes that the cable took."""
