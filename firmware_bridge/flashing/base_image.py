@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -45,6 +46,7 @@ ESP_CHIPS = {
     16: ("esp32h2", 0x0),
 }
 ESPTOOL_TIMEOUT_S = 600.0
+ESPTOOL_RENAMED = 5
 DRIVE_S = 15.0
 COPY_BYTES = 64 * 1024
 LOOK_S = 0.1
@@ -175,13 +177,14 @@ def _no_drive() -> FlashError:
 
 def run_esptool(image: BaseImage, port: str, say: Callable[[str], object], progress: Progress) -> None:
     """Let esptool write the image to the board on `port`."""
+    tool = esptool_command()
     command = [
-        *esptool_command(),
+        *tool,
         "--port",
         port,
         "--chip",
         image.chip,
-        "write-flash",
+        _write_flash(tool),
         f"0x{image.offset or 0:x}",
         str(image.path),
     ]
@@ -212,6 +215,13 @@ def run_esptool(image: BaseImage, port: str, say: Callable[[str], object], progr
             expected="status 0",
             remedy="Hold BOOT, press RESET, let BOOT go, and give the same command again.",
         )
+
+
+def _write_flash(tool: list[str]) -> str:
+    """Return what the command is called: esptool 5 renamed it, and Debian 12 has 4."""
+    told = subprocess.run([*tool, "version"], capture_output=True, text=True, check=False, timeout=60).stdout
+    found = re.search(r"v?(\d+)\.\d", told)
+    return "write_flash" if found and int(found[1]) < ESPTOOL_RENAMED else "write-flash"
 
 
 def _show(words: list[str], progress: Progress) -> None:

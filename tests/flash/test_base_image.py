@@ -101,7 +101,7 @@ def test_esptool_is_run_as_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
     tool = tmp_path / "bin" / "esptool"
     tool.parent.mkdir()
     tool.write_text(
-        f'#!/bin/sh\necho "$@" > {tmp_path}/said\n'
+        f'#!/bin/sh\n[ "$1" = version ] && exec cat {tmp_path}/version\necho "$@" > {tmp_path}/said\n'
         'echo "Writing at 0x00010000... (50 %)"\necho "Writing at 0x00020000 [==>  ]  75.0% 1/2 bytes..."\n'
         'exit $(cat "$(dirname "$0")/status")\n'
     )
@@ -110,10 +110,13 @@ def test_esptool_is_run_as_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
     image = base_image.read_image(esp_image(tmp_path / "mp.bin", 0))
     parts: list[float] = []
-    base_image.run_esptool(image, "/dev/ttyUSB7", lambda _: None, parts.append)
-    said = (tmp_path / "said").read_text().split()
-    assert said == ["--port", "/dev/ttyUSB7", "--chip", "esp32", "write-flash", "0x1000", str(image.path)]
-    assert parts == [0.5, 0.75], parts
+    for version, verb in [("esptool.py v4.3\n4.3\n", "write_flash"), ("esptool v5.1.0\n", "write-flash")]:
+        (tmp_path / "version").write_text(version)
+        parts.clear()
+        base_image.run_esptool(image, "/dev/ttyUSB7", lambda _: None, parts.append)
+        said = (tmp_path / "said").read_text().split()
+        assert said == ["--port", "/dev/ttyUSB7", "--chip", "esp32", verb, "0x1000", str(image.path)]
+        assert parts == [0.5, 0.75], parts
     (tool.parent / "status").write_text("2")
     with pytest.raises(FlashError, match="status 2: Writing at") as failed:
         base_image.run_esptool(image, "/dev/ttyUSB7", lambda _: None, parts.append)
