@@ -24,8 +24,10 @@ STATUS_US = 1_000_000
 COLLECT_US = 60_000_000  # at a moment of our choosing: a collection takes as long as a FIFO lasts
 HOST_QUIET_US = 5_000_000  # the host pings once a second; outputs become safe when it stops
 URGENT_BYTES = 3072  # answers and frames sent again; one description must fit
+RING_LEAST_BYTES = 1024  # several frames: what seals into the ring does not look where it ends
 ANSWER_BYTES = 64  # kept free of frames sent again
 DATA_BODY_BYTES = 230  # so that a frame's length says all of it in one byte
+DESCRIBE_BYTES = wire.MAX_BODY_BYTES - 2  # behind the kind and the version
 MAX_FRAMES_A_TURN = 8  # of one stream; so that a backlog does not keep the host's commands waiting
 NO_SEQUENCE = 0x4000  # frames after which "never left" is no longer told, long before sequences wrap
 
@@ -53,7 +55,7 @@ class Firmware:
         self.index = array("I", [0] * count)
         self.seq = array("H", [0] * count)
         self.sensor_lost = [0] * count  # the sensor's own FIFO ran over before it was read
-        self.ring = Ring(hardware.ring_bytes, count)
+        self.ring = Ring(max(hardware.ring_bytes, RING_LEAST_BYTES), count)
         self.control_lost = 0
         self.bad_input = 0
         self.stalls = 0  # writes that the cable did not take whole
@@ -199,14 +201,20 @@ class Firmware:
 
     def send_describe(self):
         """Say who this is and what it measures: the host needs no table of its own."""
-        text = self.about(self.faults)
-        fits = len(text) <= wire.MAX_BODY_BYTES - 2
-        self.send(bytes((wire.DESCRIBE, wire.PROTOCOL_VERSION)), text if fits else self.about({}))
+        outputs = self.hardware.outputs_text
+        text = self.about(self.faults, outputs)
+        fits = len(text) <= DESCRIBE_BYTES
+        if not fits:
+            text = self.about({}, outputs)
+            if len(text) > DESCRIBE_BYTES:
+                text = self.about({}, "[]")
+                self.log(wire.ERROR, "the description is too long: outputs left out; shorten their names")
+        self.send(bytes((wire.DESCRIBE, wire.PROTOCOL_VERSION)), text)
         if not fits:
             for stream in self.faults:
                 self.tell_fault(stream, *self.faults[stream])
 
-    def about(self, faults):
+    def about(self, faults, outputs):
         """Return the JSON of the description."""
         hardware = self.hardware
         about = json.dumps(
@@ -225,7 +233,7 @@ class Firmware:
             }
         )
         # the streams go as the text that the board has: a float here may have 32 bits only
-        text = about[:-1] + ', "outputs": ' + hardware.outputs_text
+        text = about[:-1] + ', "outputs": ' + outputs
         return (text + ', "streams": ' + hardware.streams_text + "}").encode()
 
     def send_status(self, now_us):

@@ -48,15 +48,15 @@ class FifoSensor(Sensor):
 
     def fetch(self, part: int, body: bytearray, at: int, room: int) -> int:
         """Copy what the FIFO has."""
-        now: "Ticks" = time.ticks_us()
         waiting = self.waiting()
+        now: "Ticks" = time.ticks_us()
         if not waiting:
             if time.ticks_diff(now, self._newest) > self._silent_us:
                 self.registers.check_all()  # says which setting was forgotten
                 raise Trouble("no sample", "one every " + str(self.period_us) + " µs")
             return 0
-        # the newest of them came at some moment of the last period
-        oldest: "Ticks" = time.ticks_add(now, -((2 * waiting - 1) * self._period_16 // 32))
+        # never early: the host takes the earliest of many such times for the true one (sensor_clock.py)
+        oldest: "Ticks" = time.ticks_add(now, -((waiting - 1) * self._period_16 // 16))
         if self.ran_over:
             self.skipped = self._lost(oldest)
         count = min(waiting, room)
