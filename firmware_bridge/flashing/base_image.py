@@ -208,7 +208,9 @@ def run_esptool(image: BaseImage, port: str, say: Callable[[str], object], progr
     finally:
         process.stdout.close()
     if status:
-        said = next((line for line in reversed(lines) if line), "nothing")
+        # it ends with a link to its manual
+        told = [line for line in lines if line]
+        said = ([line for line in told if "error" in line.lower()] or told or ["nothing"])[-1]
         raise FlashError(
             f"esptool, writing {image.path.name} to {port}",
             got=f"status {status}: {said}",
