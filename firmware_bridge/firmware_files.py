@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -49,3 +50,11 @@ def program_files(platform: str) -> dict[str, Path]:
 def platforms() -> tuple[str, ...]:
     """Return the platforms for which there is firmware."""
     return tuple(_BOARD)
+
+
+def shipped_version() -> str:
+    """Return the version of the firmware that comes with this program."""
+    text = _COMMON["program.py"].read_text(encoding="utf-8")
+    found = re.search(r'^FIRMWARE_VERSION = "([^"]+)"', text, re.MULTILINE)
+    assert found is not None
+    return found[1]

@@ -18,9 +18,9 @@ import agent
 from agent.commands.run import check_seconds
 from agent.config import load_config
 from agent.doctor import CHECKS, Finding, Patient, examine
-from agent.doctor.cable import shipped_version
 from agent.doctor.report import Report, summary
 from agent.errors import ConfigError
+from firmware_bridge.firmware_files import shipped_version
 
 WIDTH_MOST = 100
 

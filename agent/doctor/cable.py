@@ -18,7 +18,7 @@ from agent.doctor.ports import chosen_port, may_open
 from firmware_bridge import wire
 from firmware_bridge.describe import Description
 from firmware_bridge.errors import LinkError
-from firmware_bridge.firmware_files import LAUNCHER
+from firmware_bridge.firmware_files import shipped_version
 from firmware_bridge.link import Link
 from firmware_bridge.port_users import PortUser, users_of
 
@@ -63,13 +63,6 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield _clock(link, heard.seconds, _round_trips_ms(link))
     finally:
         link.close()
-
-
-def shipped_version() -> str:
-    """Return the version of the firmware that comes with this agent; needs no program for flashing."""
-    text = LAUNCHER.with_name("program.py").read_text(encoding="utf-8")
-    found = re.search(r'^FIRMWARE_VERSION = "([^"]+)"', text, re.MULTILINE)
-    return found[1] if found else "unknown"
 
 
 def _skipped(area: Area, why: str) -> Finding:

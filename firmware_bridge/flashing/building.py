@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_bridge import firmware_files
 from firmware_bridge.errors import FourPartError
 from firmware_bridge.firmware_files import LAUNCHER, program_files
 from firmware_bridge.flashing.errors import FlashError
@@ -21,7 +22,6 @@ from firmware_bridge.flashing.target import Target
 
 COMPILE_TIMEOUT_S = 60.0
 VERSION_FILE = "version"
-_VERSION = re.compile(r'^FIRMWARE_VERSION = "([^"]+)"$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,6 @@ class Image:
         return sum(map(len, self.files.values()))
 
 
-def shipped_version() -> str:
-    """Return the version of the firmware that belongs to this program."""
-    found = _VERSION.search(LAUNCHER.with_name("program.py").read_text(encoding="utf-8"))
-    assert found is not None
-    return found[1]
-
-
 def build(target: Target) -> Image:
     """Return the files for `target`; raise `FlashError` where they do not compile."""
     sources = program_files(target.platform)
@@ -56,7 +49,7 @@ def build(target: Target) -> Image:
             files[name.removesuffix(".py") + ".mpy"] = _compile(source, name, target.architecture)
         else:
             files[name] = source.read_bytes()
-    version = shipped_version()
+    version = firmware_files.shipped_version()
     files[VERSION_FILE] = version.encode()
     return Image(version, files, LAUNCHER.read_bytes(), is_compiled)
 

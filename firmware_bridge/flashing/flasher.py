@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from firmware_bridge import firmware_files
 from firmware_bridge.describe import Description
 from firmware_bridge.flashing import building, trial
 from firmware_bridge.flashing.errors import FlashError, RefusedError
@@ -65,7 +66,7 @@ class Flasher:
         return replace(self._flash(), seconds=round(time.monotonic() - begun_s, 3))
 
     def _flash(self) -> Report:
-        shipped = building.shipped_version()
+        shipped = firmware_files.shipped_version()
         port = self.place.now() or self.place.port
         greeting = greet(port)
         about = greeting.description

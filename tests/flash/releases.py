@@ -49,7 +49,7 @@ class Releases:
         path.write_text(f"{first_line}\n{text}", encoding="utf-8")
         files["program.py"] = path
         self._monkeypatch.setattr(building, "program_files", lambda platform: files)
-        self._monkeypatch.setattr(building, "shipped_version", lambda: version)
+        self._monkeypatch.setattr(firmware_files, "shipped_version", lambda: version)
 
 
 def flash(

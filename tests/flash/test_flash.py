@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from firmware_bridge.firmware_files import LAUNCHER
+from firmware_bridge.firmware_files import LAUNCHER, shipped_version
 from firmware_bridge.flashing import building, target, trial
 from firmware_bridge.flashing.errors import FlashError, RefusedError, TrialError
 from firmware_bridge.flashing.greeting import greet
@@ -362,4 +362,4 @@ def test_the_firmware_of_real_boards_compiles(platform: str, architecture: str) 
         assert image.is_compiled == (taken == emitted)
         suffix = ".mpy" if image.is_compiled else ".py"
         assert {Path(name).suffix for name in image.files} == {suffix, ""}, sorted(image.files)
-        assert image.files["version"] == building.shipped_version().encode()
+        assert image.files["version"] == shipped_version().encode()

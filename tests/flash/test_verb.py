@@ -9,7 +9,7 @@ import pytest
 
 from agent.cli import main
 from firmware_bridge import ports
-from firmware_bridge.flashing.building import shipped_version
+from firmware_bridge.firmware_files import shipped_version
 from firmware_bridge.ports import SerialPort
 from firmware_bridge.virtual.repl_board import ReplBoard
 from tests.flash.releases import described
