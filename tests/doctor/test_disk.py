@@ -39,7 +39,7 @@ def test_a_folder_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
     assert not states(found) & {State.WRONG}, found
     writing = about(found, "writing to")
     assert writing.found.startswith(f"{tmp_path / 'outbox'} will be made here; 4 KiB are safe after")
-    assert 0 < writing.figures["sync_median_ms"] <= writing.figures["sync_max_ms"]
+    assert 0 <= writing.figures["sync_median_ms"] <= writing.figures["sync_max_ms"]
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
