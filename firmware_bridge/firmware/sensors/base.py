@@ -75,6 +75,7 @@ class Sensor:
     def start(self) -> None:
         """Begin a session: what is not sampled from now on is missing."""
         now_ms = time.ticks_ms()
+        self._check_at = now_ms  # one of long ago would lie ahead again, once the ticks have wrapped
         for part in range(len(self.streams)):
             self._last_ms[part] = now_ms
             self._hole[part] = not self.working

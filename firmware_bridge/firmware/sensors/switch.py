@@ -31,6 +31,11 @@ class Switch(Paced):
         self._level = self._candidate = read()
         self._since = time.ticks_us()
 
+    def begin(self) -> None:
+        """Look anew: nobody followed the contact while there was no session."""
+        super().begin()
+        self._level = self._candidate = self._read()
+
     def fetch(self, part: int, body: bytearray, at: int, room: int) -> int:
         """Follow the contact; hand over its state when it is due."""
         now: "Ticks" = time.ticks_us()

@@ -199,6 +199,14 @@ def scenario_what_this_very_board_cannot_do_is_told():
         equal(board.set_output(0, 1), False, "moved")
 
 
+def scenario_a_bad_key_costs_nothing_else():
+    configure({"output_key": "xyz", "mount_up": [0, 1, 0]})
+    for module in BOARDS:
+        board = module.Board()
+        equal([f[1] for f in drain(board)], ["config.json output_key"], "faults")
+        equal((board.output_key, board.mount_up), (b"", [0, 1, 0]), "key, and which way is up")
+
+
 def scenario_outputs_are_safe_at_boot_and_move_only_when_set():
     configure(OUTPUTS)
     for module in BOARDS:

@@ -62,4 +62,19 @@ def scenario_a_contact_is_debounced():
     equal(taker.skipped, [], "skipped")
 
 
+def scenario_a_contact_that_moved_between_two_sessions():
+    level = [1]
+    net(22).driver = lambda: level[0]
+    sensor = Switch("contact at pin 22", [stream("lid", 10, ("closed",))], [], Pin(22, Pin.IN), 0, 20)
+    sensor.switch_on()
+    sensor.start()
+    Taker(sensor, 1).turns(0.5)
+    level[0] = 0
+    clock.advance(3_600_000_000)
+    sensor.start()
+    taker = Taker(sensor, 1)
+    taker.turns(0.5)
+    equal(set(taker.samples), {b"\x01"}, "closed from the first sample on")
+
+
 run(globals())
