@@ -22,6 +22,8 @@ NS_PER_S = 1_000_000_000
 RATE_TOLERANCE = 0.1  # an HX711's own oscillator is the worst
 RATE_SPANS = 2  # intervals between samples that it takes to tell a rate
 STUCK_SAMPLES = 30  # so many equal values of a sensor that has noise
+COARSE_MPS2 = 0.25  # steps beyond this hide the noise: a LIS3DH at 16 g has steps of 48 mg
+COARSE_COUNTS = 64  # they come as 10 bits, left-justified in 16
 LOSS_WRONG = 0.01  # part of the samples
 SATURATED_WRONG = 0.5  # part of the samples: not a blow, but an open wire
 
@@ -189,7 +191,12 @@ def _trouble(
             "A wire of the sensor is off or two are exchanged; a load cell: E+, E-, A+, A-.",
         )
     constant = [bool(same) for same in np.ptp(values, axis=0) == 0]
-    if stream.unit in MOVING_UNITS and len(values) >= STUCK_SAMPLES and any(constant):
+    if (
+        stream.unit in MOVING_UNITS
+        and len(values) >= STUCK_SAMPLES
+        and any(constant)
+        and not _is_coarse(stream, values)
+    ):
         axes = _axes(stream, constant)
         return (
             State.WRONG if all(constant) else State.WARNING,
@@ -224,6 +231,13 @@ def _saturated(stream: BoardStream, values: npt.NDArray[np.float64]) -> list[int
     if stream.unit == "state":
         return [0] * len(stream.axes)
     return [int(n) for n in (np.abs(values) >= limit * (1 - 1e-9)).sum(axis=0)]
+
+
+def _is_coarse(stream: BoardStream, values: npt.NDArray[np.float64]) -> bool:
+    """Return whether the steps of an accelerometer are wider than its noise: at rest it gives one value."""
+    if stream.unit != "mps2" or COARSE_COUNTS * stream.scale < COARSE_MPS2 or not values.any():
+        return False
+    return not (np.rint(values / stream.scale).astype(np.int64) % COARSE_COUNTS).any()
 
 
 def _implausible(stream: BoardStream, values: npt.NDArray[np.float64]) -> str:

@@ -11,6 +11,7 @@ from firmware_bridge.link import Link
 from tests.doctor.looking import about
 
 LOAD = BoardStream("load", ("fl", "fr"), "kg", 1e-5, 80.0, 24, None)
+LIS3DH_16_G = BoardStream("accel", ("x", "y", "z"), "mps2", 12 * 9.80665 / 16_000, 400.0, 16, 240.8)
 LID = BoardStream("lid", ("open",), "state", 1.0, 10.0, 8, None)
 SECONDS = 3
 
@@ -85,3 +86,17 @@ def test_some_values_at_the_end_of_the_range() -> None:
     blows.streams[0].values[3][0, 1] = 2**23 - 1
     found = judged(blows)
     assert found.state is State.WARNING and "1 values at the end of the range in fr" in found.found
+
+
+def resting(stream: BoardStream, *counts: int) -> Finding:
+    one = Heard(stream)
+    one.take(0, 0, np.full((1200, 3), counts), "")
+    return judged(HeardAll([one], float(SECONDS)))
+
+
+def test_steps_wider_than_the_noise_are_no_stuck_sensor() -> None:
+    found = resting(LIS3DH_16_G, 64, -64, 21 * 64)
+    assert found.state is State.OK, found
+    for stuck in ((0, 0, 0), (64, -64, 21 * 64 + 1)):
+        found = resting(LIS3DH_16_G, *stuck)
+        assert found.state is State.WRONG and "stuck" in found.found, f"{stuck}: {found}"

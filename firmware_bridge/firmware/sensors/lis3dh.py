@@ -1,6 +1,7 @@
 """LIS3DH, three axes, 12 bits left-justified in 16: ST's datasheet DocID17530, revision 2.
 
-Register map: table 20. Sensitivity: table 4. Data rates: table 31.
+Register map: table 20. Sensitivity: table 4. Data rates: table 31. Its FIFO keeps the uppermost 10 of the
+12 bits, so that one step is four digits: 4 mg at 2 g, 48 mg at 16 g.
 """
 
 from packing import copy
