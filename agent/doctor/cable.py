@@ -126,7 +126,7 @@ def _firmware(about: Description, port: str) -> Finding:
                 State.WARNING,
                 "firmware",
                 f"{about.firmware}, on trial: at the next start the board goes back to the one before",
-                f"`{command} --force` puts it on the board again, and confirms it.",
+                f"`{command}` confirms it.",
                 figures,
             )
         return Finding(

@@ -128,7 +128,7 @@ class Repl:
             return bytes(transport.fs_readfile(path, chunk_size=CHUNK_BYTES))
 
     def write_file(self, path: str, data: bytes, progress: Callable[[int], object] = lambda _: None) -> None:
-        """Write a file; `progress` is called with the bytes written so far. Raises FullError's OSError 28."""
+        """Write a file; `progress` is called with the bytes written so far. Raises OSError ENOSPC."""
         with self._in_words(f"writing {path}") as transport:
             transport.fs_writefile(
                 path, data, chunk_size=CHUNK_BYTES, progress_callback=lambda done, _: progress(done)
