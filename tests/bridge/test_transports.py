@@ -25,8 +25,8 @@ def transport(request: pytest.FixtureRequest) -> Transport:
 
 
 @pytest.fixture
-def between(transport: Transport, box: VirtualBox, tmp_path: Path) -> Iterator[Cable]:
-    with cable(tmp_path / "host-port", box.port) as it:
+def between(transport: Transport, quick_box: VirtualBox, tmp_path: Path) -> Iterator[Cable]:
+    with cable(tmp_path / "host-port", quick_box.port) as it:
         it.spoil, it.spoil_from_host = transport.spoil(SEED), transport.spoil(SEED + 1)
         it.delay_s = transport.delay_s
         yield it
@@ -69,11 +69,11 @@ def test_one_off_commands_are_answered(link: Link) -> None:
     assert received.holes() == [], "what was sampled meanwhile is given by the next read"
 
 
-def test_a_reboot_is_survived(link: Link, box: VirtualBox) -> None:
+def test_a_reboot_is_survived(link: Link, quick_box: VirtualBox) -> None:
     link.open()
     received = Received(link)
     received.until_index(300)
-    box.reset("brown-out")
+    quick_box.reset("brown-out")
     received.until(lambda: link.counters.reboots == 1 and link.state is LinkState.STREAMING, "reboot")
     received.until_index(received.next_index() + 300)
     assert {reason for _, _, reason in received.holes()} <= {"reboot", "cable"}
