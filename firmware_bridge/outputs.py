@@ -7,8 +7,6 @@ HMAC-SHA256, RFC 2104; docs/protocol.md, "Outputs". An output is safe again 5 s 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import struct
 
 from firmware_bridge import wire
@@ -24,9 +22,8 @@ _COUNTER_MAX = 0xFFFFFFFF
 
 def authorise(key: bytes, session: int, counter: int, output: int, value: int) -> bytes:
     """Return the arguments of a DO_OUTPUT that the board of `key` obeys, once, in `session`."""
-    signed = struct.pack(wire.OUTPUT_SIGNED, session, output, value, counter)
-    tag = hmac.digest(key, signed, hashlib.sha256)[: wire.OUTPUT_TAG_BYTES]
-    return struct.pack(wire.OUTPUT_ARGUMENTS, output, value, counter) + tag
+    arguments = struct.pack(wire.OUTPUT_ARGUMENTS, output, value, counter)
+    return arguments + wire.output_tag(key, session, output, value, counter)
 
 
 def set_output(link: Link, key: bytes, name: str, share: float) -> None:

@@ -16,6 +16,7 @@ COBS: Cheshire & Baker, "Consistent Overhead Byte Stuffing", 1999. CRC: that of 
 final exclusive-or 0xFFFF; "123456789" gives 0x906E).
 """
 
+import hashlib
 import struct
 import sys
 from array import array
@@ -339,3 +340,16 @@ def unseal(raw: bytes) -> bytearray:
 def command(ident: int, verb: int, arguments: bytes = b"") -> bytes:
     """Return the frame of a command."""
     return seal(struct.pack(COMMAND_HEADER, COMMAND, ident, verb) + arguments)
+
+
+def output_tag(key: bytes, session: int, output: int, value: int, counter: int) -> bytes:
+    """Return what authorises a command for an output: the beginning of HMAC-SHA256 (RFC 2104).
+
+    Done by hand, since MicroPython has no hmac.
+    """
+    if len(key) > 64:
+        key = hashlib.sha256(key).digest()
+    key = key + bytes(64 - len(key))
+    signed = struct.pack(OUTPUT_SIGNED, session, output, value, counter)
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in key) + signed).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in key) + inner).digest()[:OUTPUT_TAG_BYTES]

@@ -7,7 +7,6 @@ place, and numbers that outgrow a small integer are kept in arrays.
 """
 
 import gc
-import hashlib
 import json
 import struct
 from array import array
@@ -30,16 +29,6 @@ DATA_BODY_BYTES = 230  # so that a frame's length says all of it in one byte
 DESCRIBE_BYTES = wire.MAX_BODY_BYTES - 2  # behind the kind and the version
 MAX_FRAMES_A_TURN = 8  # of one stream; so that a backlog does not keep the host's commands waiting
 NO_SEQUENCE = 0x4000  # frames after which "never left" is no longer told, long before sequences wrap
-
-
-def tag(key, session, output, value, counter):
-    """Return what authorises a command for an output: HMAC-SHA256 (RFC 2104), its beginning."""
-    if len(key) > 64:
-        key = hashlib.sha256(key).digest()
-    key = key + bytes(64 - len(key))
-    signed = struct.pack(wire.OUTPUT_SIGNED, session, output, value, counter)
-    inner = hashlib.sha256(bytes(b ^ 0x36 for b in key) + signed).digest()
-    return hashlib.sha256(bytes(b ^ 0x5C for b in key) + inner).digest()[: wire.OUTPUT_TAG_BYTES]
 
 
 class Firmware:
@@ -399,7 +388,7 @@ class Firmware:
         output, value, counter = struct.unpack_from(wire.OUTPUT_ARGUMENTS, arguments)
         result = wire.NOT_AUTHORISED
         if hardware.output_key and self.running and counter > self.output_counter:
-            expected = tag(hardware.output_key, self.session, output, value, counter)
+            expected = wire.output_tag(hardware.output_key, self.session, output, value, counter)
             if expected == arguments[wire.OUTPUT_ARGUMENTS_BYTES :]:
                 self.output_counter = counter
                 result = wire.OK if hardware.set_output(output, value) else wire.FAILED

@@ -41,7 +41,7 @@ hardware.counting = True
 
 
 def output(counter, key):
-    tag = program.tag(key, firmware.session, 0, 40000, counter)
+    tag = wire.output_tag(key, firmware.session, 0, 40000, counter)
     return wire.command(counter, wire.DO_OUTPUT, struct.pack(wire.OUTPUT_ARGUMENTS, 0, 40000, counter) + tag)
 
 
@@ -76,7 +76,7 @@ with open(sys.argv[1] + "/sent", "wb") as hardware.cable:
     turns(5, wire.command(10, wire.DO_STOP) + wire.command(11, wire.DO_START))
     turns(400, wire.command(12, wire.DO_PROMPT))
 print(hardware.moved)
-print(program.tag(b"a key", 0x89ABCDEF, 3, 40000, 77).hex())
+print(wire.output_tag(b"a key", 0x89ABCDEF, 3, 40000, 77).hex())
 """
 
 

@@ -109,7 +109,7 @@ def test_a_board_that_has_no_key_obeys_nobody() -> None:
 
 
 @pytest.mark.parametrize("key", [b"k", KEY, b"x" * 64, b"y" * 100], ids=len)
-def test_the_board_s_own_hmac_is_that_of_the_standard_library(key: bytes) -> None:
+def test_our_own_hmac_is_that_of_the_standard_library(key: bytes) -> None:
     signed = struct.pack("<IBHI", 0x89ABCDEF, 3, 40_000, 77)
     expected = hmac.new(key, signed, hashlib.sha256).digest()[:8]
     assert authorise(key, 0x89ABCDEF, 77, 3, 40_000) == struct.pack("<BHI", 3, 40_000, 77) + expected
