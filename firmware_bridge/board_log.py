@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from firmware_bridge import wire
+from firmware_bridge.describe import plain
 from firmware_bridge.status import Counters
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ class BoardLog:
     def take(self, body: bytearray, came_ns: int) -> None:
         """Take the body of a LOG frame: kind, level, text."""
         level, text = body[1], bytes(body[2:])
-        words = self._counters.take_fault(text) if level == wire.FAULT else text.decode(errors="replace")
+        words = (
+            self._counters.take_fault(text) if level == wire.FAULT else plain(text.decode(errors="replace"))
+        )
         if came_ns - self._since_ns > SECOND_NS:
             if self._said > LOGS_A_SECOND:
                 log.warning("board on %s said %d things more", self._port, self._said - LOGS_A_SECOND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,11 @@ from firmware_bridge.errors import ProtocolError
 
 SAMPLE_BITS = (8, 16, 24, 32)
 DEFAULT_TICK_BITS = 32
+LEAST_TICK_BITS = 24  # a counter of microseconds that wraps sooner than in 16 s cannot be followed
+RATE_LEAST_HZ, RATE_MOST_HZ = 0.001, 100_000.0  # beyond them, a period is no time that can be counted with
+
+# what json.loads and the conversions raise on nonsense; so many brackets that they do not fit the stack too
+NONSENSE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 OLDER_BOARD = "`cargobox flash` puts the firmware that belongs to this program on the board."
 NEWER_BOARD = (
@@ -65,6 +71,11 @@ class Description:
     """Sensors that fail: stream → what was being done, what came, what was expected."""
 
 
+def plain(text: object) -> str:
+    """Return what a board said with nothing in it that moves a terminal's cursor or begins a line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 def parse_description(body: bytes | bytearray, port: str) -> Description:
     """Read the body of a DESCRIBE frame; raise `ProtocolError`."""
     protocol = body[1] if len(body) > 1 else 0
@@ -77,46 +88,60 @@ def parse_description(body: bytes | bytearray, port: str) -> Description:
         )
     try:
         about = json.loads(bytes(body[2:]))
-        return Description(
-            firmware=str(about["firmware"]),
-            board=str(about["board"]),
-            unique_id=str(about["id"]),
-            reset_cause=str(about["reset"]),
+        description = Description(
+            firmware=plain(about["firmware"]),
+            board=plain(about["board"]),
+            unique_id=plain(about["id"]),
+            reset_cause=plain(about["reset"]),
             boots=int(about["boots"]),
             session=int(about["session"]),
             tick_bits=int(about.get("tick_bits", DEFAULT_TICK_BITS)),
             mount_up=_vector(about.get("mount_up")),
             streams=tuple(_stream(s) for s in about["streams"]),
-            outputs=tuple(str(o["name"]) for o in about.get("outputs", ())),
-            slot=str(about.get("slot", "")),
+            outputs=tuple(plain(o["name"]) for o in about.get("outputs", ())),
+            slot=plain(about.get("slot", "")),
             trial=bool(about.get("trial", False)),
             faults={
-                str(stream): f"{doing}: {got}, expected {expected}"
+                plain(stream): plain(f"{doing}: {got}, expected {expected}")
                 for stream, (doing, got, expected) in about.get("faults", {}).items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _check(description)
+    except NONSENSE as error:
         raise ProtocolError(
             f"board on {port}",
-            got=f"a description that cannot be read ({type(error).__name__}: {error})",
+            got=f"a description that cannot be read ({type(error).__name__}: {plain(error)})",
             expected="the keys of docs/protocol.md",
             remedy="`cargobox flash` puts the firmware that belongs to this program on the board.",
         ) from error
+    return description
+
+
+def _check(description: Description) -> None:
+    bits = description.tick_bits
+    if not LEAST_TICK_BITS <= bits <= DEFAULT_TICK_BITS:
+        raise ValueError(f"a tick counter of {bits} bits")
+    names = [s.name for s in description.streams]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"streams {', '.join(names) or 'missing'}")
 
 
 def _stream(about: dict[str, Any]) -> BoardStream:
     full_scale = about.get("full_scale")
     stream = BoardStream(
-        name=str(about["name"]),
-        axes=tuple(str(a) for a in about["axes"]),
-        unit=str(about["unit"]),
+        name=plain(about["name"]),
+        axes=tuple(plain(a) for a in about["axes"]),
+        unit=plain(about["unit"]),
         scale=float(about["scale"]),
         rate_hz=float(about["rate_hz"]),
         sample_bits=int(about["bits"]),
         full_scale=None if full_scale is None else float(full_scale),
     )
-    if stream.sample_bits not in SAMPLE_BITS or not stream.axes or stream.rate_hz <= 0:
+    counts = RATE_LEAST_HZ <= stream.rate_hz <= RATE_MOST_HZ  # of a NaN nothing is true
+    if stream.sample_bits not in SAMPLE_BITS or not stream.axes or not counts:
         raise ValueError(f"stream {stream.name}: {stream.sample_bits} bits, {stream.rate_hz} Hz")
+    if not math.isfinite(stream.scale) or not math.isfinite(stream.full_scale or 0.0):
+        raise ValueError(f"stream {stream.name}: scale {stream.scale}, full scale {stream.full_scale}")
     return stream
 
 
@@ -124,4 +149,6 @@ def _vector(about: Any) -> tuple[float, float, float] | None:
     if about is None:
         return None
     x, y, z = (float(v) for v in about)
+    if not math.isfinite(x + y + z):
+        raise ValueError(f"mount_up {x}, {y}, {z}")
     return x, y, z

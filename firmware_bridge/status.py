@@ -7,7 +7,10 @@ import struct
 from dataclasses import dataclass, field
 
 from firmware_bridge import wire
+from firmware_bridge.describe import NONSENSE, plain
 from firmware_bridge.errors import PortError, ProtocolError
+
+FAULTS_MOST = 64  # a board has fewer streams than that; one that has gone mad invents more
 
 
 @dataclass(slots=True)
@@ -68,16 +71,18 @@ class Counters:
         """Take what the board says of a sensor; return it in words."""
         try:
             fault = json.loads(text)
-            stream, doing = str(fault["stream"]), str(fault["doing"])
-            got, expected = str(fault["got"]), str(fault["expected"])
-        except (ValueError, KeyError, TypeError):
+            stream, doing = plain(fault["stream"]), plain(fault["doing"])
+            got, expected = plain(fault["got"]), plain(fault["expected"])
+        except NONSENSE:
             self.rejected_frames += 1
-            return text.decode(errors="replace")
+            return plain(text.decode(errors="replace"))
         if not got:
             self.faults.pop(stream, None)
             return f"{stream}: works again"
-        self.faults[stream] = f"{doing}: {got}, expected {expected}"
-        return f"{stream}: {self.faults[stream]}"
+        fault_words = f"{doing}: {got}, expected {expected}"
+        if stream in self.faults or len(self.faults) < FAULTS_MOST:
+            self.faults[stream] = fault_words
+        return f"{stream}: {fault_words}"
 
 
 def silent(port: str, waited_s: float) -> ProtocolError:
@@ -156,7 +161,7 @@ def refused(port: str, what: str, result: int, words: str) -> ProtocolError:
     got = reasons.get(result, "it cannot do it")
     return ProtocolError(
         f"{what} of the board on {port}",
-        got=f"{got} ({words})" if words else got,
+        got=f"{got} ({plain(words)})" if words else got,
         expected="that it is done",
         remedy="`cargobox flash` puts the firmware of this version on the board."
         if result in (wire.UNKNOWN_VERB, wire.BAD_ARGUMENTS)
