@@ -15,6 +15,7 @@ SLOTS = ("a", "b")
 
 _COMMON = {
     "program.py": HERE / "firmware" / "program.py",
+    "description.py": HERE / "firmware" / "description.py",
     "ring.py": HERE / "firmware" / "ring.py",
     "wire.py": HERE / "wire.py",
 }

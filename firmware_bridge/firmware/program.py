@@ -13,6 +13,7 @@ from array import array
 
 import board
 import wire
+from description import FAULTS_AND_OUTPUTS, NOTHING, describe
 from ring import Ring, copy
 
 FIRMWARE_VERSION = "0.2.0"
@@ -26,7 +27,6 @@ URGENT_BYTES = 3072  # answers and frames sent again; one description must fit
 RING_LEAST_BYTES = 1024  # several frames: what seals into the ring does not look where it ends
 ANSWER_BYTES = 64  # kept free of frames sent again
 DATA_BODY_BYTES = 230  # so that a frame's length says all of it in one byte
-DESCRIBE_BYTES = wire.MAX_BODY_BYTES - 2  # behind the kind and the version
 MAX_FRAMES_A_TURN = 8  # of one stream; so that a backlog does not keep the host's commands waiting
 NO_SEQUENCE = 0x4000  # frames after which "never left" is no longer told, long before sequences wrap
 
@@ -65,10 +65,8 @@ class Firmware:
         self.command_end = 0
         self.ticks_mask = (1 << hardware.tick_bits) - 1
         now_us = hardware.ticks_us()
-        self.last_heard_us = now_us
-        self.last_status_us = now_us
-        self.last_told_us = now_us
-        self.last_collect_us = now_us
+        self.last_heard_us = self.last_status_us = now_us
+        self.last_told_us = self.last_collect_us = now_us
         self.host_quiet = False
 
     def run(self):
@@ -190,40 +188,13 @@ class Firmware:
 
     def send_describe(self):
         """Say who this is and what it measures: the host needs no table of its own."""
-        outputs = self.hardware.outputs_text
-        text = self.about(self.faults, outputs)
-        fits = len(text) <= DESCRIBE_BYTES
-        if not fits:
-            text = self.about({}, outputs)
-            if len(text) > DESCRIBE_BYTES:
-                text = self.about({}, "[]")
-                self.log(wire.ERROR, "the description is too long: outputs left out; shorten their names")
+        text, left_out = describe(self.hardware, self.launcher, FIRMWARE_VERSION, self.session, self.faults)
+        if left_out == FAULTS_AND_OUTPUTS:
+            self.log(wire.ERROR, "the description is too long: outputs left out; shorten their names")
         self.send(bytes((wire.DESCRIBE, wire.PROTOCOL_VERSION)), text)
-        if not fits:
+        if left_out != NOTHING:
             for stream in self.faults:
                 self.tell_fault(stream, *self.faults[stream])
-
-    def about(self, faults, outputs):
-        """Return the JSON of the description."""
-        hardware = self.hardware
-        about = json.dumps(
-            {
-                "firmware": FIRMWARE_VERSION,
-                "board": hardware.name,
-                "id": hardware.unique_id,
-                "reset": hardware.reset_cause,
-                "boots": hardware.boots,
-                "slot": self.launcher.slot,
-                "trial": self.launcher.trial,
-                "session": self.session,
-                "tick_bits": hardware.tick_bits,
-                "mount_up": hardware.mount_up,
-                "faults": faults,
-            }
-        )
-        # the streams go as the text that the board has: a float here may have 32 bits only
-        text = about[:-1] + ', "outputs": ' + outputs
-        return (text + ', "streams": ' + hardware.streams_text + "}").encode()
 
     def send_status(self, now_us):
         """Report the counters: what ran over, where."""

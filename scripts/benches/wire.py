@@ -15,16 +15,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import firmware_bridge
 from firmware_bridge import wire
 from firmware_bridge.clock import TickClock
 from firmware_bridge.describe import parse_description
+from firmware_bridge.firmware_files import program_files
 from firmware_bridge.reception import Reception
 from firmware_bridge.status import Counters
 from firmware_bridge.virtual import Interpreter
 from scripts.benches.figures import Figure, median_s
 
-BRIDGE = Path(firmware_bridge.__file__).parent
 STREAM_S = 20
 TURN_US = 3000
 FRAMES_A_SECOND = 2 * 1e6 / TURN_US
@@ -157,8 +156,8 @@ def record(folder: Path) -> tuple[bytes, float]:
     """Return what the board sends in `STREAM_S`, and the turns that it does in a second."""
     (folder / "board.py").write_text(BOARD)
     (folder / "run.py").write_text(PROGRAM)
-    for source in (BRIDGE / "wire.py", BRIDGE / "firmware" / "ring.py", BRIDGE / "firmware" / "program.py"):
-        shutil.copy(source, folder)
+    for name in ("wire.py", "description.py", "ring.py", "program.py"):
+        shutil.copy(program_files("linux")[name], folder)
     interpreter = ["-m", "micropython_unix"] if Interpreter.MICROPYTHON.available else []
     command = [sys.executable, *interpreter, str(folder / "run.py"), str(folder), str(STREAM_S)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -165,7 +165,7 @@ class FakeLauncher:
 def make(board: FakeBoard, launcher: FakeLauncher | None = None) -> Any:
     """Return the firmware on that board; it has not run yet."""
     module = types.ModuleType("board")
-    program = load("program", ring=load("ring"), board=module)
+    program = load("program", description=load("description"), ring=load("ring"), board=module)
     return program.Firmware(board, launcher or FakeLauncher())
 
 

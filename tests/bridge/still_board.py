@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bridge.firmware_source import FIRMWARE, WIRE
+from firmware_bridge.firmware_files import program_files
 
 CPYTHON = [sys.executable]
 MICROPYTHON = [sys.executable, "-m", "micropython_unix"]
@@ -119,8 +119,8 @@ def run_beside(folder: Path, interpreter: list[str], program: str) -> list[str]:
     """Run `program` in `folder` with the firmware and the board beside it; return the lines it prints."""
     (folder / "board.py").write_text(BOARD)
     (folder / "run.py").write_text(program)
-    for source in (WIRE, FIRMWARE / "ring.py", FIRMWARE / "program.py"):
-        shutil.copy(source, folder)
+    for name in ("wire.py", "description.py", "ring.py", "program.py"):
+        shutil.copy(program_files("linux")[name], folder)
     done = subprocess.run(
         [*interpreter, folder / "run.py", folder], check=True, capture_output=True, text=True, timeout=60
     )
