@@ -84,12 +84,19 @@ class HeardAll:
     streams: list[Heard]
     seconds: float = 0.0
     failure: str = ""
+    damaged_before: int = 0
+    garbage_before: int = 0
+    """What came before we listened: a board that boots says so in plain letters, which are no frames."""
 
 
 def listen(link: Link, about: Description, patient: Patient) -> HeardAll:
     """Start the board and listen as long as asked, or longer for streams slower than one sample a second."""
     heard = {stream.name: Heard(stream) for stream in about.streams}
-    all_heard = HeardAll(list(heard.values()))
+    all_heard = HeardAll(
+        list(heard.values()),
+        damaged_before=link.counters.damaged_frames,
+        garbage_before=link.counters.garbage_bytes,
+    )
     slowest_s = max((1 / stream.rate_hz for stream in about.streams), default=0.0)
     listen_s = max(patient.listen_s, min(SLOW_STREAMS_S, (RATE_SPANS + 1) * slowest_s))
     begin_s = time.monotonic()
@@ -261,12 +268,14 @@ def _axes(stream: BoardStream, which: list[bool]) -> str:
 def _cable(heard: HeardAll, link: Link) -> Finding:
     counters = link.counters
     refilled = counters.refilled_frames
+    damaged = counters.damaged_frames - heard.damaged_before
+    garbage = counters.garbage_bytes - heard.garbage_before
     received_kb_s = counters.received_bytes / 1000 / max(heard.seconds, 0.1)
     figures = {
         "received_kB_s": round(received_kb_s, 1),
         "frames": counters.frames,
-        "damaged_frames": counters.damaged_frames,
-        "garbage_bytes": counters.garbage_bytes,
+        "damaged_frames": damaged,
+        "garbage_bytes": garbage,
         "refilled_frames": refilled,
         "frames_damaged_on_the_way_to_the_board": counters.board_bad_input,
         "bytes_lost_by_the_board": counters.board_input_lost,
@@ -274,15 +283,15 @@ def _cable(heard: HeardAll, link: Link) -> Finding:
         "listened_s": round(heard.seconds, 2),
     }
     found = f"{counters.frames} frames in {heard.seconds:.1f} s, {received_kb_s:.0f} kB/s"
-    if not counters.damaged_frames and not counters.garbage_bytes and not refilled:
+    if not damaged and not garbage and not refilled:
         return Finding(Area.STREAMS, State.OK, "cable", f"{found}, none damaged", "", figures)
     mended = f", {refilled} asked for again and received" if refilled else ""
-    damaged = f"{counters.damaged_frames} damaged" if counters.damaged_frames else "some did not come"
+    harm = f"{damaged} damaged" if damaged else "some did not come"
     return Finding(
         Area.STREAMS,
         State.WARNING,
         "cable",
-        f"{found}, {damaged}{mended}",
+        f"{found}, {harm}{mended}",
         "Another cable, shorter and shielded, away from motors; plugs that sit firmly.",
         figures,
     )

@@ -111,6 +111,14 @@ def test_a_bad_cable(tmp_path: Path) -> None:
 # --- no box ---
 
 
+def test_what_a_board_says_while_it_boots_is_no_damage(tmp_path: Path) -> None:
+    boot_text = [b"ets Jul 29 2019 12:21:46\r\n\0rst:0x1 (POWERON_RESET)\r\n\0"]
+    with box(tmp_path) as it, pty_cable(tmp_path / "host", it.port) as between:
+        between.spoil = lambda data: [boot_text.pop(), data] if boot_text else [data]
+        found = about(look(tmp_path / "host"), "cable")
+    assert not boot_text and found.figures["damaged_frames"] == 0, found
+
+
 def test_nobody_answers(tmp_path: Path) -> None:
     with pty_cable(tmp_path / "port"):
         silent = only(look(tmp_path / "port"))
