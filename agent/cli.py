@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -97,10 +98,16 @@ def _answered(arguments: list[str]) -> int:
             f"running `cargobox {arguments[0]}`",
             got=f"no Python package {error.name!r}",
             expected=f"the extra {extra!r}, which the service on the card does without",
-            remedy=f"`pip install 'cargobox-agent[{extra}]'`, or `scripts/run` in a checkout.",
+            remedy=f"In the checkout: `{_pip()} install --require-hashes -r requirements/{extra}.txt`.",
         )
         _print_error(missing, as_json=as_json)
         return EXIT_USAGE
+
+
+def _pip() -> str:
+    """Return how this installation is added to."""
+    pip = shlex.join([sys.executable, "-m", "pip"])
+    return pip if os.access(sys.prefix, os.W_OK) else f"sudo {pip}"
 
 
 def _in_words(error: OSError, arguments: Sequence[str]) -> FourPartError:

@@ -95,7 +95,7 @@ def _explain(name: str, error: serial.SerialException) -> PortError:
             doing,
             got="there is no such port",
             expected=f"one of those present: {describe_ports()}",
-            remedy="Plug the board in, or correct the port in the configuration; "
+            remedy="Plug the board in, or correct the port (`--port`, or the configuration); "
             "a name under /dev/serial/by-id stays the same. `cargobox doctor` lists what is there.",
         )
     if error.errno in (errno.EAGAIN, errno.EBUSY):
@@ -116,10 +116,11 @@ def _explain(name: str, error: serial.SerialException) -> PortError:
             expected="a port that this user may open",
             remedy="`sudo usermod -aG dialout $USER`, then log in again.",
         )
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    # pyserial gives no number for what is no terminal at all
+    reason = os.strerror(error.errno) if error.errno else "it is none"
     return PortError(
         doing,
         got=reason,
         expected="a serial port",
-        remedy="Correct the port in the configuration; a name under /dev/serial/by-id stays the same.",
+        remedy="Correct the port (`--port`, or the configuration); `cargobox doctor` lists what is there.",
     )

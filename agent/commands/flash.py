@@ -74,6 +74,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="MicroPython for the board (.uf2 or .bin), put on it first",
     )
     parser.add_argument("--force", action="store_true", help="also the same version again, or an older one")
+    parser.add_argument(
+        "--remove",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="remove a file that is not ours from a flash that is full; may be given again",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -88,11 +95,19 @@ def run(args: argparse.Namespace) -> int:
         port = args.port
         if args.base_image is not None:
             port = _put_base_image(args.base_image, port, bar)
-        flasher = Flasher(Place(port or only_board()), Wishes(args.force, config), bar.say, bar.show)
+        flasher = Flasher(
+            Place(port or only_board()), Wishes(args.force, config, tuple(args.remove)), bar.say, bar.show
+        )
         report = flasher.flash()
     except TrialError as error:
         if error.traceback:
             bar.say(error.traceback)
+        raise
+    except KeyboardInterrupt:
+        bar.say(
+            "interrupted: the board runs what it ran before, or waits at its prompt. "
+            "The same command again goes on."
+        )
         raise
     finally:
         bar.clear()

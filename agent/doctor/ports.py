@@ -27,7 +27,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             State.WARNING,
             f"USB {board.location}",
             f"an {board.kind}: it waits for a base image, and is no port",
-            "`cargobox flash` puts base image and firmware on it; to leave this mode, plug it in again "
+            "`cargobox flash --base-image FILE` puts both on it; to leave this mode, plug it in again "
             "without pressing BOOTSEL.",
             {"usb_id": board.usb_id, "drive": board.drive},
         )

@@ -244,7 +244,7 @@ def esptool_command() -> list[str]:
         "looking for esptool",
         got="no such program",
         expected="esptool, which writes MicroPython to an ESP32",
-        remedy="`pip install esptool` or `sudo apt-get install esptool`, then give the same command again.",
+        remedy="`sudo apt-get install esptool`, then give the same command again.",
     )
 
 

@@ -29,6 +29,8 @@ class Wishes:
     """Also the same version again, and an older one."""
     config: bytes | None = None
     """A configuration for the board, to come with the program."""
+    remove: tuple[str, ...] = ()
+    """Files in the board's flash that are not ours, to make room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Flasher:
             self._refuse_older(about.firmware, shipped)
         elif greeting.at_prompt:
             self.say(f"{self.place.port}: MicroPython's prompt, no program runs")
+        elif greeting.is_ours:
+            self.say(f"{self.place.port}: a cargo box whose firmware speaks another protocol")
         else:
             self.say(f"{self.place.port}: no cargo box answers; interrupting whatever runs there")
         if greeting.is_ours and not ask_for_prompt(port):
@@ -90,6 +94,9 @@ class Flasher:
             target = look_at(repl, force=self.wishes.force)
             self.say(f"{target.machine or target.platform}, MicroPython {target.version_text}")
             slots = Slots(repl)
+            for name in self.wishes.remove:
+                slots.remove(name)
+                self.say(f"removed {name}")
             self._before = self._before or slots.active_version
             self._refuse_older(self._before, shipped)
             image = building.build(target)
@@ -102,7 +109,7 @@ class Flasher:
         self.say("trying the new program")
         ended = trial.await_trial(self.place, slots.free_slot, shipped)
         if ended.outcome is not trial.Outcome.NEW:
-            self.say(f"it did not answer, but {ended.outcome.value}; asking the board why")
+            self.say(f"the new program did not answer; {ended.outcome.value}. Asking the board why")
             raise trial.explain(self.place, ended, shipped, self._before)
         report = self._kept(FLASHED, trial.keep(self.place, shipped))
         return replace(
@@ -160,12 +167,14 @@ class Flasher:
     def _full(self, repl: Repl, slots: Slots, target: Target, image: building.Image) -> FlashError:
         strangers = slots.strangers()
         running = f"Firmware {self._before} is untouched and runs on. " if slots.active else ""
-        remove = f"Remove files that are not ours with mpremote: {strangers}" if strangers else "Take a board"
+        cure = "Take a board with a larger flash."
+        if strangers:
+            cure = f"Not ours are: {strangers}. The same command with `--remove NAME` removes one first."
         return FlashError(
             f"board on {repl.port}, writing the new program",
             got=f"its flash is full ({target.free_bytes} bytes were free)",
             expected=f"room for {image.total_bytes + len(image.launcher)} bytes beside the running program",
-            remedy=f"{running}{remove}{'' if strangers else ' with a larger flash'}.",
+            remedy=f"{running}{cure}",
         )
 
 

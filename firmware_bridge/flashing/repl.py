@@ -101,6 +101,9 @@ class Repl:
             self._transport.serial.write_timeout = ANSWER_S
         try:
             self._enter()
+        except KeyboardInterrupt:
+            self.boot()  # it may have ended the program already
+            raise
         except BaseException:
             self._close()
             raise
@@ -229,7 +232,7 @@ class Repl:
         except _BROKEN as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOSPC):
                 raise
-            raise vanished(self.port, doing, error) from error
+            raise vanished(self.port, doing) from error
 
 
 def sha256(data: bytes) -> bytes:
@@ -237,15 +240,14 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def vanished(port: str, doing: str, error: Exception) -> VanishedError:
+def vanished(port: str, doing: str) -> VanishedError:
     """Return the error for a board that is not there any more, or talks nonsense."""
-    words = str(error).splitlines()[0] if str(error) else type(error).__name__
     return VanishedError(
         f"board on {port}",
-        got=f"it went away or fell silent while {doing} ({words})",
+        got=f"it went away or fell silent while {doing}",
         expected="an answer",
         remedy="Look at the cable and give the same command again: it goes on from there. "
-        "The program that was on the board is still on it.",
+        "What was on the board is still on it.",
     )
 
 
@@ -261,11 +263,11 @@ def _complaint(port: str, doing: str, traceback: str) -> FlashError:
 
 
 def _no_prompt(port: str, heard: bytes) -> VanishedError:
-    got = f"no prompt, but {heard[-40:]!r}" if heard else "no prompt"
+    got = "no prompt, but other bytes" if heard else "no prompt"
     return VanishedError(
         f"board on {port}",
         got=f"{got} in {ENTER_S:.0f} s",
-        expected="MicroPython's raw prompt after Ctrl-C",
+        expected="MicroPython's prompt after Ctrl-C",
         remedy="Press its reset button and give the command again at once. A board that has no MicroPython "
         "yet, or a program that cannot be interrupted, needs --base-image (docs/installers.md).",
     )

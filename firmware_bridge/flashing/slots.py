@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 
 from firmware_bridge.firmware_files import SLOTS
 from firmware_bridge.flashing.building import VERSION_FILE, Image
-from firmware_bridge.flashing.errors import FlashError
+from firmware_bridge.flashing.errors import FlashError, RefusedError
 from firmware_bridge.flashing.repl import Repl, literal, sha256
 
 LAUNCHER_FILE = "main.py"
 STRANGER_FILE = "main.before.py"
+OURS = frozenset(("main.py", "boot.py", "config.json", "slot", "why", "boots", "trial", "config.trial"))
 CONFIG_FILE = "config.json"
 TRIES = 2
 
@@ -55,7 +56,6 @@ try:
 except OSError:
  print("(0,b'')")
 """
-_ROOT = "import os\nprint(repr([(e[0],e[3]) for e in os.ilistdir() if e[1]&0x8000]))"
 
 
 class Slots:
@@ -111,9 +111,25 @@ class Slots:
 
     def strangers(self) -> str:
         """Return the files of the flash that are not ours, the largest first, in words."""
-        ours = {"main.py", "main.before.py", "boot.py", "config.json", "slot", "why", "boots"}
-        sizes = [(size, name) for name, size in literal(self._repl.run(_ROOT)) if name not in ours]
-        return ", ".join(f"{name} ({size} bytes)" for size, name in sorted(sizes, reverse=True)[:5])
+        sizes = sorted(((size, name) for name, size in self._strangers().items()), reverse=True)
+        return ", ".join(f"{name} ({size} bytes)" for size, name in sizes[:5])
+
+    def remove(self, name: str) -> None:
+        """Remove a file that is not ours; one that is not there is none. Raises `RefusedError`."""
+        if name not in (known := self._strangers()):
+            raise RefusedError(
+                f"board on {self._repl.port}, removing {name!r}",
+                got="no such file, or one of ours",
+                expected=f"one of {', '.join(sorted(known)) or 'none: all files in its flash are ours'}",
+                remedy="Correct --remove, or leave it out.",
+            )
+        self._repl.run(f"import os\nos.remove({name!r})")
+
+    def _strangers(self) -> dict[str, int]:
+        _, sizes = self._list(".")
+        names = {path.removeprefix("./"): size for path, size in sizes.items()}
+        ours = tuple(f"{slot}/" for slot in SLOTS)
+        return {name: size for name, size in names.items() if name not in OURS and not name.startswith(ours)}
 
     def put(self, path: str, data: bytes, progress: Callable[[int], object] = lambda _: None) -> None:
         """Write a file aside, verify it by its hash, and put it in its place in one step."""

@@ -88,7 +88,7 @@ def look_at(repl: Repl, *, force: bool = False) -> Target:
             got=f"a board of the kind {platform!r}, for which there is no firmware",
             expected=f"one of {', '.join(sorted(set(known) - {VIRTUAL}))}",
             remedy="Is this the right port? `cargobox flash --list` shows them all. "
-            "Boards that can be a cargo box are listed in docs/installers.md.",
+            "Boards that can be a cargo box are listed in docs/boards.md.",
         )
     if tuple(version) < OLDEST or room is None:
         raise RefusedError(
@@ -107,12 +107,13 @@ def look_at(repl: Repl, *, force: bool = False) -> Target:
             "`--force` puts the firmware on it all the same.",
         )
     architecture = mpy >> 10 & 0x3F
-    block_bytes, _, free_blocks = room
+    block_bytes, blocks, free_blocks = room
     return Target(
         platform=platform,
         machine=machine,
         version=tuple(version),
         mpy_version=f"{mpy & 0xFF}.{mpy >> 8 & 3}" if mpy else "",
         architecture=ARCHITECTURES[architecture] if architecture < len(ARCHITECTURES) else "",
-        free_bytes=block_bytes * free_blocks,
+        # littlefs may count a block twice: in a full flash fewer than none are free, as an unsigned number
+        free_bytes=block_bytes * free_blocks if free_blocks <= blocks else 0,
     )

@@ -24,12 +24,12 @@ GREET_S = 1.0
 
 
 class Outcome(enum.Enum):
-    """What answered after the reset."""
+    """What answered after the reset; in words, beside a new program that did not."""
 
-    NEW = "the new program"
-    OLD = "the old program"
-    PROMPT = "the prompt"
-    NOBODY = "nobody"
+    NEW = "it did"
+    OLD = "the old one does"
+    PROMPT = "the board is at its prompt"
+    NOBODY = "nobody does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,14 @@ def explain(place: Place, ended: Ended, version: str, old_version: str) -> Trial
         after = f"Firmware {old_version}, which was there, did not answer either: press the reset button."
     else:
         after = "There was no program before it: the board waits at its prompt, and can be flashed again."
+    last = "look at the wiring and at config.json (docs/boards.md)."
+    if traceback:
+        last = "send what is printed above to whoever made this firmware."
     error = TrialError(
         f"board on {place.port}, trying the new program",
         got=got,
         expected=f"its description in {TRIAL_S:.0f} s",
-        remedy=f"{after} `cargobox flash` tries again; if it stays, send what is printed above "
-        "to whoever made this firmware.",
+        remedy=f"{after} `cargobox flash` tries again; if it stays, {last}",
     )
     error.traceback = traceback
     return error

@@ -57,11 +57,12 @@ def flash(
     *,
     force: bool = False,
     config: bytes | None = None,
+    remove: tuple[str, ...] = (),
     say: Callable[[str], object] = lambda _: None,
     progress: Callable[[float], object] = lambda _: None,
 ) -> Report:
     """Flash as `cargobox flash` does."""
-    return Flasher(Place(board.port, BACK_S), Wishes(force, config), say, progress).flash()
+    return Flasher(Place(board.port, BACK_S), Wishes(force, config, remove), say, progress).flash()
 
 
 def described(board: ReplBoard) -> Description:

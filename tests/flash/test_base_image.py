@@ -128,7 +128,7 @@ def test_without_esptool_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(FlashError, match="no such program") as missing:
         base_image.esptool_command()
-    assert "pip install esptool" in missing.value.remedy
+    assert "apt-get install esptool" in missing.value.remedy
 
 
 @pytest.mark.skipif(shutil.which("esptool") is None, reason="no esptool here; it is GPL, and only ever run")

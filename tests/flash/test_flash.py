@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import serial
 
+from firmware_bridge import wire
 from firmware_bridge.firmware_files import LAUNCHER, shipped_version
 from firmware_bridge.flashing import building, target, trial
 from firmware_bridge.flashing.errors import FlashError, RefusedError, TrialError
@@ -95,8 +97,34 @@ def test_a_full_flash_leaves_the_old_program_alone(with_old: ReplBoard) -> None:
     with prompt(with_old) as repl:
         after = repl.value("__import__('os').statvfs('/')[3]")
         assert after == free, f"{free - after} blocks of the flash were not given back"
-        repl.run("import os\nos.remove('/music.bin')")
-    assert flash(with_old).firmware == NEW
+    with pytest.raises(RefusedError, match=r"expected one of music\.bin"):
+        flash(with_old, remove=("main.py",))
+    assert described(with_old).firmware == OLD
+    assert flash(with_old, remove=("music.bin",)).firmware == NEW
+
+
+def test_what_somebody_else_left_in_folders_can_be_removed(with_old: ReplBoard) -> None:
+    with prompt(with_old) as repl:
+        repl.run(
+            "import os\nos.mkdir('lib')\nopen('lib/song.py','w').close()\nopen('main.before.py','w').close()"
+        )
+        assert set(Slots(repl).strangers().split(", ")) == {
+            "lib/song.py (0 bytes)",
+            "main.before.py (0 bytes)",
+        }
+        Slots(repl).remove("lib/song.py")
+        assert Slots(repl).strangers() == "main.before.py (0 bytes)"
+
+
+def test_firmware_of_another_protocol_is_no_stranger(
+    with_old: ReplBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(words: str) -> None:
+        raise InterruptedError(words)
+
+    monkeypatch.setattr(wire, "PROTOCOL_VERSION", wire.PROTOCOL_VERSION + 1)
+    with pytest.raises(InterruptedError, match="a cargo box whose firmware speaks another protocol"):
+        flash(with_old, say=stop)
 
 
 @pytest.mark.parametrize(
@@ -334,6 +362,21 @@ def test_ctrl_c_leaves_a_board_that_answers(with_old: ReplBoard) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         flash(with_old, progress=interrupt)
+    assert described(with_old).firmware == OLD
+
+
+def test_ctrl_c_on_the_way_to_the_prompt_leaves_a_board_that_answers(
+    with_old: ReplBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = Repl._reach_prompt
+
+    def interrupted(repl: Repl, transport: Any, first: bytes) -> None:
+        reach(repl, transport, first)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Repl, "_reach_prompt", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        flash(with_old)
     assert described(with_old).firmware == OLD
 
 

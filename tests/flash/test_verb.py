@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -92,3 +93,20 @@ def test_no_board_at_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     err = capsys.readouterr().err
     assert "no port that has a board behind it" in err
     assert "/dev/ttyS0" in err
+
+
+def test_a_package_that_is_missing_is_asked_for_as_the_documents_say(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib, "import_module", _without_mpremote)
+    assert main(["flash", "--list"]) == 2
+    assert "-m pip install --require-hashes -r requirements/flash.txt`" in capsys.readouterr().err
+
+
+def _without_mpremote(name: str) -> None:
+    raise ModuleNotFoundError(name="mpremote")
+
+
+def test_a_port_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flash", "--port", "/dev/null"]) == 1
+    assert "serial port /dev/null: it is none, expected a serial port." in capsys.readouterr().err
