@@ -21,6 +21,7 @@ from firmware_bridge import wire
 from firmware_bridge.board_log import BoardLog
 from firmware_bridge.clock import TickClock
 from firmware_bridge.continuity import REBOOT
+from firmware_bridge.deframer import Deframer
 from firmware_bridge.describe import Description, parse_description
 from firmware_bridge.errors import LinkError
 from firmware_bridge.knock import Knock
@@ -82,7 +83,7 @@ class Link:
         """The board sends, and does not hear us."""
         self._port: Port | None = None
         self._whereabouts = Whereabouts(port)
-        self._partial = b""
+        self._deframer = Deframer(self.counters)
         self._reception = Reception(self.counters)
         self._session = 0
         self._port_went = False
@@ -205,7 +206,7 @@ class Link:
     def _connect(self) -> None:
         self._port = Port(self._whereabouts.find())
         self._whereabouts.opened(self._port.name)
-        self._partial = b""
+        self._deframer.forget()
         self._knock = Knock(self._port.name)
         self._refills.clear()
         self._last_heard_ns = self._last_answer_ns = time.monotonic_ns()
@@ -295,23 +296,9 @@ class Link:
     # --- what comes ---
 
     def _take(self, data: bytes, came_ns: int, samples: list[Samples]) -> None:
-        self.counters.received_bytes += len(data)
         if self.state is LinkState.ASKING:
             self._knock.heard(data)
-        *frames, self._partial = (self._partial + data).split(b"\0")
-        if len(self._partial) > wire.MAX_FRAME_BYTES:
-            self.counters.garbage_bytes += len(self._partial)
-            self._partial = b""
-        for raw in frames:
-            if not raw:
-                continue
-            try:
-                body = wire.unseal(raw)
-            except wire.Damaged as damage:
-                self.counters.damaged_frames += 1
-                self.counters.last_damage = str(damage)
-                continue
-            self.counters.frames += 1
+        for body in self._deframer.take(data):
             self._last_heard_ns = came_ns
             if body[0] == wire.DATA:
                 if self.state is LinkState.STREAMING:
