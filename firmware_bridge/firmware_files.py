@@ -53,6 +53,11 @@ def platforms() -> tuple[str, ...]:
     return tuple(_BOARD)
 
 
+def version_number(version: str) -> tuple[int, ...]:
+    """Return a version as something that compares; () for none."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
 def shipped_version() -> str:
     """Return the version of the firmware that comes with this program."""
     text = _COMMON["program.py"].read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from agent.doctor.ports import chosen_port, may_open
 from firmware_bridge import wire
 from firmware_bridge.describe import Description
 from firmware_bridge.errors import LinkError
-from firmware_bridge.firmware_files import shipped_version
+from firmware_bridge.firmware_files import shipped_version, version_number
 from firmware_bridge.link import Link
 from firmware_bridge.port_users import PortUser, users_of
 
@@ -132,7 +131,7 @@ def _firmware(about: Description, port: str) -> Finding:
         return Finding(
             Area.BOARD, State.OK, "firmware", f"{about.firmware}, the one of this agent", "", figures
         )
-    if _numbers(about.firmware) < _numbers(shipped):
+    if version_number(about.firmware) < version_number(shipped):
         return Finding(
             Area.BOARD,
             State.WARNING,
@@ -149,10 +148,6 @@ def _firmware(about: Description, port: str) -> Finding:
         f"Bring the agent up to date; or `{command} --force` puts its own on the board.",
         figures,
     )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _round_trips_ms(link: Link) -> list[float]:

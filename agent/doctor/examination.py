@@ -91,12 +91,6 @@ def examine(
                 check.thread.join(max(0.0, until_s - time.monotonic()))
 
 
-def worst(findings: Sequence[Finding]) -> State:
-    """Return the worst state among them."""
-    order = (State.WRONG, State.WARNING, State.OK)
-    return next((s for s in order if any(f.state is s for f in findings)), State.SKIPPED)
-
-
 def count(findings: Sequence[Finding]) -> Iterator[tuple[State, int]]:
     """Yield how many findings there are of each state."""
     for state in State:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from firmware_bridge import firmware_files
 from firmware_bridge.describe import Description
+from firmware_bridge.firmware_files import version_number
 from firmware_bridge.flashing import building, trial
 from firmware_bridge.flashing.errors import FlashError, RefusedError
 from firmware_bridge.flashing.finding import Place
@@ -156,7 +156,7 @@ class Flasher:
         return _report(self.place.port, did, about, before=self._before)
 
     def _refuse_older(self, before: str, shipped: str) -> None:
-        if not self.wishes.force and _number(before) > _number(shipped):
+        if not self.wishes.force and version_number(before) > version_number(shipped):
             raise RefusedError(
                 f"board on {self.place.port}",
                 got=f"firmware {before}, which is newer",
@@ -180,8 +180,3 @@ class Flasher:
 
 def _report(port: str, did: str, about: Description, *, before: str) -> Report:
     return Report(port, did, about.firmware, before, about.board, about.unique_id, about.slot)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    """Return a version as something that compares; () for none."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))

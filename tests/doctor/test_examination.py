@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from agent.doctor import Area, Finding, Patient, State, examine
-from agent.doctor.examination import CHECKS, Planned, worst
+from agent.doctor.examination import CHECKS, Planned
 
 
 def fine(_: Patient) -> Iterator[Finding]:
@@ -82,13 +82,3 @@ def test_every_area_has_its_check_and_a_limit() -> None:
     told_of = {planned.area for planned in CHECKS} | {Area.STREAMS, Area.CLOCK}  # by the board's check
     assert told_of == set(Area)
     assert all(planned.limit_s <= 30 for planned in CHECKS)
-
-
-def test_the_worst_counts() -> None:
-    def of(*found: State) -> State:
-        return worst([Finding(Area.DISK, state, "x", "y") for state in found])
-
-    assert of(State.OK, State.SKIPPED) is State.OK
-    assert of(State.OK, State.WARNING) is State.WARNING
-    assert of(State.WRONG, State.WARNING, State.OK) is State.WRONG
-    assert of() is State.SKIPPED
