@@ -95,8 +95,7 @@ class Flasher:
             self.say(f"{target.machine or target.platform}, MicroPython {target.version_text}")
             slots = Slots(repl)
             for name in self.wishes.remove:
-                slots.remove(name)
-                self.say(f"removed {name}")
+                self.say(f"removed {name}" if slots.remove(name) else f"there is no file {name} to remove")
             self._before = self._before or slots.active_version
             self._refuse_older(self._before, shipped)
             image = building.build(target)

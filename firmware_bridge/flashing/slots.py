@@ -114,22 +114,25 @@ class Slots:
         sizes = sorted(((size, name) for name, size in self._strangers().items()), reverse=True)
         return ", ".join(f"{name} ({size} bytes)" for size, name in sizes[:5])
 
-    def remove(self, name: str) -> None:
-        """Remove a file that is not ours; one that is not there is none. Raises `RefusedError`."""
-        if name not in (known := self._strangers()):
+    def remove(self, name: str) -> bool:
+        """Remove a file; return whether it was there. Raises `RefusedError` for one of ours."""
+        name = name.lstrip(":/")  # as mpremote calls it
+        if _is_ours(name):
             raise RefusedError(
-                f"board on {self._repl.port}, removing {name!r}",
-                got="no such file, or one of ours",
-                expected=f"one of {', '.join(sorted(known)) or 'none: all files in its flash are ours'}",
-                remedy="Correct --remove, or leave it out.",
+                f"board on {self._repl.port}, removing {name}",
+                got="a file of the firmware itself",
+                expected="one that is not ours",
+                remedy="Leave this --remove out.",
             )
+        if name not in self._strangers():
+            return False
         self._repl.run(f"import os\nos.remove({name!r})")
+        return True
 
     def _strangers(self) -> dict[str, int]:
         _, sizes = self._list(".")
         names = {path.removeprefix("./"): size for path, size in sizes.items()}
-        ours = tuple(f"{slot}/" for slot in SLOTS)
-        return {name: size for name, size in names.items() if name not in OURS and not name.startswith(ours)}
+        return {name: size for name, size in names.items() if not _is_ours(name)}
 
     def put(self, path: str, data: bytes, progress: Callable[[int], object] = lambda _: None) -> None:
         """Write a file aside, verify it by its hash, and put it in its place in one step."""
@@ -203,3 +206,7 @@ class Slots:
             return self._repl.read_file(path)
         except FileNotFoundError:
             return b""
+
+
+def _is_ours(name: str) -> bool:
+    return name in OURS or name.startswith(tuple(f"{slot}/" for slot in SLOTS))
