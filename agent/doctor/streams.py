@@ -24,6 +24,7 @@ RATE_SPANS = 2  # intervals between samples that it takes to tell a rate
 STUCK_SAMPLES = 30  # so many equal values of a sensor that has noise
 COARSE_MPS2 = 0.25  # steps beyond this hide the noise: a LIS3DH at 16 g has steps of 48 mg
 COARSE_COUNTS = 64  # they come as 10 bits, left-justified in 16
+CONFIGURATION = "config"  # what a board calls a mistake in its configuration (docs/protocol.md)
 LOSS_WRONG = 0.01  # part of the samples
 SATURATED_WRONG = 0.5  # part of the samples: not a blow, but an open wire
 
@@ -127,9 +128,13 @@ def judge(heard: HeardAll, link: Link) -> Iterator[Finding]:
         yield _judge_one(one, heard.seconds, faults.get(one.stream.name, ""))
     for name, words in faults.items():
         if all(one.stream.name != name for one in heard.streams):
-            yield Finding(
-                Area.STREAMS, State.WRONG, name, f"the board says: {words}", "Look at wires and power there."
-            )
+            found, remedy = f"the board says: {words}", "Look at wires and power there."
+            if name.partition(" ")[0] == CONFIGURATION:
+                remedy = (
+                    "Correct the board's config.json (docs/boards.md); "
+                    "`cargobox flash --board-config FILE` puts it on the board."
+                )
+            yield Finding(Area.STREAMS, State.WRONG, name, found, remedy)
     yield _cable(heard, link)
 
 

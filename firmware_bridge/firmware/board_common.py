@@ -59,7 +59,9 @@ class CommonBoard:
         self._outputs = self._configure(wiring, defaults, setting_faults)
         for fault in setting_faults:
             where = PATH if fault.key == PATH else PATH + " " + fault.key
-            self._faults.append((CONFIGURATION, where, fault.got, fault.expected))
+            # a name of its own each: the program keeps one fault a name, and the host shall see them all
+            name = CONFIGURATION + (" " + str(len(self._faults) + 1) if self._faults else "")
+            self._faults.append((name, where, fault.got, fault.expected))
         streams = []
         for sensor in self._sensors:
             sensor.switch_on()

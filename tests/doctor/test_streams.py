@@ -100,3 +100,11 @@ def test_steps_wider_than_the_noise_are_no_stuck_sensor() -> None:
     for stuck in ((0, 0, 0), (64, -64, 21 * 64 + 1)):
         found = resting(LIS3DH_16_G, *stuck)
         assert found.state is State.WRONG and "stuck" in found.found, f"{stuck}: {found}"
+
+
+def test_a_mistake_in_the_board_s_configuration_is_no_loose_wire() -> None:
+    link = Link("no port")
+    link.counters.faults = {"config 2": "config.json sensors[0].pin: 99, expected a pin"}
+    found = about(judge(heard(LOAD, rate_hz=80), link), "config 2")
+    assert found.state is State.WRONG and "config.json sensors[0].pin: 99" in found.found
+    assert "--board-config" in found.remedy and "wires" not in found.remedy, found.remedy

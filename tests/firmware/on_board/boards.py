@@ -199,6 +199,18 @@ def scenario_what_this_very_board_cannot_do_is_told():
         equal(board.set_output(0, 1), False, "moved")
 
 
+def scenario_each_of_several_mistakes_is_told():
+    configure({"sensors": [{"chip": "adxl346"}, {"chip": "bme280"}], "output_key": "xyz"})
+    for module in BOARDS:
+        told = {fault[0]: fault[1] for fault in drain(module.Board())}
+        wrong = ("output_key", "sensors[0].chip", "sensors[1].bus")
+        equal(
+            sorted(told.values()),
+            ["config.json " + key for key in wrong],
+            "what is wrong, under names of its own",
+        )
+
+
 def scenario_a_bad_key_costs_nothing_else():
     configure({"output_key": "xyz", "mount_up": [0, 1, 0]})
     for module in BOARDS:

@@ -14,7 +14,7 @@ board = board_rp2.Board()
 print(
     json.dumps(
         {
-            "faults": [fault for fault in drain(board) if fault[0] == "config"],
+            "faults": [fault for fault in drain(board) if fault[0].startswith("config")],
             "streams": [stream["name"] for stream in json.loads(board.streams_text)],
             "outputs": json.loads(board.outputs_text),
         }
