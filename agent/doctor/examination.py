@@ -62,8 +62,9 @@ class _Running:
         """Return what it found, when it is done or its time is over."""
         while not self.done.wait(LOOK_S):
             # listening takes as long as was asked for
-            if time.monotonic() - self.begun_s >= self.planned.limit_s + self.patient.listen_s:
-                return (*self.findings, _hangs(self.planned))
+            limit_s = self.planned.limit_s + self.patient.listen_s
+            if time.monotonic() - self.begun_s >= limit_s:
+                return (*self.findings, _hangs(self.planned.area, limit_s))
         return tuple(self.findings)
 
 
@@ -107,13 +108,13 @@ def _crashed(area: Area, error: Exception) -> Finding:
     )
 
 
-def _hangs(planned: Planned) -> Finding:
+def _hangs(area: Area, limit_s: float) -> Finding:
     return Finding(
-        planned.area,
+        area,
         State.WRONG,
-        f"looking at the {planned.area}",
-        f"no answer in {planned.limit_s:.0f} s",
+        f"looking at the {area}",
+        f"no answer in {limit_s:.0f} s",
         "Something below it hangs: pull what is plugged in and look again; if that does not help, restart "
         "the computer.",
-        {"limit_s": planned.limit_s},
+        {"limit_s": limit_s},
     )
