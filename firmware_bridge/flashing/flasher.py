@@ -152,6 +152,8 @@ class Flasher:
 
     def _kept(self, did: str, about: Description) -> Report:
         self.say(f"firmware {about.firmware} answers, and stays")
+        for subject, words in about.faults.items():
+            self.say(f"the board says of {subject}: {words}")
         return _report(self.place.port, did, about, before=self._before)
 
     def _refuse_older(self, before: str, shipped: str) -> None:

@@ -247,6 +247,19 @@ def test_a_configuration_comes_and_goes_with_its_program(with_old: ReplBoard, re
     assert not [name for name in names if name.startswith("config.") and name != "config.json"], names
 
 
+def test_what_the_board_finds_wrong_in_its_configuration_is_told(
+    with_old: ReplBoard, releases: Releases
+) -> None:
+    releases.ship(
+        NEW,
+        first_line="import board\nfaults=[('config','config.json outputs[0].pin','99','a pin')]\n"
+        "board.Board.next_fault=lambda _:faults.pop() if faults else None",
+    )
+    said: list[str] = []
+    flash(with_old, config=b"{}", say=said.append)
+    assert said[-1] == "the board says of config: config.json outputs[0].pin: 99, expected a pin", said
+
+
 def test_the_launcher_is_replaced_only_when_it_differs(with_old: ReplBoard) -> None:
     with prompt(with_old) as repl:
         assert repl.read_file("/main.py") != LAUNCHER.read_bytes(), "an older one, to begin with"
