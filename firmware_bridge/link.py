@@ -49,6 +49,10 @@ PING_NS = 1 * NS_PER_S
 SYNC_PINGS = 5
 SILENCE_NS = 3 * NS_PER_S  # the answers to three pings
 DEAF_NS = 5 * NS_PER_S  # when the board takes us for gone, too
+HUNG_NS = (
+    50_000_000  # a board that samples is never silent for so long: asking it more would only fill the port
+)
+HELD_UP_NS = 500_000_000  # a host that was asleep for longer was not waiting for anything
 BACK_OFF_MIN_NS = 100_000_000
 BACK_OFF_MAX_NS = 5 * NS_PER_S
 SEQUENCES_KNOWN_NS = 20 * NS_PER_S  # a stream of 1600 frames a second numbers them anew after 40 s
@@ -98,6 +102,7 @@ class Link:
         self._last_heard_ns = 0
         self._last_answer_ns = 0
         self._last_ping_ns = 0
+        self._looked_ns = 0
         self._data_until_ns = 0  # when the session's last frame came before the port went
         self._back_off_ns = BACK_OFF_MIN_NS
         self._retry_ns = 0
@@ -209,14 +214,22 @@ class Link:
         self._deframer.forget()
         self._knock = Knock(self._port.name)
         self._refills.clear()
-        self._last_heard_ns = self._last_answer_ns = time.monotonic_ns()
+        self._last_heard_ns = self._last_answer_ns = self._looked_ns = time.monotonic_ns()
         self._ask(wire.DO_DESCRIBE, LinkState.ASKING)
 
     def _advance(self, timeout_s: float, samples: list[Samples]) -> None:
         assert self._port is not None
-        if (due_ns := self._reception.due_ns()) is not None:
-            timeout_s = min(timeout_s, max(0.001, (due_ns - time.monotonic_ns()) / NS_PER_S))
+        now_ns = time.monotonic_ns()
+        if now_ns - self._last_heard_ns < HUNG_NS and (due_ns := self._reception.due_ns()) is not None:
+            timeout_s = min(timeout_s, max(0.001, (due_ns - now_ns) / NS_PER_S))
         data, came_ns = self._port.read(timeout_s)
+        held_up_ns = came_ns - self._looked_ns - round(timeout_s * NS_PER_S)
+        if (
+            held_up_ns > HELD_UP_NS
+        ):  # nobody looked: neither silence nor a lack of answers can be told from that
+            self._last_heard_ns += held_up_ns
+            self._last_answer_ns += held_up_ns
+        self._looked_ns = came_ns
         self.quiet = not data
         if data:
             self._take(data, came_ns, samples)
@@ -230,7 +243,7 @@ class Link:
             if now_ns - self._last_ping_ns >= PING_NS:
                 self._ping()
             self._notice_deafness(now_ns)
-            if self._reception.waiting:
+            if self._reception.waiting and now_ns - self._last_heard_ns < HUNG_NS:
                 for arguments in self._reception.requests(now_ns):
                     self._refills[self._send(wire.DO_REFILL, arguments)] = (arguments, now_ns)
         elif self.state not in (LinkState.READY, LinkState.DOWN):
