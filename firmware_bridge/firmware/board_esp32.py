@@ -10,8 +10,6 @@ import time
 
 import machine
 from board_common import CONFIGURATION, CommonBoard
-from sensors.base import Sensor
-from sensors.hx711 import PulsedCells
 from wiring import Pins, Wiring
 
 TYPE_CHECKING = False
@@ -60,16 +58,6 @@ class Esp32Wiring(Wiring):
             return adc.read_uv() // 100
 
         return read, VOLTS_PER_COUNT, LARGEST
-
-    def cells(
-        self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int
-    ) -> Sensor:
-        """Read by the program."""
-        pins = tuple([machine.Pin(number, machine.Pin.IN) for number in data])
-        clock_pin = machine.Pin(clock, machine.Pin.OUT, value=0)
-        return PulsedCells(
-            place, streams, self._faults, clock_pin, pins, gain, machine.disable_irq, machine.enable_irq
-        )
 
 
 class Board(CommonBoard):

@@ -69,25 +69,14 @@ class Rp2Wiring(Wiring):
         """Read by a state machine where the data pins follow one another, else by the program."""
         for i in range(len(data)):
             if data[i] != data[0] + i:
-                return self._pulsed(place, streams, clock, data, gain)
+                return super().cells(place, streams, clock, data, gain)
         from sensors.hx711_pio import PioCells
 
         number = self._state_machines
         if number >= MOST_STATE_MACHINES:
-            return self._pulsed(place, streams, clock, data, gain)
+            return super().cells(place, streams, clock, data, gain)
         self._state_machines += 4  # one in each half of the PIO: two programs do not fit into one
         return PioCells(place, streams, self._faults, clock, data[0], len(data), gain, number)
-
-    def _pulsed(
-        self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int
-    ) -> Sensor:
-        from sensors.hx711 import PulsedCells
-
-        pins = tuple([machine.Pin(number, machine.Pin.IN) for number in data])
-        clock_pin = machine.Pin(clock, machine.Pin.OUT, value=0)
-        return PulsedCells(
-            place, streams, self._faults, clock_pin, pins, gain, machine.disable_irq, machine.enable_irq
-        )
 
 
 class Board(CommonBoard):

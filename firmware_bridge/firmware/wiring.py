@@ -64,8 +64,14 @@ class Wiring:
     def cells(
         self, place: str, streams: "list[dict[str, Any]]", clock: int, data: "list[int]", gain: int
     ) -> Sensor:
-        """Return the driver of several HX711."""
-        raise NotImplementedError
+        """Return the driver of several HX711: read by the program, where a board has nothing better."""
+        from sensors.hx711 import PulsedCells
+
+        pins = tuple([machine.Pin(number, machine.Pin.IN) for number in data])
+        clock_pin = machine.Pin(clock, machine.Pin.OUT, value=0)
+        return PulsedCells(
+            place, streams, self._faults, clock_pin, pins, gain, machine.disable_irq, machine.enable_irq
+        )
 
     # --- pins and buses ---
 
