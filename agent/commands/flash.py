@@ -105,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
         raise
     except KeyboardInterrupt:
         bar.say(
-            "interrupted: the board runs what it ran before, or waits at its prompt. "
-            "The same command again goes on."
+            "interrupted: the board runs what it ran before, or the new program on trial, "
+            "or waits at its prompt. The same command again goes on."
         )
         raise
     finally:

@@ -11,6 +11,7 @@ import pytest
 from agent.cli import main
 from firmware_bridge import ports
 from firmware_bridge.firmware_files import shipped_version
+from firmware_bridge.flashing.flasher import Flasher
 from firmware_bridge.ports import SerialPort
 from firmware_bridge.virtual.repl_board import ReplBoard
 from tests.flash.releases import described
@@ -110,3 +111,15 @@ def _without_mpremote(name: str) -> None:
 def test_a_port_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flash", "--port", "/dev/null"]) == 1
     assert "serial port /dev/null: it is none, expected a serial port." in capsys.readouterr().err
+
+
+def test_who_interrupts_it_is_told_how_it_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Flasher) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Flasher, "flash", interrupted)
+    assert main(["flash", "--port", "/dev/null", "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert out == "" and "The same command again goes on." in err, err
