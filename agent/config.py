@@ -150,7 +150,9 @@ def load_config(path: Path | None) -> Config:
     """Read the configuration at `path`; all defaults where there is none. Raises ConfigError."""
     if path is None:
         return Config()
-    table = read_table(path, what="configuration", remedy="Check the path given to --config, and that this user may read it.")
+    table = read_table(
+        path, what="configuration", remedy="Check the path given to --config, and that this user may read it."
+    )
     doing = f"reading the configuration {path}"
     config = typed(table, Config, doing=doing, remedy=REMEDY)
     up = config.mounting.up
