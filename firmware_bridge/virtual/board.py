@@ -211,20 +211,33 @@ class Board:
             taken += self.skipped
             due -= self.skipped
             self._next[stream] = taken
-        second = taken // rate_hz
-        within = taken - second * rate_hz
-        count = min(due, room, rate_hz - within)
-        if count <= 0:
-            return 0
+        # a count short of `room` says that there is no more: so over the end of a second, too
+        count = 0
+        wanted = min(due, room)
+        while count < wanted:
+            copied = self._copy(stream, taken + count, wanted - count, body, at)
+            if not copied:
+                break
+            count += copied
+            at += copied * self._sample_bytes[stream]
+        if count:
+            sample_us = self._origin_us + taken * 1_000_000 // rate_hz
+            self.sample_ticks = (sample_us + self._ticks_offset_us) & 0xFFFFFFFF
+            self._next[stream] = taken + count
+        return count
+
+    def _copy(self, stream, first, most, body, at):
+        """Copy samples of the second that sample `first` is in; return how many."""
+        rate_hz = self._rates_hz[stream]
+        second = first // rate_hz
+        within = first - second * rate_hz
         slot = second & 1
         if self._slot_seconds[slot] != second and not self._load(slot, second):
             return 0
+        count = min(most, rate_hz - within)
         size = self._sample_bytes[stream]
         begin = self._begins[stream] + within * size
         body[at : at + count * size] = memoryview(self._slots[slot])[begin : begin + count * size]
-        sample_us = self._origin_us + taken * 1_000_000 // rate_hz
-        self.sample_ticks = (sample_us + self._ticks_offset_us) & 0xFFFFFFFF
-        self._next[stream] = taken + count
         return count
 
     def _load(self, slot, second):
