@@ -29,14 +29,7 @@ from firmware_bridge.port import Port
 from firmware_bridge.question import AGAIN_NS, Question
 from firmware_bridge.reception import Reception, Samples
 from firmware_bridge.refill import CABLE, PATIENCE_NS
-from firmware_bridge.status import (
-    Counters,
-    board_changed,
-    one_way,
-    refused,
-    silent,
-    streams_changed,
-)
+from firmware_bridge.status import Counters, board_changed, one_way, refused, silent, streams_changed
 from firmware_bridge.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
@@ -49,9 +42,7 @@ PING_NS = 1 * NS_PER_S
 SYNC_PINGS = 5
 SILENCE_NS = 3 * NS_PER_S  # the answers to three pings
 DEAF_NS = 5 * NS_PER_S  # when the board takes us for gone, too
-HUNG_NS = (
-    50_000_000  # a board that samples is never silent for so long: asking it more would only fill the port
-)
+HUNG_NS = 50_000_000  # no board that samples is silent for so long: more requests would only fill the port
 HELD_UP_NS = 500_000_000  # a host that was asleep for longer was not waiting for anything
 BACK_OFF_MIN_NS = 100_000_000
 BACK_OFF_MAX_NS = 5 * NS_PER_S
@@ -224,9 +215,7 @@ class Link:
             timeout_s = min(timeout_s, max(0.001, (due_ns - now_ns) / NS_PER_S))
         data, came_ns = self._port.read(timeout_s)
         held_up_ns = came_ns - self._looked_ns - round(timeout_s * NS_PER_S)
-        if (
-            held_up_ns > HELD_UP_NS
-        ):  # nobody looked: neither silence nor a lack of answers can be told from that
+        if held_up_ns > HELD_UP_NS:  # nobody looked: that tells neither of silence nor of a lack of answers
             self._last_heard_ns += held_up_ns
             self._last_answer_ns += held_up_ns
         self._looked_ns = came_ns

@@ -29,9 +29,8 @@ WALL_JUMP_NS = 10_000_000
 
 # a board says every 25 ms up to when its samples are complete; a sensor's own delay comes off that
 IN_FLIGHT_NS = 10_000_000
-LAGS_NS = (
-    3_000_000_000  # longer than frames are asked for again; a board that never says so is not waited for
-)
+# longer than frames are asked for again; a board that never says so is not waited for
+LAGS_NS = 3_000_000_000
 
 BREAK_NS = 500_000_000  # after which all streams have to be heard of anew
 QUIET_NS = 2_000_000_000  # all streams: longer than a board takes to boot, and than a link's hiccup

@@ -12,9 +12,8 @@ from agent.blocks import PS_PER_NS, RegularClock
 
 NS_PER_US = 1000
 
-STEP_BACK_NS = (
-    500_000  # the pipeline allows a block to begin this much before its expected time, after a hole
-)
+# the pipeline allows a block to begin this much before its expected time, after a hole
+STEP_BACK_NS = 500_000
 
 NEAR_PERIODS = 50  # a line is near enough within the period divided by this,
 NEAR_MIN_NS = 8 * NS_PER_US  # but not below what the link's word wanders by,
