@@ -45,7 +45,7 @@ DEAF_NS = 5 * NS_PER_S  # when the board takes us for gone, too
 HUNG_NS = 50_000_000  # no board that samples is silent for so long: more requests would only fill the port
 HELD_UP_NS = 500_000_000  # a host that was asleep for longer was not waiting for anything
 BACK_OFF_MIN_NS = 100_000_000
-BACK_OFF_MAX_NS = 5 * NS_PER_S
+BACK_OFF_MAX_NS = 1 * NS_PER_S  # what a board samples while we wait, it may not have room for
 SEQUENCES_KNOWN_NS = 20 * NS_PER_S  # a stream of 1600 frames a second numbers them anew after 40 s
 
 _PONG = struct.Struct(wire.PONG)

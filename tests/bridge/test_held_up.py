@@ -88,6 +88,31 @@ def test_a_board_that_hangs_is_not_asked_until_its_port_is_full(
     quick_box.wake()
 
 
+class FalseClock:
+    """Time passes when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000 * MS
+        self.waits_s: list[float] = []
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def sleep(self, wait_s: float) -> None:
+        self.waits_s.append(wait_s)
+        self.now_ns += round(wait_s * 1e9)
+
+
+def test_a_board_that_was_away_for_long_is_not_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FalseClock()
+    monkeypatch.setattr("firmware_bridge.link.time", clock)
+    link = Link("/dev/no-such-port")
+    for _ in range(12):
+        assert link.read(60.0, clock.sleep) == []
+    assert clock.waits_s[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert max(clock.waits_s) == 1.0, "its ring holds a few seconds"
+
+
 def test_many_holes_are_asked_for_in_one_turn_but_not_all() -> None:
     reception = Reception(Counters())
     reception.expect((BoardStream("pressure", ("p",), "Pa", 1.0, 50.0, 16, None),))
