@@ -305,13 +305,12 @@ class Firmware:
         elif verb == wire.DO_OUTPUT:
             self.move_output(ident, arguments)
         elif verb == wire.DO_KEEP:
-            self.keep(ident)
+            self.write_down(ident, verb, self.launcher.keep)
         elif verb == wire.DO_PROMPT:
-            self.stop()
-            self.launcher.prompt_at_next_boot()
-            self.answer(ident, verb)
-            self.push()
-            self.hardware.reset()
+            if self.write_down(ident, verb, self.launcher.prompt_at_next_boot):
+                self.stop()
+                self.push()
+                self.hardware.reset()
         else:
             self.answer(ident, verb, result=wire.UNKNOWN_VERB)
         self.push()  # a ping's answer must not wait for the end of the turn
@@ -365,14 +364,15 @@ class Firmware:
                 result = wire.OK if hardware.set_output(output, value) else wire.FAILED
         self.answer(ident, wire.DO_OUTPUT, struct.pack("<I", self.output_counter), result)
 
-    def keep(self, ident):
-        """The host is content with this program: it is the one to start from now on."""
+    def write_down(self, ident, verb, deed):
+        """Let the launcher write into the flash, which may be full; return whether it did."""
         try:
-            self.launcher.keep()
+            deed()
         except OSError as error:
-            self.answer(ident, wire.DO_KEEP, str(error).encode(), wire.FAILED)
-            return
-        self.answer(ident, wire.DO_KEEP)
+            self.answer(ident, verb, str(error).encode(), wire.FAILED)
+            return False
+        self.answer(ident, verb)
+        return True
 
     def start(self):
         """Begin a session: every stream counts from 0."""

@@ -159,6 +159,8 @@ class FakeLauncher:
         self.kept += 1
 
     def prompt_at_next_boot(self) -> None:
+        if self.full:
+            raise OSError(28, "no space")
         self.prompts += 1
 
 

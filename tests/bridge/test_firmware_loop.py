@@ -304,6 +304,16 @@ def test_the_prompt_is_asked_for_before_the_board_resets() -> None:
     assert board.answers(wire.DO_PROMPT) == [(4, wire.OK, b"")], "answered before it goes"
 
 
+def test_a_full_flash_does_not_end_the_program_that_is_asked_for_the_prompt() -> None:
+    board, launcher = started(50), FakeLauncher()
+    launcher.full = True
+    board.hear(10, wire.command(4, wire.DO_PROMPT))
+    run(board, launcher)
+    ((_, result, why),) = board.answers(wire.DO_PROMPT)
+    assert result == wire.FAILED and b"no space" in why
+    assert (board.resets, board.safe) == (0, 0), "it goes on sampling"
+
+
 def test_a_fault_is_told_kept_in_the_description_and_cleared() -> None:
     board = started(60)
     board.on_turn[10] = lambda: board.tells.append(("accel", "reading its chip id", "0x00", "0xE5"))
