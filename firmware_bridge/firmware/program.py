@@ -304,13 +304,8 @@ class Firmware:
             self.answer(ident, verb)
         elif verb == wire.DO_OUTPUT:
             self.move_output(ident, arguments)
-        elif verb == wire.DO_KEEP:
-            self.write_down(ident, verb, self.launcher.keep)
-        elif verb == wire.DO_PROMPT:
-            if self.write_down(ident, verb, self.launcher.prompt_at_next_boot):
-                self.stop()
-                self.push()
-                self.hardware.reset()
+        elif verb in (wire.DO_KEEP, wire.DO_PROMPT):
+            self.decide_next_boot(ident, verb)
         else:
             self.answer(ident, verb, result=wire.UNKNOWN_VERB)
         self.push()  # a ping's answer must not wait for the end of the turn
@@ -364,15 +359,21 @@ class Firmware:
                 result = wire.OK if hardware.set_output(output, value) else wire.FAILED
         self.answer(ident, wire.DO_OUTPUT, struct.pack("<I", self.output_counter), result)
 
-    def write_down(self, ident, verb, deed):
-        """Let the launcher write into the flash, which may be full; return whether it did."""
+    def decide_next_boot(self, ident, verb):
+        """Let the launcher write into the flash, which may be full, what the next boot is to start."""
         try:
-            deed()
+            if verb == wire.DO_KEEP:
+                self.launcher.keep()
+            else:
+                self.launcher.prompt_at_next_boot()
         except OSError as error:
             self.answer(ident, verb, str(error).encode(), wire.FAILED)
-            return False
+            return
         self.answer(ident, verb)
-        return True
+        if verb == wire.DO_PROMPT:
+            self.stop()
+            self.push()
+            self.hardware.reset()
 
     def start(self):
         """Begin a session: every stream counts from 0."""
