@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import inspect
 import json
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -161,7 +163,15 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs of a verb's docstring."""
+    """Keeps the paragraphs of a verb's docstring, each filled to the terminal's width."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = inspect.cleandoc(text).split("\n\n")
+        return "\n\n".join(
+            # what is indented is laid out by hand: a table, a command
+            p if "\n " in p or p.startswith(" ") else textwrap.fill(p, width, initial_indent=indent)
+            for p in paragraphs
+        )
 
 
 def _overview() -> str:
