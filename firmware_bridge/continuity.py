@@ -19,6 +19,9 @@ REBOOT = "reboot"
 # then contradict each other; a sensor's own oscillator may stray by this much from the nominal rate.
 OSCILLATOR_TOLERANCE = 0.1
 JUMP_TOLERANCE_NS = 250_000_000
+# Two in a row that agree with each other are no damage but a sensor that really paused; so many in a row are
+# a board that has gone mad, and it is better believed than never heard again.
+SUSPECTS_MOST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class Continuity:
         self._next_board = 0
         self._next_host = 0
         self._next_ns: int | None = None
-        self._suspect = False
+        self._suspect: tuple[int, int] | None = None  # index and time of what would follow the last odd frame
+        self._suspects = 0
         self.lost = 0
         """Samples that never came, so far."""
         self.rejected = 0
@@ -50,6 +54,7 @@ class Continuity:
         """The board counts anew from here on; what was lost between is `reason`'s."""
         self._offset = None
         self._session_reason = reason
+        self._suspect, self._suspects = None, 0
         self._starts_at_zero = counts_from_zero
 
     def place(self, index: int, count: int, time_ns: int, lost: str = "") -> Place | None:
@@ -62,7 +67,7 @@ class Continuity:
         else:
             half = INDEX_WRAP // 2
             index = self._next_board + (index - self._next_board + half) % INDEX_WRAP - half
-            if not self._plausible(index, time_ns):
+            if not self._plausible(index, count, time_ns):
                 self.rejected += 1
                 return None
             reason = ""
@@ -92,13 +97,23 @@ class Continuity:
         missing = max(0, round((time_ns - self._next_ns) / self._period_ns))
         return Place(self._next_host + missing, self._session_reason if missing else "")
 
-    def _plausible(self, index: int, time_ns: int) -> bool:
+    def _plausible(self, index: int, count: int, time_ns: int) -> bool:
         if index < self._next_board:
             return False
         assert self._next_ns is not None
-        by_index_ns = (index - self._next_board) * self._period_ns
-        by_ticks_ns = time_ns - self._next_ns
+        agrees = self._agree(self._next_board, self._next_ns, index, time_ns)
+        if not agrees and self._suspect is not None:
+            agrees = index >= self._suspect[0] and self._agree(*self._suspect, index, time_ns)
+        if not agrees and self._suspects < SUSPECTS_MOST:
+            self._suspect = index + count, time_ns + round(count * self._period_ns)
+            self._suspects += 1
+            return False
+        self._suspect, self._suspects = None, 0
+        return True
+
+    def _agree(self, known_index: int, known_ns: int, index: int, time_ns: int) -> bool:
+        """Whether ticks and index went on alike since a sample that was due then."""
+        by_index_ns = (index - known_index) * self._period_ns
+        by_ticks_ns = time_ns - known_ns
         tolerance_ns = JUMP_TOLERANCE_NS + OSCILLATOR_TOLERANCE * max(by_index_ns, abs(by_ticks_ns))
-        # twice in a row it is no damaged frame but a sensor that really paused
-        self._suspect = not self._suspect and abs(by_index_ns - by_ticks_ns) > tolerance_ns
-        return not self._suspect
+        return abs(by_index_ns - by_ticks_ns) <= tolerance_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_bridge.continuity import Continuity, Place
+from firmware_bridge.continuity import SUSPECTS_MOST, Continuity, Place
 from firmware_bridge.describe import BoardStream
 
 STREAM = BoardStream("accel", ("x",), "mps2", 1.0, 1000.0, 16, None)
@@ -72,6 +72,32 @@ def test_a_sensor_that_really_paused_is_believed_at_the_second_frame() -> None:
     assert it.place(3, 3, 60_000 * MS) is None
     assert it.place(6, 3, 60_003 * MS) == Place(6, "overflow")
     assert it.place(9, 3, 60_006 * MS) == Place(9, "")
+
+
+def test_two_frames_of_nonsense_in_a_row_are_not_believed_either() -> None:
+    it = begun()
+    it.place(0, 3, 0)
+    assert it.place(2_000_000, 3, 3 * MS) is None
+    assert it.place(1_500_000_000, 3, 3 * MS) is None, "49 days of samples that were never missing"
+    assert it.place(3, 3, 3 * MS) == Place(3, "")
+    assert it.lost == 0
+
+
+def test_a_board_gone_mad_is_believed_in_the_end_rather_than_never_heard_again() -> None:
+    it = begun()
+    it.place(0, 3, 0)
+    placed = [it.place(10_000 * 4**n, 3, 3 * MS) for n in range(SUSPECTS_MOST + 1)]
+    assert placed[:-1] == [None] * SUSPECTS_MOST
+    assert placed[-1] is not None
+
+
+def test_what_was_odd_in_one_session_says_nothing_in_the_next() -> None:
+    it = begun()
+    it.place(0, 3, 0)
+    assert it.place(2_000_000, 3, 3 * MS) is None
+    it.begin_session(reason="reboot", counts_from_zero=True)
+    assert it.place(0, 3, 10 * MS) == Place(10, "reboot")
+    assert it.place(2_000_003, 3, 6 * MS) is None
 
 
 def test_what_is_missing_after_a_reboot_is_told_by_the_better_time() -> None:
