@@ -77,10 +77,12 @@ class Reception:
         self.answer_time = AnswerTime()
         self._counters = counters
         self._lanes: tuple[_Lane, ...] = ()
+        self._by_name: dict[str, _Lane] = {}
 
     def expect(self, streams: tuple[BoardStream, ...]) -> None:
         """Prepare for the streams that the board described."""
         self._lanes = tuple(_Lane(s, self.answer_time) for s in streams)
+        self._by_name = {lane.stream.name: lane for lane in self._lanes}
 
     @property
     def streams(self) -> tuple[BoardStream, ...]:
@@ -99,7 +101,8 @@ class Reception:
 
     def vouched_ns(self, name: str) -> int:
         """Return the host time up to which the stream has been given out whole, as the board says."""
-        return next((lane.vouched_ns for lane in self._lanes if lane.stream.name == name), 0)
+        lane = self._by_name.get(name)
+        return 0 if lane is None else lane.vouched_ns
 
     def begin_session(self, *, reason: str, counts_from_zero: bool) -> list[Samples]:
         """The board counts anew; return what was still held back from before."""

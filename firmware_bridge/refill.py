@@ -142,8 +142,9 @@ class FrameOrder(Generic[Frame]):
 
     def due_ns(self) -> int | None:
         """Return when to ask next, or None."""
-        asked = [h.asked_ns or 0 for h in self._holes]
-        return min(asked) + self._answer_time.wait_ns if asked else None
+        if not self._holes:  # as nearly always
+            return None
+        return min(h.asked_ns or 0 for h in self._holes) + self._answer_time.wait_ns
 
     def answered(
         self, first: int, oldest: int, upcoming: int, done: int, never_left: int
