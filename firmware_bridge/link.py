@@ -29,7 +29,7 @@ from firmware_bridge.port import Port
 from firmware_bridge.question import AGAIN_NS, Question
 from firmware_bridge.reception import Reception, Samples
 from firmware_bridge.refill import CABLE, PATIENCE_NS
-from firmware_bridge.status import Counters, board_changed, one_way, refused, silent, streams_changed
+from firmware_bridge.status import Counters, board_changed, closed, one_way, refused, silent, streams_changed
 from firmware_bridge.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
@@ -143,12 +143,12 @@ class Link:
         The link must be open. What is sampled meanwhile is given by the next `read`.
         """
         if self._port is None:
-            raise silent(self.port_name, 0)
+            raise self.last_error or closed(self.port_name)
         self._answers.clear()
         question = Question(verb, time.monotonic_ns())
         question.sent(self._send(verb, arguments), question.first_ns)
         while True:
-            self._advance(min(OPEN_STEP_S, AGAIN_NS / NS_PER_S), self._kept)
+            self._advance(AGAIN_NS / NS_PER_S, self._kept)
             for ident, (result, payload) in self._answers.items():
                 if question.answered(ident, verb) is not None:
                     return result, payload

@@ -107,6 +107,16 @@ def one_way(port: str, waited_s: float) -> ProtocolError:
     )
 
 
+def closed(port: str) -> ProtocolError:
+    """Return the error for a command to a board that nobody is connected to."""
+    return ProtocolError(
+        f"board on {port}",
+        got="no connection",
+        expected="one, to send it a command",
+        remedy="Connect to it first; `cargobox doctor` says what answers on that port.",
+    )
+
+
 def strange(port: str, count: int, begin: bytes, *, at_prompt: bool) -> ProtocolError:
     """Return the error for a port on which something else speaks."""
     got = f"{count} bytes that are not our firmware's, beginning with {begin[:24]!r}"

@@ -284,3 +284,8 @@ def test_a_board_that_samples_already_is_taken_over(quick_box: VirtualBox) -> No
     assert received.frames["accel"][0].first == 0
     assert received.holes() == []
     link.close()
+
+
+def test_a_command_to_a_board_that_nobody_is_connected_to() -> None:
+    with pytest.raises(ProtocolError, match=r"no connection, expected one.*`cargobox doctor` says"):
+        Link("/dev/no-such-port").command(wire.DO_PING)
