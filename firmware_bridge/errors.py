@@ -1,7 +1,6 @@
 """What every error of this project looks like: four parts, in plain words.
 
 FourPartError               what was being done, what came, what was expected, what to do
-├── FrameError              bytes on the cable that are no whole frame
 └── LinkError               the serial port or the board behind it
     ├── PortError           the port cannot be opened, is busy, or went away
     └── ProtocolError       something answers, and it is not our firmware
@@ -22,10 +21,6 @@ class FourPartError(Exception):
         self.got = got
         self.expected = expected
         self.remedy = remedy
-
-
-class FrameError(FourPartError):
-    """Bytes between two delimiters that are no whole, undamaged frame."""
 
 
 class LinkError(FourPartError):
