@@ -87,6 +87,7 @@ class StreamOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     sample_bits: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     kind: StreamClass | None = None
     scale: float | None = None
+    offset: float | None = None
     full_scale: Positive | None = None
     watch: bool | None = None
     summarise: bool | None = None

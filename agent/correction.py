@@ -58,6 +58,8 @@ class Correction:
         """Correct one block. Blocks of the temperature must come before those of the same time."""
         spec = self._specs[block.stream]
         nominal = block.values.astype(np.float32) * np.float32(spec.scale)
+        if spec.offset:
+            nominal += np.float32(spec.offset)
         quality = _saturation(nominal, spec, block.quality)
         times_ns = block.times_ns()
         certificate = self._certificates.get(block.stream)

@@ -21,6 +21,7 @@ class StreamClass(enum.StrEnum):
     PRESSURE = "pressure"
     CLIMATE = "climate"
     CONTACT = "contact"
+    VOLTAGE = "voltage"
 
 
 class Unit(enum.StrEnum):
@@ -32,6 +33,7 @@ class Unit(enum.StrEnum):
     PA = "Pa"
     DEGC = "degC"
     PERCENT = "percent"
+    V = "V"
     STATE = "state"
     """1 closed, 0 open."""
 
@@ -41,6 +43,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     ``sample_bits`` is the width in which the sensor gives one axis: it defines *raw bytes*.
     ``scale`` is the number of ``unit`` in one count; 1.0 where the source gives physical values.
+    ``offset`` is what a count of 0 stands for, in ``unit``: value = count · scale + offset.
     ``full_scale`` is in ``unit``; a sample at or beyond it, either way, is saturated.
     ``watch`` and ``summarise`` say what is done with it: whether detectors read it, and whether its
     features go up. Raw samples stay at home in any case.
@@ -53,6 +56,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sample_bits: int
     kind: StreamClass
     scale: float = 1.0
+    offset: float = 0.0
     full_scale: float | None = None
     watch: bool = True
     summarise: bool = True
@@ -86,7 +90,9 @@ TABLE: Mapping[str, StreamSpec] = {
         _spec("pressure", "p", Unit.PA, 50.0, 16, StreamClass.PRESSURE),
         _spec("temperature", "t", Unit.DEGC, 1.0, 16, StreamClass.CLIMATE),
         _spec("humidity", "h", Unit.PERCENT, 1.0, 16, StreamClass.CLIMATE),
+        _spec("air_pressure", "p", Unit.PA, 1.0, 16, StreamClass.CLIMATE),
         _spec("lid", "closed", Unit.STATE, 10.0, 8, StreamClass.CONTACT),
+        _spec("leak", "v", Unit.V, 10.0, 16, StreamClass.VOLTAGE),
     )
 }
 

@@ -65,7 +65,8 @@ class Levels:
             for item in items:
                 if not isinstance(item, Block) or not len(item):
                     continue
-                si = item.values * self.specs[item.stream].scale
+                spec = self.specs[item.stream]
+                si = item.values * spec.scale + spec.offset
                 mean = si.mean(axis=0)
                 if item.stream == "accel":
                     # about a second's memory; a block is a few ms

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agent.features import climate, contact, level, load, pressure
+from agent.features import climate, contact, level, load, pressure, voltage
 from agent.features.moments import Moments
 from agent.streams import StreamClass, StreamSpec
 
@@ -21,4 +21,5 @@ COLUMNS: Mapping[StreamClass, Family] = {
     StreamClass.PRESSURE: pressure.columns,
     StreamClass.CLIMATE: climate.columns,
     StreamClass.CONTACT: contact.columns,
+    StreamClass.VOLTAGE: voltage.columns,
 }

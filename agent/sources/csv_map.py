@@ -74,6 +74,7 @@ class MapUnit(enum.StrEnum):
     RADPS = "radps"
     DPS = "dps"
     MDPS = "mdps"
+    V = "V"
 
 
 # SI = factor × (value − offset)
@@ -92,6 +93,7 @@ CONVERSIONS: Mapping[MapUnit, tuple[Unit, float, float]] = {
     MapUnit.RADPS: (Unit.RADPS, 1.0, 0.0),
     MapUnit.DPS: (Unit.RADPS, math.pi / 180, 0.0),
     MapUnit.MDPS: (Unit.RADPS, math.pi / 180_000, 0.0),
+    MapUnit.V: (Unit.V, 1.0, 0.0),
 }
 
 Column = str | int

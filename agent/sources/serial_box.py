@@ -47,6 +47,7 @@ _KIND_OF_UNIT = {
     Unit.DEGC: StreamClass.CLIMATE,
     Unit.PERCENT: StreamClass.CLIMATE,
     Unit.STATE: StreamClass.CONTACT,
+    Unit.V: StreamClass.VOLTAGE,
 }
 
 

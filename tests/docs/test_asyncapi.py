@@ -36,6 +36,7 @@ from tests.docs.contract import document, fault_of, resolve
 HEAD = Head(box="box-7", boot="0123456789abcdef", software="0.1.0")
 NOT_YET = {Kind.SNIPPET, Kind.HEALTH}
 TRIP_S = 75
+ODD_STREAMS = ("accel", "gyro", "load", "temperature", "humidity", "air_pressure", "lid", "leak")
 Payload = dict[str, Any]
 
 
@@ -95,6 +96,9 @@ def odd_blocks() -> Iterator[Block]:
     for name in ("temperature", "humidity"):
         value = np.where(np.arange(seconds) > 8, -3.0, 50.0)[:, None].astype(np.float32)
         yield from holed(Block(name, 0, RegularClock.of_rate(1), value), 1)
+    for name, level, rate in (("air_pressure", 101_325.0, 1), ("lid", 1.0, 10), ("leak", 3.3, 10)):
+        values = np.full((seconds * rate, 1), level, np.float32)
+        yield from holed(Block(name, 0, RegularClock.of_rate(rate), values), rate)
 
 
 def holed(block: Block, rate_hz: int) -> Iterator[Block]:
@@ -113,7 +117,7 @@ def records() -> list[Record]:
     )
     trip = Pipeline(trip_specs(), head=HEAD, fleet="north", detectors=band, mount_up=MOUNT_UP)
     odd = Pipeline(
-        [TABLE[name] for name in ("accel", "gyro", "load", "temperature", "humidity")],
+        [TABLE[name] for name in ODD_STREAMS],
         head=HEAD,
         fleet="north",
         detectors=DetectorSettings(
