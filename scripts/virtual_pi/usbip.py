@@ -1,0 +1,348 @@
+"""A real I2C bus in the guest whose chips are Python objects: an ``i2c-tiny-usb`` adapter over USB/IP.
+
+The kernel's virtual USB host (``vhci-hcd``) hands the requests for a USB device to a socket. Behind it
+stands this program, as the i2c-tiny-usb adapter, whose driver gives a ``/dev/i2c-N`` with every transfer
+that smbus2 knows. To detach the device is to pull the cable.
+
+Runs in the guest, as root: as a thread beside the chips' models in one process, or as one of its own
+(``bus_process``). Sources: Documentation/usb/usbip_protocol.rst and drivers/i2c/busses/i2c-tiny-usb.c of
+Linux 6.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from firmware_bridge.errors import FourPartError
+
+VHCI = Path("/sys/devices/platform/vhci_hcd.0")
+KERNEL_MODULES = ("vhci-hcd", "i2c-tiny-usb", "i2c-dev")
+FULL_SPEED = 2  # enum usb_device_speed, <linux/usb/ch9.h>
+PLUG_TIMEOUT_S = 20.0
+
+# USB/IP, all big-endian: command, number, device, direction, endpoint; for SUBMIT: flags, length, first
+# frame, packets, interval; then the 8 bytes of the USB setup packet, little-endian.
+HEAD_BYTES = 48
+SUBMIT_HEAD = struct.Struct(">5I5I")
+SETUP = struct.Struct("<BBHHH")  # request type, request, value, index, length; USB 2.0, table 9-2
+SETUP_OFFSET = 40
+RETURN_HEAD = struct.Struct(">5IiIIII8x")  # the five; then status, length, first frame, packets, errors
+UNLINKED_HEAD = struct.Struct(">5Ii24x")
+CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
+NOT_ISOCHRONOUS = 0xFFFFFFFF
+TO_HOST = 1
+
+# USB 2.0, tables 9-3, 9-4 and 9-5
+STANDARD, TYPE_MASK = 0x00, 0x60
+GET_STATUS, GET_DESCRIPTOR, GET_CONFIGURATION = 0, 6, 8
+DEVICE, CONFIGURATION, STRING = 1, 2, 3
+
+# i2c-tiny-usb.c: commands, functionality, states
+ECHO, GET_FUNC, SET_DELAY, GET_STATE = 0, 1, 2, 3
+IO, IO_BEGIN, IO_END = 4, 1, 2
+FUNCTIONALITY = 0x0EFF0009  # I2C_FUNC_I2C | I2C_FUNC_SMBUS_EMUL of <linux/i2c.h>
+ADDRESS_ACKNOWLEDGED = b"\1"
+READ = 1  # I2C_M_RD
+
+DEVICE_DESCRIPTOR = struct.pack(
+    "<BBHBBBBHHHBBBB", 18, DEVICE, 0x0110, 0xFF, 0, 0, 8, 0x0403, 0xC631, 0x0200, 1, 2, 0, 1
+)
+CONFIGURATION_DESCRIPTOR = struct.pack("<BBHBBBBB", 9, CONFIGURATION, 18, 1, 1, 0, 0x80, 50) + struct.pack(
+    "<BBBBBBBBB", 9, 4, 0, 0, 0, 0, 0, 0, 0
+)
+LANGUAGES = b"\x04\x03\x09\x04"  # English
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode("utf-16-le")
+    return bytes((len(encoded) + 2, STRING)) + encoded
+
+
+STRINGS = {0: LANGUAGES, 1: _string("cargobox"), 2: _string("i2c-tiny-usb")}
+
+
+class Chip(Protocol):
+    """A chip as its bus sees it. False, or None, is a NACK of its address."""
+
+    def write(self, data: bytes) -> bool:
+        """Take what the master wrote; nothing at all is the question whether somebody is there."""
+        ...
+
+    def read(self, count: int) -> bytes | None:
+        """Return `count` bytes."""
+        ...
+
+
+class Fault(enum.Enum):
+    """What the whole bus can be told to do instead of its work; and what the kernel then says."""
+
+    NONE = "none"
+    STALL = "stall"  # no answer: ETIMEDOUT after the driver's 2 s
+    TIMEOUT = "timeout"  # ETIMEDOUT at once, so that a test need not wait
+    NACK = "nack"  # no chip answers: as for an address without a chip
+    EIO = "eio"  # EIO at once
+    ARBITRATION = "arbitration"  # EAGAIN at once: another master was faster
+
+
+FAULT_ERRNO = {Fault.TIMEOUT: errno.ETIMEDOUT, Fault.EIO: errno.EIO, Fault.ARBITRATION: errno.EAGAIN}
+
+
+class Traffic:
+    """What has passed over the bus."""
+
+    __slots__ = ("bits", "bytes", "messages", "nacks", "spoiled", "stops", "transfers")
+
+    def __init__(self) -> None:
+        self.transfers = 0  # from a start to a stop, repeated starts included
+        self.messages = 0
+        self.bytes = 0
+        self.bits = 0  # on a real wire: 9 a byte, the address too, and starts and stops
+        self.nacks = 0
+        self.spoiled = 0  # messages that met a fault of the whole bus
+
+    def bus_s(self, clock_hz: float) -> float:
+        """Return how long a real bus would have been busy."""
+        return self.bits / clock_hz
+
+
+class TinyUsb:
+    """The adapter's side of the USB cable: bytes in, bytes out; knows no kernel.
+
+    `chips` by their 7-bit address; it is looked at anew for each message, so a multiplexer may be a
+    mapping of its own. `nack_errno`: what the kernel says of a NACK. A Raspberry Pi's driver says
+    EREMOTEIO (i2c-bcm2835.c), that of a real i2c-tiny-usb ENXIO.
+    """
+
+    def __init__(self, chips: Mapping[int, Chip], *, nack_errno: int = errno.EREMOTEIO) -> None:
+        self.chips = chips
+        self.fault = Fault.NONE
+        self.fault_messages: int | None = None  # how many more meet the fault; None: all
+        self.traffic = Traffic()
+        self._nack_status = -nack_errno
+
+    def fail(self, fault: Fault, messages: int | None = None) -> None:
+        """Let the whole bus meet a fault: for so many messages, or until it is told otherwise."""
+        self.fault = Fault.NONE  # the serving thread must not see the new fault with the old count
+        self.fault_messages = messages
+        self.fault = fault
+
+    def serve(self, cable: socket.socket) -> None:
+        """Answer until the other end is gone."""
+        waiting = bytearray()
+        while True:
+            try:
+                data = cable.recv(1 << 16)
+            except OSError:
+                return
+            if not data:
+                return
+            waiting += data
+            while len(waiting) >= HEAD_BYTES:
+                _, _, _, direction, _, _, length, _, _, _ = head = SUBMIT_HEAD.unpack_from(waiting)
+                outgoing = head[0] == CMD_SUBMIT and direction != TO_HOST
+                end = HEAD_BYTES + (length if outgoing else 0)
+                if len(waiting) < end:
+                    break
+                reply = self._answer(head, waiting, end)
+                del waiting[:end]
+                if reply:
+                    try:
+                        cable.sendall(reply)
+                    except OSError:
+                        return
+
+    def _answer(self, head: tuple[int, ...], waiting: bytearray, end: int) -> bytes:
+        command, number, _, direction, _, _, length = head[:7]
+        if command == CMD_UNLINK:
+            # asked for when the driver has waited long enough; there is an answer only to this, then
+            return UNLINKED_HEAD.pack(RET_UNLINK, number, 0, 0, 0, -errno.ECONNRESET)
+        setup = SETUP.unpack_from(waiting, SETUP_OFFSET)
+        answer = self._control(setup, bytes(waiting[HEAD_BYTES:end]))
+        if answer is None:
+            return b""
+        status, data = answer
+        if status:
+            data, length = b"", 0
+        elif direction == TO_HOST:
+            length = len(data)
+        return RETURN_HEAD.pack(RET_SUBMIT, number, 0, 0, 0, status, length, 0, NOT_ISOCHRONOUS, 0) + data
+
+    def _control(self, setup: tuple[int, ...], sent: bytes) -> tuple[int, bytes] | None:
+        """Return the status and the data for the host, or None for a silence."""
+        kind, request, value, index, length = setup
+        if kind & TYPE_MASK == STANDARD:
+            return self._standard(request, value, length)
+        if request == GET_STATE:
+            return 0, ADDRESS_ACKNOWLEDGED  # a NACK has ended the transfer before it comes to that
+        if IO <= request <= IO | IO_BEGIN | IO_END:
+            return self._transfer(request, value, index, length, sent)
+        if request == GET_FUNC:
+            return 0, struct.pack("<L", FUNCTIONALITY)[:length]
+        if request == ECHO:
+            return 0, struct.pack("<H", value)[:length]
+        if request == SET_DELAY:
+            return 0, b""
+        return -errno.EPIPE, b""
+
+    def _standard(self, request: int, value: int, length: int) -> tuple[int, bytes]:
+        if request == GET_DESCRIPTOR:
+            kind, index = value >> 8, value & 0xFF
+            found = {DEVICE: DEVICE_DESCRIPTOR, CONFIGURATION: CONFIGURATION_DESCRIPTOR}.get(kind)
+            if kind == STRING:
+                found = STRINGS.get(index)
+            return (0, found[:length]) if found else (-errno.EPIPE, b"")
+        if request == GET_STATUS:
+            return 0, b"\0\0"[:length]
+        if request == GET_CONFIGURATION:
+            return 0, b"\1"
+        return 0, b""  # set address, set configuration, set interface
+
+    def _transfer(
+        self, request: int, flags: int, address: int, length: int, sent: bytes
+    ) -> tuple[int, bytes] | None:
+        traffic = self.traffic
+        traffic.messages += 1
+        traffic.transfers += request & IO_BEGIN
+        # a start and the address; the stop
+        traffic.bits += 10 + (1 if request & IO_END else 0)
+        if self.fault is not Fault.NONE:
+            fault = self._spend_fault()
+            if fault is Fault.STALL:
+                return None
+            return -FAULT_ERRNO[fault] if fault in FAULT_ERRNO else self._nack_status, b""
+        chip = self.chips.get(address)
+        answer: bytes | None = None
+        if chip is not None:
+            if flags & READ:
+                answer = chip.read(length)
+            elif chip.write(sent):
+                answer = b""
+        if answer is None:
+            traffic.nacks += 1
+            return self._nack_status, b""
+        traffic.bytes += length
+        traffic.bits += 9 * length
+        return 0, answer
+
+    def _spend_fault(self) -> Fault:
+        fault = self.fault
+        self.traffic.spoiled += 1
+        if self.fault_messages is not None:
+            self.fault_messages -= 1
+            if self.fault_messages <= 0:
+                self.fault, self.fault_messages = Fault.NONE, None
+        return fault
+
+
+class Adapter:
+    """The adapter, plugged in: a thread that serves it, and the bus that the kernel made of it.
+
+    A context manager. `usb_port` is one of the kernel's eight; each adapter needs its own. `priority`: of
+    the thread, SCHED_FIFO; None leaves it as it is.
+    """
+
+    def __init__(
+        self,
+        chips: Mapping[int, Chip],
+        *,
+        usb_port: int = 0,
+        nack_errno: int = errno.EREMOTEIO,
+        priority: int | None = 50,
+    ) -> None:
+        self.device = TinyUsb(chips, nack_errno=nack_errno)
+        self.bus = -1
+        self._usb_port = usb_port
+        self._priority = priority
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.attach()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach()
+
+    @property
+    def path(self) -> Path:
+        """The bus's device file; there while the cable is in."""
+        return Path(f"/dev/i2c-{self.bus}")
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has passed, since the adapter was made."""
+        return self.device.traffic
+
+    def fail(self, fault: Fault, messages: int | None = None) -> None:
+        """Let the whole bus meet a fault: for so many messages, or until it is told otherwise."""
+        self.device.fail(fault, messages)
+
+    def attach(self) -> int:
+        """Put the cable in; return the number of the bus when its device file can be opened."""
+        subprocess.run(["modprobe", "-a", *KERNEL_MODULES], check=True)
+        ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with kernels:  # the kernel keeps a reference of its own
+            self._write("attach", f"{self._usb_port} {kernels.fileno()} {1 << 16 | 1} {FULL_SPEED}")
+        self._thread = threading.Thread(target=self._serve, args=(ours,), daemon=True, name="usbip")
+        self._thread.start()
+        end_s = time.monotonic() + PLUG_TIMEOUT_S
+        while time.monotonic() < end_s:
+            found = self._find_bus()
+            if found is not None and os.access(f"/dev/i2c-{found}", os.R_OK | os.W_OK):
+                self.bus = found
+                return found
+            time.sleep(0.01)
+        raise FourPartError(
+            f"plugging the virtual I2C adapter into USB port {self._usb_port}",
+            got=f"no bus in {PLUG_TIMEOUT_S:.0f} s",
+            expected="/dev/i2c-N",
+            remedy="A program that still has the old bus open keeps the kernel from making a new one: "
+            "end it. `dmesg` says more.",
+        )
+
+    def detach(self) -> None:
+        """Pull the cable; return when the device file is gone."""
+        if self._thread is None:
+            return
+        self._write("detach", str(self._usb_port))
+        self._thread.join(PLUG_TIMEOUT_S)
+        self._thread = None
+        end_s = time.monotonic() + PLUG_TIMEOUT_S
+        while self.path.exists() and time.monotonic() < end_s:
+            time.sleep(0.01)
+
+    def _serve(self, cable: socket.socket) -> None:
+        if self._priority is not None:
+            with contextlib.suppress(PermissionError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._priority))
+        with cable:
+            self.device.serve(cable)
+
+    def _find_bus(self) -> int | None:
+        for folder in VHCI.glob(f"usb*/*-{self._usb_port + 1}/*/i2c-*"):
+            return int(folder.name.removeprefix("i2c-"))
+        return None
+
+    def _write(self, name: str, words: str) -> None:
+        try:
+            (VHCI / name).write_text(words)
+        except OSError as error:
+            raise FourPartError(
+                f"writing {words!r} to {VHCI / name}",
+                got=os.strerror(error.errno or 0),
+                expected=f"the kernel to {name} a USB device",
+                remedy="This runs as root in the virtual Pi, and each adapter has a USB port of its own.",
+            ) from None
