@@ -4,6 +4,9 @@ A sample is handed on only once every stream is known to have given all that is 
 promises decides how long that takes: a regular clock promises its next sample one period after its
 last, so nothing waits for a 1 Hz thermometer in between; a listed clock promises nothing; and a
 source lifts a wait by `Silence`. The waiting is therefore the skew of the transport, a few ms.
+
+A `SensorFault` takes effect at its own time, but not before what its stream has promised until then: so
+it is never behind what was handed on, and depends on nothing but the order within its stream.
 """
 
 from __future__ import annotations
@@ -12,15 +15,24 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from agent.blocks import Block, RegularClock, Silence
+from agent.blocks import Block, RegularClock, SensorFault, Silence
 
 FOREVER_NS = 1 << 62
 PROMISE_SLACK_NS = 1_000_000  # a regular sample may come this much early; sources keep within half of it
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A word on a sensor, and the box time from which it counts."""
+
+    at_ns: int
+    fault: SensorFault
+
+
 @dataclass(slots=True)
 class _Lane:
     waiting: deque[Block] = field(default_factory=deque)
+    faults: deque[Effect] = field(default_factory=deque)
     frontier_ns: int = -FOREVER_NS
     next_index: int | None = None
     late: bool = False
@@ -36,10 +48,15 @@ class Aligner:
         self._lanes = {name: _Lane() for name in streams}
         self.horizon_ns = -FOREVER_NS
         self.overlapping_samples = 0
+        self._effects: list[Effect] = []
 
-    def push(self, item: Block | Silence) -> None:
-        """Take samples, or the word that there are none. Raises KeyError for an unknown stream."""
+    def push(self, item: Block | Silence | SensorFault) -> None:
+        """Take samples, the word that there are none, or why. Raises KeyError for an unknown stream."""
         lane = self._lanes[item.stream]
+        if isinstance(item, SensorFault):
+            before_ns = lane.faults[-1].at_ns if lane.faults else -FOREVER_NS
+            lane.faults.append(Effect(max(item.at_ns, lane.frontier_ns, before_ns), item))
+            return
         if isinstance(item, Silence):
             lane.frontier_ns = max(lane.frontier_ns, item.until_ns)
             return
@@ -64,10 +81,21 @@ class Aligner:
         """Return all that is left: nothing more comes."""
         return self._release(FOREVER_NS)
 
+    def faults(self) -> list[Effect]:
+        """Return the faults of that time, oldest first, once: of all that was taken since the last call."""
+        effects, self._effects = self._effects, []
+        return effects
+
     def _release(self, horizon_ns: int) -> list[Block]:
         if horizon_ns <= self.horizon_ns:
             return []
         self.horizon_ns = horizon_ns
+        effects: list[Effect] = []
+        for lane in self._lanes.values():
+            while lane.faults and lane.faults[0].at_ns < horizon_ns:
+                effects.append(lane.faults.popleft())
+        # of the same instant: in the order of the streams, and of each as the source said them
+        self._effects += sorted(effects, key=lambda effect: effect.at_ns)
         return [block for lane in self._lanes.values() for block in _before(lane.waiting, horizon_ns)]
 
     def _without_overlap(self, lane: _Lane, block: Block) -> Block | None:

@@ -19,7 +19,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.blocks import Block, Clock, ListedClock, RegularClock, Silence
+from agent.blocks import (
+    Block,
+    Clock,
+    FaultKind,
+    FaultPhase,
+    ListedClock,
+    RegularClock,
+    SensorFault,
+    Silence,
+)
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 
@@ -38,6 +47,7 @@ _BLOCK_HEAD = struct.Struct("<4xqqqqqII")
 _U32 = struct.Struct("<I")
 _SILENCE = struct.Struct("<4xqI")
 _MARK = struct.Struct("<4xqqI")
+_FAULT = struct.Struct("<4xq")
 _ORIGIN = len(_CDR_HEAD)  # alignment counts from here
 
 _SAMPLES_TEXT = """\
@@ -64,13 +74,26 @@ int64 box_ns
 int64 offset_ns
 string quality
 """
+_FAULT_TEXT = """\
+# The source's word that a sensor fails, or works again; it stands among the samples of its stream.
+int64 at_ns
+string stream
+string phase    # start, update, end
+string kind     # in what way it fails
+string sensor   # which, in words
+string got
+string expected
+string[] streams
+"""
 SCHEMAS: tuple[tuple[str, str], ...] = (
     *((f"cargobox/msg/{w.capitalize()}Samples", _SAMPLES_TEXT.format(word=w)) for w in _TYPE_WORDS),
     ("cargobox/msg/Silence", _SILENCE_TEXT),
     ("cargobox/msg/TimeMark", _MARK_TEXT),
+    ("cargobox/msg/SensorFault", _FAULT_TEXT),
 )
 SILENCE_SCHEMA = len(DTYPES)
 MARK_SCHEMA = SILENCE_SCHEMA + 1
+FAULT_SCHEMA = MARK_SCHEMA + 1
 
 
 class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +135,7 @@ class Channels:
         self._place = {spec.name: i for i, spec in enumerate(streams)}
         self.silence = 1 + len(DTYPES) * len(streams)
         self.mark = self.silence + 1
+        self.fault = self.mark + 1
 
     def of_block(self, block: Block) -> int:
         """Return the channel of a block. Raises KeyError for a stream or a dtype that has none."""
@@ -130,6 +154,8 @@ class Channels:
             return SILENCE_SCHEMA, "/cargobox/silence"
         if channel == self.mark:
             return MARK_SCHEMA, "/cargobox/time"
+        if channel == self.fault:
+            return FAULT_SCHEMA, "/cargobox/fault"
         spec, dtype = self.stream_of(channel)
         return _DTYPE_CODES[dtype], f"/cargobox/{spec.name}"
 
@@ -225,3 +251,47 @@ def decode_mark(data: memoryview) -> TimeMark:
     box_ns, offset_ns, length = _MARK.unpack_from(data)
     word = str(data[_MARK.size : _MARK.size + length - 1], "utf-8")
     return TimeMark(box_ns, offset_ns, TimeQuality(word))
+
+
+def encode_fault(fault: SensorFault) -> bytes:
+    """Return a sensor fault as CDR."""
+    out = _CDR_HEAD + _FAULT.pack(fault.at_ns)[_ORIGIN:]
+    words = (fault.stream, fault.phase.value, fault.kind.value, fault.sensor, fault.got, fault.expected)
+    for word in words:
+        out += _string(out, word)
+    out += _pad(out, 4) + _U32.pack(len(fault.streams))
+    for name in fault.streams:
+        out += _string(out, name)
+    return out
+
+
+def _string(out: bytes, word: str) -> bytes:
+    data = word.encode() + b"\0"
+    return _pad(out, 4) + _U32.pack(len(data)) + data
+
+
+def decode_fault(data: memoryview) -> SensorFault:
+    """Return the sensor fault in `data`. Raises ValueError, struct.error."""
+    (at_ns,) = _FAULT.unpack_from(data)
+    words, at = [], _FAULT.size
+    for _ in range(6):
+        word, at = _string_at(data, at)
+        words.append(word)
+    stream, phase, kind, sensor, got, expected = words
+    at = _aligned(at, 4)
+    (count,) = _U32.unpack_from(data, at)
+    at += 4
+    streams = []
+    for _ in range(count):
+        word, at = _string_at(data, at)
+        streams.append(word)
+    return SensorFault(
+        stream, at_ns, FaultPhase(phase), FaultKind(kind), sensor, tuple(streams), got, expected
+    )
+
+
+def _string_at(data: memoryview, at: int) -> tuple[str, int]:
+    at = _aligned(at, 4)
+    (length,) = _U32.unpack_from(data, at)
+    at += 4
+    return str(data[at : at + length - 1], "utf-8"), at + length

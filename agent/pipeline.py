@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.alignment import FOREVER_NS, Aligner
-from agent.blocks import NS_PER_S, Block, Silence
+from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
 from agent.detection import DetectorSettings, make_detectors
 from agent.detection.finding import Detector, Finding
 from agent.detection.mounting import Vector
+from agent.detection.sensor_fault import SensorFaults
 from agent.features import COLUMNS
 from agent.features.moments import Moments, Windows
 from agent.gaps import Gap, GapWatch
@@ -28,13 +29,13 @@ from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark, WallClock, rfc3339
 from calibration.certificate import Certificate
 
-Item = Block | Silence | TimeMark
+Item = Block | Silence | SensorFault | TimeMark
 
 WINDOW_NS = NS_PER_S
 KEEP_MARKS_NS = 600 * NS_PER_S  # far more than lies between a decision and the horizon
 
 # what happens at the same instant is published in this order: what ended there before what began there
-_RANK_WINDOW, _RANK_HOP, _RANK_GAP, _RANK_SAMPLE = range(4)
+_RANK_WINDOW, _RANK_HOP, _RANK_FAULT, _RANK_GAP, _RANK_SAMPLE = range(5)
 
 
 _Occurrence = Finding | Gap | Row[Moments]
@@ -128,7 +129,8 @@ class Pipeline:
         self._wall = WallClock()
         self._tick = self._marks_due_ns = -FOREVER_NS
         self._seq = 0
-        self._gaps = GapWatch()
+        self._faults = SensorFaults()
+        self._gaps = GapWatch({spec.name: spec.rate_hz for spec in self._specs.values()})
         self.tally = Tally()
 
     @property
@@ -175,6 +177,11 @@ class Pipeline:
 
     def _process(self, blocks: Sequence[Block], *, ended: bool = False) -> list[Record]:
         happened: list[tuple[_Key, _Occurrence]] = []
+        for i, effect in enumerate(self._aligner.faults()):
+            self._gaps.fault(effect.at_ns, effect.fault)
+            finding = self._faults.take(effect.at_ns, effect.fault)
+            if finding is not None:
+                happened.append(((effect.at_ns, _RANK_FAULT, i, 0), finding))
         for block in blocks:
             self._take_block(block, happened)
         horizon_ns = self._aligner.horizon_ns

@@ -1,4 +1,4 @@
-"""Voltage, such as a leak rope's: the mean, and the smallest, since water may pull it down for a moment only."""
+"""Voltage, such as a leak rope's: the mean, and the smallest, since water may pull it down only briefly."""
 
 from __future__ import annotations
 

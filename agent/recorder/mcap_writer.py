@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.block_joiner import BlockJoiner
-from agent.blocks import NS_PER_S, Block, Silence
+from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.errors import FourPartError, LogFileError, UsageError
 from agent.mcap_codec import (
     MESSAGE_ENCODING,
@@ -24,6 +24,7 @@ from agent.mcap_codec import (
     Channels,
     RecordingInfo,
     encode_block,
+    encode_fault,
     encode_mark,
     encode_silence,
     storable,
@@ -73,6 +74,7 @@ class McapRecorder:
         self._sync_s = sync_s
         self._joiner = BlockJoiner(max_samples=JOIN_SAMPLES, max_span_ns=JOIN_SPAN_NS)
         self._heard_ns = {spec.name: -(1 << 62) for spec in streams}  # until when each stream is told of
+        self._untold: dict[str, Silence] = {}  # younger than that, by less than is worth a message
         self._mark: TimeMark | None = None
         self._chunk_begun_s = self._synced_s = time.monotonic()
         try:
@@ -104,7 +106,7 @@ class McapRecorder:
     def _doing(self) -> str:
         return f"recording to {self.path}"
 
-    def write(self, item: Block | Silence | TimeMark) -> None:
+    def write(self, item: Block | Silence | SensorFault | TimeMark) -> None:
         """Take one item. Raises LogFileError when the card fails or is full, or `item` cannot be stored."""
         try:
             if isinstance(item, Block):
@@ -113,6 +115,8 @@ class McapRecorder:
                     self._put_block(block)
             elif isinstance(item, Silence):
                 self._put_silence(item)
+            elif isinstance(item, SensorFault):
+                self._put_fault(item)
             else:
                 # samples that came before a mark stay before it: records may have gone out without it
                 for block in self._joiner.flush():
@@ -140,6 +144,8 @@ class McapRecorder:
         try:
             for block in self._joiner.flush():
                 self._put_block(block)
+            for name in list(self._untold):
+                self._put_untold(name)  # how far the live run had come, to the minute of a silence
             self._file.end_chunk(sync=False)
             # once more at the end, in case the one at the beginning is what gets damaged
             self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
@@ -152,12 +158,16 @@ class McapRecorder:
     def _check(self, block: Block) -> None:
         if block.stream not in self._heard_ns or not storable(block):
             kind = f"{block.values.dtype} in {block.values.ndim} dimensions"
-            raise LogFileError(
-                self._doing,
-                got=f"a block of {block.stream!r} with values of {kind}",
-                expected=f"int16, int32, float32 or float64, (n, axes), of {', '.join(self._heard_ns)}",
-                remedy="Name every stream when the recording begins.",
-            )
+            wanted = "int16, int32, float32 or float64, (n, axes), of a stream"
+            raise self._unknown(f"a block of {block.stream!r} with values of {kind}", wanted)
+
+    def _unknown(self, got: str, wanted: str) -> LogFileError:
+        return LogFileError(
+            self._doing,
+            got=got,
+            expected=f"{wanted} that it was told of: {', '.join(self._heard_ns)}",
+            remedy="Name every stream when the recording begins.",
+        )
 
     def _put_block(self, block: Block) -> None:
         self._heard_ns[block.stream] = max(self._heard_ns[block.stream], block.last_ns)
@@ -165,13 +175,31 @@ class McapRecorder:
 
     def _put_silence(self, silence: Silence) -> None:
         """Write a silence if it says something new, and never ahead of the samples that it speaks of."""
-        if silence.until_ns - self._heard_ns.get(silence.stream, 1 << 62) < SILENCE_STEP_NS:
+        if silence.stream not in self._heard_ns:
+            return
+        self._untold[silence.stream] = silence
+        if silence.until_ns - self._heard_ns[silence.stream] < SILENCE_STEP_NS:
             return
         for block in self._joiner.flush(silence.stream):
             self._put_block(block)
         if silence.until_ns - self._heard_ns[silence.stream] >= SILENCE_STEP_NS:
-            self._heard_ns[silence.stream] = silence.until_ns
+            self._put_untold(silence.stream)
+
+    def _put_untold(self, name: str) -> None:
+        """Write the last silence of a stream, if its samples do not say as much."""
+        silence = self._untold.pop(name, None)
+        if silence is not None and silence.until_ns > self._heard_ns[name]:
+            self._heard_ns[name] = silence.until_ns
             self._put(self._channels.silence, silence.until_ns, encode_silence(silence))
+
+    def _put_fault(self, fault: SensorFault) -> None:
+        """Write a fault behind the samples and the silence of its stream that came before it."""
+        if fault.stream not in self._heard_ns:
+            raise self._unknown(f"a fault of {fault.stream!r}", "one of a stream")
+        for block in self._joiner.flush(fault.stream):
+            self._put_block(block)
+        self._put_untold(fault.stream)
+        self._put(self._channels.fault, fault.at_ns, encode_fault(fault))
 
     def _put(self, channel: int, log_time_ns: int, data: bytes) -> None:
         if not self._file.chunk_size and self._mark is not None and channel != self._channels.mark:

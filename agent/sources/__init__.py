@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
-from agent.blocks import Block, Silence
+from agent.blocks import Block, SensorFault, Silence
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark
 
-Item = Block | Silence | TimeMark
+Item = Block | Silence | SensorFault | TimeMark
+Vector = tuple[float, float, float]
 
 
 class Source(Protocol):
@@ -27,3 +28,9 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of the port or the file."""
         ...
+
+
+class LiveSource(Source, Protocol):
+    """A source that also knows how the sensor is mounted: which way is up in its axes, if anybody said."""
+
+    mount_up: Vector | None

@@ -1,6 +1,6 @@
 """Log files as sources: what every format gives, and the one place that knows which suffix is which.
 
-    open_log("trip.csv", map_path="fragile-goods-box.toml")  ──►  LogSource  ──►  Block | Silence | TimeMark
+    open_log("trip.csv", map_path="fragile-goods-box.toml")  ──►  LogSource  ──►  Item
 
 A new format is one module with one class that has the shape of `LogSource`, one line in `FORMATS`, and
 one line in ``tests/logs/test_round_trip.py``. Formats are imported when they are asked for: the service

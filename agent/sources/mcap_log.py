@@ -21,13 +21,14 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, Metadata
 
 from agent.block_joiner import BlockJoiner, cut
-from agent.blocks import NS_PER_S, Block, RegularClock, Silence
+from agent.blocks import NS_PER_S, Block, RegularClock, SensorFault, Silence
 from agent.errors import LogFileError
 from agent.mcap_codec import (
     METADATA_NAME,
     Channels,
     RecordingInfo,
     decode_block,
+    decode_fault,
     decode_mark,
     decode_silence,
 )
@@ -134,7 +135,7 @@ class McapLog:
                     yield from cut(block, size)
                 continue
             # no word on a stream, and no mark, may overtake samples that came before it
-            yield from joiner.flush(item.stream if isinstance(item, Silence) else None)
+            yield from joiner.flush(item.stream if isinstance(item, Silence | SensorFault) else None)
             yield item
         yield from joiner.flush()
 
@@ -186,6 +187,8 @@ class McapLog:
     def _decode(self, channel: int, data: memoryview) -> LogItem | None:
         if channel == self._channels.silence:
             return decode_silence(data)
+        if channel == self._channels.fault:
+            return decode_fault(data)
         if channel == self._channels.mark:
             mark = decode_mark(data)
             if mark in self._marks:  # every chunk begins with the one in force
