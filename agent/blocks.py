@@ -1,10 +1,11 @@
 """Block: consecutive samples of one stream with their time and quality; nothing that knows its source.
 
-Three things flow from a source to the pipeline, in any interleaving of the streams:
+Four things flow from a source to the pipeline, in any interleaving of the streams:
 
 * ``Block``: samples;
 * ``Silence``: the source's word that a stream has nothing more before a time, so that the others
   need not wait for it;
+* ``SensorFault``: its word that a sensor fails, or works again;
 * ``timebase.TimeMark``: what the wall clock said.
 
 How samples are cut into blocks never changes a result. Times are therefore integers, computed from
@@ -173,6 +174,68 @@ class Silence:
 
     stream: str
     until_ns: int
+
+
+class FaultKind(enum.StrEnum):
+    """In what way a sensor fails; also the reason of the gap that it leaves."""
+
+    MISSING = "missing"
+    """Nobody answers at its address."""
+    WRONG_CHIP = "wrong_chip"
+    """Another chip answers there, or what answers is no chip at all."""
+    NACK = "nack"
+    """It was there, and does not answer any more."""
+    TIMEOUT = "timeout"
+    """A transaction did not end in time."""
+    STUCK_BUS = "stuck_bus"
+    """A line of the bus is held down; nobody on it can be reached."""
+    BUS_GONE = "bus_gone"
+    """The computer itself has lost the bus: an adapter pulled, a driver unloaded."""
+    OVERFLOW = "overflow"
+    """It took samples faster than they were fetched, and lost some."""
+    REGISTERS = "registers"
+    """It has forgotten its settings: most often its power failed for a moment."""
+    SILENT = "silent"
+    """It answers, and has no new sample."""
+    STUCK_VALUE = "stuck_value"
+    """It has given the very same value for too long."""
+    SATURATED = "saturated"
+    """It has been at the end of its range for too long."""
+    BAD_DATA = "bad_data"
+    """What it gives is no measurement: a checksum or a marker is wrong."""
+    SELF_TEST = "self_test"
+    """It failed its own test."""
+    BOARD = "board"
+    """The microcontroller says that it fails, in its own words."""
+
+
+class FaultPhase(enum.StrEnum):
+    """Where in its life a fault is."""
+
+    START = "start"
+    UPDATE = "update"
+    """It goes on, in another way than before."""
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFault:
+    """The source's word that a sensor fails, or works again.
+
+    It travels among the blocks of ``stream``, the first of ``streams``, in their order: a start comes
+    after the last sample before it, an end right before the first one after it; and ``at_ns`` lies
+    between those, and not before any `Silence` that the source has given for that stream.
+    ``sensor``: which, in words ("ADXL345 at i2c-1 0x53"). ``got``, ``expected``: what is wrong.
+    """
+
+    stream: str
+    at_ns: int
+    phase: FaultPhase
+    kind: FaultKind
+    sensor: str
+    streams: tuple[str, ...]
+    got: str = ""
+    expected: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
