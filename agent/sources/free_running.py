@@ -1,0 +1,203 @@
+"""Sampling a chip that has an oscillator of its own: how many samples wait, fetch them, know when they were.
+
+While the phase of the oscillator is being found, at the start and after each interruption, samples are kept
+back, a fraction of a second at most; then their place on the time line says how many were missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from agent.blocks import NS_PER_S, FaultKind
+from agent.sources.chip_clock import ChipClock
+from agent.sources.chip_streams import ChipStreams
+from agent.sources.drivers.base import ChipError, Counts, FreeRunning
+from agent.sources.i2c_port import BusPlace, I2cPort
+
+NS_PER_MS = 1_000_000
+
+SEARCH_PART = 16  # of a period: between two looks while the phase is being found
+SEARCH_LEAST_NS = 300_000
+GOLDEN = 0.6180339887498949  # its multiples are spread as evenly as numbers can be (Knuth, TAOCP 3, 6.4)
+DITHER_PART = 0.5  # of a period: no look is later than this for the sake of the clock
+EDGE_PART = 50  # of a period: a chip without a FIFO is looked at so near its next sample, on either side
+EDGE_LEAST_NS = 60_000
+SILENT_PERIODS = 6
+SILENT_LEAST_NS = 200 * NS_PER_MS
+SLACK_PART = 0.7  # of the time until samples are lost, that a look may be late by
+
+Due = tuple[int, int]
+"""When the next turn is due, and by how much it may be late, in ns."""
+
+
+class FreeRunner:
+    """Samples one chip; what it brings goes to `streams`. `tend` is called whenever the chip is idle."""
+
+    def __init__(
+        self,
+        driver: FreeRunning,
+        place: BusPlace,
+        port: I2cPort,
+        streams: ChipStreams,
+        *,
+        tend: Callable[[], None],
+        begin_ns: int,
+        interval_ns: int,
+        slice_samples: int,
+    ) -> None:
+        self._tend = tend
+        self.interval_ns = interval_ns
+        self.slice_samples = slice_samples
+        self.clock = ChipClock(NS_PER_S / driver.rate_hz, driver.tolerance)
+        self._driver = driver
+        self._place = place
+        self._port = port
+        self._streams = streams
+        self._begin_ns = begin_ns
+        self._period_ns = round(NS_PER_S / driver.rate_hz)
+        self._all = range(len(driver.streams))
+        self._slack_ns = round(SLACK_PART * self._period_ns * max(1, driver.depth // 2))
+        self._dither = 0.0
+        self._next = 0  # index after the last sample that was fetched; from 0 in each run until it is placed
+        self._placed = False
+        self._held: list[tuple[int, tuple[Counts, ...]]] = []
+        self._newest_ns = begin_ns
+        self._last: tuple[int, int] | None = None  # index and time of the last sample that was placed
+
+    def run(self) -> Iterator[Due]:
+        """Sample for ever; the chip has just been set up. Raises `ChipError`."""
+        driver, port = self._driver, self._port
+        self._begin()
+        while True:
+            port.mark()
+            waiting = driver.look(self._place)
+            lo_ns, hi_ns = port.begun_ns, port.ended_ns
+            if waiting.overflowed or waiting.count > driver.depth:
+                self._overflow(f"more than the {driver.depth} samples that it can keep")
+                yield port.now_ns(), self._slack_ns
+                continue
+            lost = self._count(waiting.count, lo_ns, hi_ns)
+            left = waiting.count
+            while left:
+                count = min(left, self.slice_samples)
+                self._fetch(count)
+                left -= count
+                if left:
+                    yield port.now_ns(), self._slack_ns
+            if lost and driver.depth > 1:
+                self._overflow(f"{lost} samples fewer than its oscillator has made")
+                yield port.now_ns(), self._slack_ns
+                continue
+            self._hand_on()
+            self._heed_silence(hi_ns)
+            self._tend()
+            yield self._next_look_ns(waiting.count, port.now_ns()), self._slack_ns
+
+    def _begin(self) -> None:
+        """Find the phase anew: samples count from 0 until their place is known."""
+        now_ns = self._port.now_ns()
+        self.clock.begin()
+        self._next, self._placed = 0, False
+        self._held.clear()
+        self._newest_ns = now_ns
+        self._streams.quiet(now_ns)
+
+    def _overflow(self, got: str) -> None:
+        """Count it and begin anew; unless it is no overflow but a chip that is not itself."""
+        driver, now_ns = self._driver, self._port.now_ns()
+        driver.check(self._place)
+        self._streams.overflows += 1
+        self._streams.fail(
+            ChipError(FaultKind.OVERFLOW, str(self._place), got=got, expected="to be read in time"),
+            now_ns,
+            hold=True,
+        )
+        driver.restart(self._place)
+        self._begin()
+
+    def _count(self, waiting: int, lo_ns: int, hi_ns: int) -> int:
+        """Let the clock see how many samples there are; return how many were lost by its reckoning."""
+        made = self._next + waiting
+        lost = self.clock.missed(made, lo_ns)
+        if waiting:
+            self._newest_ns = hi_ns
+        if lost and self._driver.depth > 1:
+            return lost
+        if lost:
+            # it keeps one sample: those before it were overwritten
+            self._streams.overflows += 1
+            self._streams.fail(
+                ChipError(
+                    FaultKind.OVERFLOW,
+                    str(self._place),
+                    got=f"{lost} samples overwritten before they were read",
+                    expected="to be read in time",
+                ),
+                hi_ns,
+                hold=True,
+            )
+            self._next += lost
+            made += lost
+        if waiting < self._driver.depth or self._driver.depth == 1:
+            self.clock.look(made, lo_ns, hi_ns)
+        return lost
+
+    def _fetch(self, count: int) -> None:
+        arrays = self._driver.take(self._place, count)
+        if all(not values.any() or not (values + 1).any() for values in arrays):
+            # a line that nobody drives reads as ones, one that is held down as zeros
+            self._driver.identify(self._place)
+        self._held.append((self._next, arrays))
+        self._next += count
+
+    def _hand_on(self) -> None:
+        """Give what was fetched, once it is known which samples those are."""
+        if not self._held or not (self._placed or self.clock.settled):
+            return
+        if not self._placed:
+            self._place_run()
+        for first, arrays in self._held:
+            time_ns = self.clock.time_ns(first)
+            self._streams.give(self._all, first, arrays, time_ns=time_ns, period_ns=self.clock.period_ns)
+        self._held.clear()
+        self._last = (self._next - 1, self.clock.time_ns(self._next - 1))
+
+    def _place_run(self) -> None:
+        """Find the index of this run's first sample: by time, since nobody counted meanwhile."""
+        first_ns, period_ns = self.clock.time_ns(0), self.clock.period_ns
+        if self._last is not None:
+            last, last_ns = self._last
+            index = last + max(1, round((first_ns - last_ns) / period_ns))
+        elif self._streams.reason:
+            index = max(0, round((first_ns - self._begin_ns) / period_ns))
+        else:
+            index = 0
+        self.clock.shift(index)
+        self._held = [(first + index, arrays) for first, arrays in self._held]
+        self._next += index
+        self._placed = True
+
+    def _heed_silence(self, now_ns: int) -> None:
+        quiet_ns = now_ns - self._newest_ns
+        if quiet_ns > max(SILENT_LEAST_NS, SILENT_PERIODS * self._period_ns):
+            self._driver.check(self._place)
+            raise ChipError(
+                FaultKind.SILENT,
+                str(self._place),
+                got=f"no new sample in {quiet_ns / NS_PER_MS:.0f} ms",
+                expected=f"{self._driver.rate_hz:g} a second",
+            )
+
+    def _next_look_ns(self, waiting: int, now_ns: int) -> int:
+        self._dither = (self._dither + GOLDEN) % 1.0
+        if not self._placed:
+            step_ns = max(SEARCH_LEAST_NS, self._period_ns // SEARCH_PART)
+            return now_ns + round(step_ns * (0.5 + self._dither))
+        if self._driver.depth > 1:
+            return now_ns + self.interval_ns + round(DITHER_PART * self._dither * self._period_ns)
+        edge_ns = max(EDGE_LEAST_NS, self._period_ns // EDGE_PART)
+        if not waiting:
+            return now_ns + edge_ns
+        due_ns = self.clock.time_ns(self._next)
+        # on both sides of the edge, so that the clock has two walls; most often after it
+        return max(now_ns, due_ns + round(edge_ns * (4 * self._dither - 1)))

@@ -1,0 +1,62 @@
+"""Whether a sensor still measures: its value does not move, or stays at the end of its range, for too long.
+
+A single sample at the end of the range is a shock; it is marked and handed on. A value that stays there, or
+stays exactly where it is, is no measurement, and is held back until it moves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.blocks import NS_PER_S, FaultKind, QualityFlags
+from agent.blocks import Quality as Q
+from agent.sources.drivers.base import ChipStream, Counts
+
+SATURATED_NS = 2 * NS_PER_S  # no shock and no braking lasts so long
+
+
+class LifeSign:
+    """Follows the values of one stream."""
+
+    def __init__(self, stream: ChipStream) -> None:
+        self._rails = stream.rails
+        self._still_ns = None if stream.still_s is None else round(stream.still_s * NS_PER_S)
+        self._last: npt.NDArray[np.generic] | None = None
+        self._moved_ns = 0
+        self._inside_ns: int | None = None
+
+    def feed(self, values: Counts, first_ns: int, last_ns: int) -> FaultKind | None:
+        """Take consecutive samples (n, axes); return what is wrong with the newest, if anything."""
+        if self._last is None or bool((values != self._last).any()):
+            self._moved_ns = last_ns
+            self._last = values[-1].copy()
+        elif self._still_ns is not None and last_ns - self._moved_ns > self._still_ns:
+            return FaultKind.STUCK_VALUE
+        if self._rails is not None:
+            if self._inside_ns is None:
+                self._inside_ns = first_ns
+            if not bool(self.beyond(values).all()):
+                self._inside_ns = last_ns
+            elif last_ns - self._inside_ns > SATURATED_NS:
+                return FaultKind.SATURATED
+        return None
+
+    def resume(self, time_ns: int) -> None:
+        """Samples begin anew at `time_ns`: what was not seen before it is held against nobody."""
+        if self._inside_ns is not None:
+            self._inside_ns = max(self._inside_ns, time_ns)
+
+    def beyond(self, values: Counts) -> npt.NDArray[np.bool_]:
+        """Return for each sample whether an axis is at the end of its range: (n,)."""
+        if self._rails is None:
+            return np.zeros(len(values), np.bool_)
+        low, high = self._rails
+        return np.asarray(((values <= low) | (values >= high)).any(axis=1))
+
+    def quality(self, values: Counts) -> QualityFlags | None:
+        """Return the quality of samples, None where all are good."""
+        beyond = self.beyond(values)
+        if not beyond.any():
+            return None
+        return np.where(beyond, np.uint8(Q.SATURATED), np.uint8(Q.GOOD))
