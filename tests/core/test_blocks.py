@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.alignment import FOREVER_NS, Aligner
-from agent.blocks import Block, Clock, ListedClock, RegularClock, Silence
+from agent.blocks import (
+    Block,
+    Clock,
+    FaultKind,
+    FaultPhase,
+    ListedClock,
+    RegularClock,
+    SensorFault,
+    Silence,
+)
 
 regular = st.builds(
     RegularClock,
@@ -94,3 +103,59 @@ def test_samples_that_come_twice_are_dropped_and_counted() -> None:
 def test_a_stream_that_nobody_announced_is_refused() -> None:
     with pytest.raises(KeyError):
         Aligner(["fast"]).push(Silence("slow", 0))
+    with pytest.raises(KeyError):
+        Aligner(["fast"]).push(fault(0, stream="slow"))
+
+
+def fault(at_ns: int, stream: str = "fast", got: str = "") -> SensorFault:
+    return SensorFault(stream, at_ns, FaultPhase.START, FaultKind.NACK, "chip", (stream,), got)
+
+
+def test_a_fault_is_handed_on_once_when_its_time_has_come() -> None:
+    aligner = Aligner(["fast", "slow"])
+    aligner.push(block("fast", KHZ, 0, 500))
+    word = fault(700_000_000)
+    aligner.push(word)
+    aligner.push(Silence("fast", 1_500_000_000))
+    aligner.push(Silence("slow", 700_000_000))
+    aligner.take()
+    assert not aligner.faults(), "the other stream may still have something older"
+    aligner.push(Silence("slow", 700_000_001))
+    aligner.take()
+    assert [(e.at_ns, e.fault) for e in aligner.faults()] == [(700_000_000, word)]
+    aligner.finish()
+    assert not aligner.faults()
+
+
+def test_a_fault_counts_from_where_its_stream_has_promised_silence() -> None:
+    """Found between two samples of a thermometer, while the others have gone on to the next."""
+
+    def effects(late: bool) -> list[tuple[int, str]]:
+        aligner = Aligner(["fast", "slow"])
+        aligner.push(block("slow", HZ, 0, 11))
+        if not late:
+            aligner.push(fault(10_300_000_000, "slow", "a"))
+        aligner.push(block("fast", KHZ, 0, 20_000))
+        aligner.take()
+        got = aligner.faults()
+        if late:
+            aligner.push(fault(10_300_000_000, "slow", "a"))
+        aligner.push(fault(10_200_000_000, "slow", "b"))
+        aligner.push(Silence("slow", 12_000_000_000))
+        aligner.take()
+        return [(e.at_ns, e.fault.got) for e in got + aligner.faults()]
+
+    assert effects(late=True) == [(10_999_000_000, "a"), (10_999_000_000, "b")]
+    assert effects(late=False) == effects(late=True)
+
+
+def test_a_fault_of_a_time_that_is_over_or_far_away_harms_nothing() -> None:
+    aligner = Aligner(["fast"])
+    aligner.push(block("fast", KHZ, 0, 2000))
+    aligner.push(fault(-5))
+    aligner.push(fault((1 << 62) - 1))
+    aligner.push(block("fast", KHZ, 2000, 2000))
+    assert sum(len(b) for b in aligner.take()) == 4000
+    assert [e.at_ns for e in aligner.faults()] == [2_000 * 10**6 - 500_000]
+    aligner.finish()
+    assert len(aligner.faults()) == 1
