@@ -29,7 +29,8 @@ POWER_OFF_TIMEOUT_S = 60.0
 RECEIVE_BYTES = 1 << 18
 SEND_BYTES = 1 << 16
 TAIL_BYTES = 2000  # of the console, in an error
-KERNEL_ARGUMENTS = "console=ttyS0,115200 quiet panic=-1 mitigations=off"
+# tsc=reliable: reading the time is then a few instructions, not a visit to an emulated chip
+KERNEL_ARGUMENTS = "console=ttyS0,115200 quiet panic=-1 mitigations=off tsc=reliable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Options:
     disk: Path | None = None
     kernel_arguments: str = ""
     accelerator: str = "tcg,thread=multi,tb-size=256"
-    cpu: str = "max"
+    cpu: str = "max,+invtsc"
     extra: tuple[str, ...] = ()
 
 

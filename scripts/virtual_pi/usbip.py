@@ -53,7 +53,7 @@ DEVICE, CONFIGURATION, STRING = 1, 2, 3
 ECHO, GET_FUNC, SET_DELAY, GET_STATE = 0, 1, 2, 3
 IO, IO_BEGIN, IO_END = 4, 1, 2
 FUNCTIONALITY = 0x0EFF0009  # I2C_FUNC_I2C | I2C_FUNC_SMBUS_EMUL of <linux/i2c.h>
-ADDRESS_ACKNOWLEDGED = b"\1"
+ADDRESS_ACKNOWLEDGED, ADDRESS_REFUSED = b"\1", b"\2"
 READ = 1  # I2C_M_RD
 
 DEVICE_DESCRIPTOR = struct.pack(
@@ -89,14 +89,9 @@ class Fault(enum.Enum):
     """What the whole bus can be told to do instead of its work; and what the kernel then says."""
 
     NONE = "none"
-    STALL = "stall"  # no answer: ETIMEDOUT after the driver's 2 s
-    TIMEOUT = "timeout"  # ETIMEDOUT at once, so that a test need not wait
-    NACK = "nack"  # no chip answers: as for an address without a chip
-    EIO = "eio"  # EIO at once
-    ARBITRATION = "arbitration"  # EAGAIN at once: another master was faster
-
-
-FAULT_ERRNO = {Fault.TIMEOUT: errno.ETIMEDOUT, Fault.EIO: errno.EIO, Fault.ARBITRATION: errno.EAGAIN}
+    NACK = "nack"  # no chip answers, as for an address without a chip: ENXIO
+    STALL = "stall"  # no answer, as from a bus whose SDA is held low: EIO after the driver's 2 s
+    EIO = "eio"  # a transfer that breaks off, as after a lost arbitration: EIO at once
 
 
 class Traffic:
@@ -121,16 +116,15 @@ class TinyUsb:
     """The adapter's side of the USB cable: bytes in, bytes out; knows no kernel.
 
     `chips` by their 7-bit address; it is looked at anew for each message, so a multiplexer may be a
-    mapping of its own. `nack_errno`: what the kernel says of a NACK. A Raspberry Pi's driver says
-    EREMOTEIO (i2c-bcm2835.c), that of a real i2c-tiny-usb ENXIO.
+    mapping of its own.
     """
 
-    def __init__(self, chips: Mapping[int, Chip], *, nack_errno: int = errno.EREMOTEIO) -> None:
+    def __init__(self, chips: Mapping[int, Chip]) -> None:
         self.chips = chips
         self.fault = Fault.NONE
         self.fault_messages: int | None = None  # how many more meet the fault; None: all
         self.traffic = Traffic()
-        self._nack_status = -nack_errno
+        self._state = ADDRESS_ACKNOWLEDGED
 
     def fail(self, fault: Fault, messages: int | None = None) -> None:
         """Let the whole bus meet a fault: for so many messages, or until it is told otherwise."""
@@ -185,7 +179,7 @@ class TinyUsb:
         if kind & TYPE_MASK == STANDARD:
             return self._standard(request, value, length)
         if request == GET_STATE:
-            return 0, ADDRESS_ACKNOWLEDGED  # a NACK has ended the transfer before it comes to that
+            return 0, self._state
         if IO <= request <= IO | IO_BEGIN | IO_END:
             return self._transfer(request, value, index, length, sent)
         if request == GET_FUNC:
@@ -221,8 +215,11 @@ class TinyUsb:
             fault = self._spend_fault()
             if fault is Fault.STALL:
                 return None
-            return -FAULT_ERRNO[fault] if fault in FAULT_ERRNO else self._nack_status, b""
-        chip = self.chips.get(address)
+            if fault is Fault.EIO:
+                return -errno.EIO, b""
+        else:
+            fault = Fault.NONE
+        chip = self.chips.get(address) if fault is Fault.NONE else None
         answer: bytes | None = None
         if chip is not None:
             if flags & READ:
@@ -231,7 +228,9 @@ class TinyUsb:
                 answer = b""
         if answer is None:
             traffic.nacks += 1
-            return self._nack_status, b""
+            self._state = ADDRESS_REFUSED
+            return 0, bytes(length) if flags & READ else b""
+        self._state = ADDRESS_ACKNOWLEDGED
         traffic.bytes += length
         traffic.bits += 9 * length
         return 0, answer
@@ -249,8 +248,10 @@ class TinyUsb:
 class Adapter:
     """The adapter, plugged in: a thread that serves it, and the bus that the kernel made of it.
 
-    A context manager. `usb_port` is one of the kernel's eight; each adapter needs its own. `priority`: of
-    the thread, SCHED_FIFO; None leaves it as it is.
+    A context manager. `usb_port` is one of the kernel's eight; each adapter needs its own. A transfer wakes
+    the thread and two of the kernel's several times, and to wake another processor is what takes an emulator
+    longest: they all run on `cpu`, the last one if it is not given, at `priority` (SCHED_FIFO; None leaves
+    it as it is). Who reads the bus does well to run there, too.
     """
 
     def __init__(
@@ -258,12 +259,13 @@ class Adapter:
         chips: Mapping[int, Chip],
         *,
         usb_port: int = 0,
-        nack_errno: int = errno.EREMOTEIO,
+        cpu: int | None = None,
         priority: int | None = 50,
     ) -> None:
-        self.device = TinyUsb(chips, nack_errno=nack_errno)
+        self.device = TinyUsb(chips)
         self.bus = -1
         self._usb_port = usb_port
+        self.cpu = max(os.sched_getaffinity(0)) if cpu is None else cpu
         self._priority = priority
         self._thread: threading.Thread | None = None
 
@@ -298,6 +300,8 @@ class Adapter:
             self._write("attach", f"{self._usb_port} {kernels.fileno()} {1 << 16 | 1} {FULL_SPEED}")
         self._thread = threading.Thread(target=self._serve, args=(ours,), daemon=True, name="usbip")
         self._thread.start()
+        for thread in _kernel_threads():
+            self._favour(thread)
         end_s = time.monotonic() + PLUG_TIMEOUT_S
         while time.monotonic() < end_s:
             found = self._find_bus()
@@ -325,11 +329,15 @@ class Adapter:
             time.sleep(0.01)
 
     def _serve(self, cable: socket.socket) -> None:
-        if self._priority is not None:
-            with contextlib.suppress(PermissionError):
-                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(self._priority))
+        self._favour(0)
         with cable:
             self.device.serve(cable)
+
+    def _favour(self, thread: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, {self.cpu})
+            if self._priority is not None:
+                os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(self._priority))
 
     def _find_bus(self) -> int | None:
         for folder in VHCI.glob(f"usb*/*-{self._usb_port + 1}/*/i2c-*"):
@@ -346,3 +354,13 @@ class Adapter:
                 expected=f"the kernel to {name} a USB device",
                 remedy="This runs as root in the virtual Pi, and each adapter has a USB port of its own.",
             ) from None
+
+
+def _kernel_threads() -> list[int]:
+    """Return those that carry requests between the virtual USB host and its sockets."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "comm").read_text().strip() in ("vhci_rx", "vhci_tx"):
+                found.append(int(folder.name))
+    return found
