@@ -16,6 +16,7 @@ from agent.detection import DetectorSettings
 from agent.errors import ConfigError, did_you_mean
 from agent.ranges import Positive
 from agent.reduction import UploadSettings
+from agent.sources.i2c_settings import I2cSettings, check_buses
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.typed_toml import read_table, typed
 from agent.uplink.settings import BrokerConfig
@@ -53,6 +54,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """``[source.*]``: where samples come from."""
 
     serial: SerialSettings | None = None
+    i2c: tuple[I2cSettings, ...] = ()
 
 
 class MountingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +158,7 @@ def load_config(path: Path | None) -> Config:
     )
     doing = f"reading the configuration {path}"
     config = typed(table, Config, doing=doing, remedy=REMEDY)
+    check_buses(config.source.i2c, doing)
     up = config.mounting.up
     if not isinstance(up, str) and math.hypot(*up) == 0:
         raise ConfigError(
@@ -197,15 +200,3 @@ def load_certificates(config: Config) -> tuple[Certificate, ...]:
             )
         seen[certificate.stream] = file
     return certificates
-
-
-def serial_port(config: Config, path: Path | None) -> str:
-    """Return the configured port. Raises ConfigError where the file names no source."""
-    if config.source.serial is None:
-        raise ConfigError(
-            f"reading the configuration {path}" if path else "starting without --config",
-            got="no [source.serial]",
-            expected='[source.serial] with port = "/dev/serial/by-id/…"',
-            remedy="`ls /dev/serial/by-id` lists what is plugged in.",
-        )
-    return config.source.serial.port

@@ -21,7 +21,7 @@ from agent.errors import FourPartError
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline, Tally
 from agent.records import Head, Record
-from agent.sources import Source
+from agent.sources import LiveSource, Vector
 from agent.streams import StreamSpec
 from agent.timebase import new_boot_id
 from agent.uplink import Uplink
@@ -32,14 +32,6 @@ QUEUE_ITEMS = 4096  # ten seconds of a busy box; more would only hide that the m
 MOST_ITEMS_AT_ONCE = 256
 HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
-
-Vector = tuple[float, float, float]
-
-
-class LiveSource(Source, Protocol):
-    """A source that also knows how the sensor is mounted."""
-
-    mount_up: Vector | None
 
 
 class Recorder(Protocol):

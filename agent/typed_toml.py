@@ -19,6 +19,7 @@ from agent.errors import ConfigError, did_you_mean
 S = TypeVar("S", bound=msgspec.Struct)
 
 ANY = "*"
+HEXADECIMAL = frozenset({"address", "mux"})  # keys whose numbers people write like that
 
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 _WRONG = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -42,45 +43,54 @@ def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -
     try:
         made = msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        unknown = _UNKNOWN.search(str(error))
-        if unknown:
-            path = _named(table, kind, _keys(unknown["path"]))
-            known = _fields_at(kind, path)
-            where = f" in [{'.'.join(path)}]" if path else ""
-            raise ConfigError(
-                doing,
-                got=f"a key {unknown['key']!r}{where}{did_you_mean(unknown['key'], known)}",
-                expected=f"only {', '.join(known)}" if known else "a key that is known there",
-                remedy="Correct the spelling or take the key out.",
-            ) from error
-        wrong = _WRONG.match(str(error))
-        path = _named(table, kind, _keys(wrong["path"] if wrong else None))
-        what = wrong["what"].replace("`", "") if wrong else str(error)
-        missing = re.match(r"Object missing required field (\w+)", what)
-        if missing:
-            struct = _struct_at(kind, path)
-            raise ConfigError(
-                doing,
-                got=f"no {missing[1]!r} in {_section(path)}",
-                expected=f"a key {missing[1]!r}, of {', '.join(struct.__struct_fields__)}",
-                remedy=remedy,
-            ) from error
-        value = _value_at(table, path)
-        words = _words_at(kind, path) if what.startswith("Invalid enum value") else []
-        raise ConfigError(
-            doing,
-            got=f"{'.'.join(path)} = {value!r}{did_you_mean(str(value), words)}",
-            expected=f"one of {', '.join(words)}" if words else _wanted(what),
-            remedy=remedy,
-        ) from error
+        raise _explained(str(error), table, kind, doing, remedy) from error
     for path, number in _endless(table, []):
         raise ConfigError(
             doing,
-            got=f"{'.'.join(path)} = {number}",
+            got=_setting(table, kind, path, str(number)),
             expected="a number that one can count to",
             remedy="Leave the key away to take its default; the documentation says what that is.",
         )
     return made
+
+
+def _explained(said: str, table: Mapping[str, Any], kind: Any, doing: str, remedy: str) -> ConfigError:
+    """Turn what msgspec said into an error in four parts."""
+    unknown = _UNKNOWN.search(said)
+    if unknown:
+        path = _named(table, kind, _keys(unknown["path"]))
+        known = _fields_at(table, kind, path)
+        where = f" in {_section(table, kind, path)}" if path else ""
+        return ConfigError(
+            doing,
+            got=f"a key {unknown['key']!r}{where}{did_you_mean(unknown['key'], known)}",
+            expected=f"only {', '.join(known)}" if known else "a key that is known there",
+            remedy="Correct the spelling or take the key out.",
+        )
+    wrong = _WRONG.match(said)
+    path = _named(table, kind, _keys(wrong["path"] if wrong else None))
+    what = wrong["what"].replace("`", "") if wrong else said
+    missing = re.match(r"Object missing required field (\w+)", what)
+    if missing:
+        where = _section(table, kind, path)
+        words = _words_at(table, kind, [*path, missing[1]])
+        known = _fields_at(table, kind, path)
+        expected = f"a key {missing[1]!r}, of {', '.join(known)}"
+        if words:
+            expected = f"{missing[1]} = one of {', '.join(words)}"
+        return ConfigError(doing, got=f"no {missing[1]!r} in {where}", expected=expected, remedy=remedy)
+    value = _value_at(table, path)
+    shown = repr(value)
+    if path and path[-1] in HEXADECIMAL and isinstance(value, int):
+        shown = f"0x{value:02X}"
+        what = re.sub(r"\d+$", lambda limit: f"0x{int(limit[0]):02X}", what)
+    words = _words_at(table, kind, path) if what.startswith(("Invalid enum value", "Invalid value")) else []
+    return ConfigError(
+        doing,
+        got=f"{_setting(table, kind, path, shown)}{did_you_mean(str(value), words)}",
+        expected=f"one of {', '.join(words)}" if words else _wanted(what),
+        remedy=remedy,
+    )
 
 
 def _endless(value: Any, path: list[str]) -> Iterator[tuple[list[str], float]]:
@@ -95,8 +105,37 @@ def _endless(value: Any, path: list[str]) -> Iterator[tuple[list[str], float]]:
             yield from _endless(part, [*path, str(place)])
 
 
-def _section(path: list[str]) -> str:
-    return f"[{'.'.join(path)}]" if path else "it"
+def _section(table: Any, kind: Any, path: list[str]) -> str:
+    """Name a section as the file has it: ``[a.b]``, or ``[[a.b]] 2, chips 3 (ADXL345)`` in lists of them."""
+    if not path:
+        return "it"
+    parts: list[str] = []
+    begin = 0
+    for at, key in enumerate(path):
+        if key.isdigit() and (entry := _struct_at(table, kind, path[: at + 1])) is not None:
+            name = ".".join(path[begin:at])
+            tag = entry.__struct_config__.tag
+            number = f"{int(key) + 1}{'' if tag is None else f' ({tag})'}"
+            parts.append(f"{name} {number}" if parts else f"[[{name}]] {number}")
+            begin = at + 1
+        elif key.isdigit() and at == len(path) - 1 and isinstance(_value_at(table, path), Mapping):
+            name = ".".join(path[begin:at])  # an entry of which it is not known what it is meant to be
+            parts.append(f"{name} {int(key) + 1}" if parts else f"[[{name}]] {int(key) + 1}")
+            begin = at + 1
+    if begin < len(path):
+        rest = ".".join(path[begin:])
+        parts.append(rest if parts else f"[{rest}]")
+    return ", ".join(parts)
+
+
+def _setting(table: Any, kind: Any, path: list[str], value: str) -> str:
+    """Name a key with its value: ``a.b = 3``, or ``b = 3 in [[a]] 2`` in lists of sections."""
+    listed = [at for at, key in enumerate(path) if key.isdigit() and at < len(path) - 1]
+    for at in reversed(listed):
+        if isinstance(_value_at(table, path[: at + 1]), Mapping):
+            where = _section(table, kind, path[: at + 1])
+            return f"{'.'.join(path[at + 1 :])} = {value} in {where}"
+    return f"{'.'.join(path)} = {value}"
 
 
 def _wanted(what: str) -> str:
@@ -115,9 +154,8 @@ def _named(table: Any, kind: Any, path: list[str]) -> list[str]:
     if ANY not in path:
         return path
     at = path.index(ANY)
-    struct = _struct_at(kind, path[:at])
-    entries = _value_at(table, path[:at])
-    for name, entry in entries.items():
+    struct = _struct_in(_hint_at(table, kind, path[:at]), None)
+    for name, entry in _value_at(table, path[:at]).items():
         try:
             msgspec.convert(entry, struct)
         except msgspec.ValidationError:
@@ -136,37 +174,84 @@ def _value_at(table: Any, path: list[str]) -> Any:
     return table
 
 
-def _fields_at(kind: Any, path: list[str]) -> list[str]:
-    struct = _struct_at(kind, path)
-    return list(struct.__struct_fields__) if struct is not None else []
+def _fields_at(table: Any, kind: Any, path: list[str]) -> list[str]:
+    struct = _struct_at(table, kind, path)
+    if struct is None:
+        return []
+    about = struct.__struct_config__
+    return [*((about.tag_field,) if about.tag_field else ()), *struct.__struct_fields__]
 
 
-def _struct_at(kind: Any, path: list[str]) -> Any:
-    """Return the struct that stands at `path`; the name of a mapping's entry is passed over."""
-    for key in path:
-        hints = typing.get_type_hints(kind)
-        if key in hints:
-            kind = _struct_in(hints[key])
-            if kind is None:
-                return None
+def _struct_at(table: Any, kind: Any, path: list[str]) -> Any:
+    """Return the struct that stands at `path`; of several that may, the one that the entry says it is."""
+    return _struct_in(_hint_at(table, kind, path), _value_at(table, path))
+
+
+def _hint_at(table: Any, kind: Any, path: list[str]) -> Any:
+    """Return the type of what stands at `path` in a table of the type `kind`; None if it is not known."""
+    for at, key in enumerate(path):
+        kind = _hint_below(kind, _value_at(table, path[:at]), key)
     return kind
 
 
-def _words_at(kind: Any, path: list[str]) -> list[str]:
+def _hint_below(hint: Any, value: Any, key: str) -> Any:
+    struct = _struct_of(hint, value)
+    if struct is not None:
+        return typing.get_type_hints(struct).get(key)
+    for part in _parts(hint):
+        arguments = typing.get_args(part)
+        if typing.get_origin(part) is dict:
+            return arguments[1]
+        if typing.get_origin(part) in (list, tuple) and key.isdigit():
+            return arguments[0]
+    return None
+
+
+def _words_at(table: Any, kind: Any, path: list[str]) -> list[str]:
     """Return the words that the key at `path` allows, if it allows only some."""
-    hint = typing.get_type_hints(_struct_at(kind, path[:-1])).get(path[-1])
-    for part in (hint, *typing.get_args(hint)):
+    structs = [s for s in _parts(_hint_at(table, kind, path[:-1])) if _is_struct(s)]
+    tags = [str(s.__struct_config__.tag) for s in structs if s.__struct_config__.tag_field == path[-1]]
+    if tags:
+        return tags
+    for part in _parts(_hint_at(table, kind, path)):
         if isinstance(part, type) and issubclass(part, enum.Enum):
             return [str(word.value) for word in part]
         if typing.get_origin(part) is typing.Literal:
             return [str(word) for word in typing.get_args(part)]
-    return [str(part) for part in typing.get_args(hint)] if typing.get_origin(hint) is typing.Literal else []
+    return []
 
 
-def _struct_in(hint: Any) -> Any:
-    """Return the struct inside an Optional, an Annotated or a mapping."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return hint
-    if typing.get_origin(hint) in (typing.Union, types.UnionType, dict, typing.Annotated):
-        return next((s for part in typing.get_args(hint) if (s := _struct_in(part)) is not None), None)
+def _struct_in(hint: Any, value: Any) -> Any:
+    """Return the struct in a hint: itself, in an Optional, or what a mapping or a list holds."""
+    struct = _struct_of(hint, value)
+    if struct is not None:
+        return struct
+    for part in _parts(hint):
+        if typing.get_origin(part) is dict:
+            return _struct_in(typing.get_args(part)[1], value)
     return None
+
+
+def _struct_of(hint: Any, value: Any) -> Any:
+    """Return the struct that a hint is; of several, the one whose tag is in `value`."""
+    structs = [part for part in _parts(hint) if _is_struct(part)]
+    if len(structs) < 2:
+        return structs[0] if structs else None
+    for struct in structs:
+        about = struct.__struct_config__
+        if isinstance(value, Mapping) and about.tag is not None and value.get(about.tag_field) == about.tag:
+            return struct
+    return None
+
+
+def _is_struct(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+
+
+def _parts(hint: Any) -> list[Any]:
+    """Return what a hint allows: the members of a union, without what annotates them."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [part for member in typing.get_args(hint) for part in _parts(member)]
+    if typing.get_origin(hint) is typing.Annotated:
+        return _parts(typing.get_args(hint)[0])
+    return [hint]

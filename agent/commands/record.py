@@ -1,7 +1,8 @@
-"""Record the raw streams of a box to an MCAP log, until Ctrl-C or for --seconds N.
+"""Record the raw streams of a box, and of this computer's own sensors, to an MCAP log.
 
-The log holds every sample as the box gave it, so that `cargobox replay LOG` is the live run again. The
-port belongs to one program: while the agent runs, let it record itself with `cargobox run --record`.
+Until Ctrl-C, or for --seconds N. The log holds every sample as the sensors gave it, so that `cargobox
+replay LOG` is the live run again. A port or a bus belongs to one program: while the agent runs, let it
+record itself with `cargobox run --record`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from agent.blocks import Block
 from agent.commands.run import check_seconds, recorder_factory
-from agent.config import Config, load_config, serial_port
-from agent.sources.serial_box import SerialBox
+from agent.commands.source import source_of
+from agent.config import Config, load_config
 from agent.timebase import new_boot_id
 
 TELL_EVERY_S = 0.5
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     check_seconds(args.seconds)
     config: Config = load_config(args.config)
     make_recorder = recorder_factory(args.out, config)
-    source = SerialBox(args.port or serial_port(config, args.config))
+    source = source_of(config, args.config, args.port)
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -1,12 +1,13 @@
 """Run the agent in the foreground, as systemd starts it (Type=notify).
 
-Reads the box on its serial port, publishes what matters, keeps the rest at home. SIGTERM and Ctrl-C
-end it in order: what was decided is on the card, and sent if the broker is there.
+Reads the box on its serial port and the chips on the I2C buses, publishes what matters, keeps the rest at
+home. SIGTERM and Ctrl-C end it in order: what was decided is on the card, and sent if the broker is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import signal
@@ -16,17 +17,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.config import Config, load_config, serial_port
+from agent.commands.source import source_of, words_of
+from agent.config import Config, load_config
 from agent.errors import UsageError
 from agent.notify import notify, watchdog_s
 from agent.service import RecorderFactory, Service
-from agent.sources.serial_box import SerialBox
+from agent.sources import LiveSource
+from agent.sources.several import FIRST_RETRY_S, LAST_RETRY_S, SeveralSources
 from firmware_bridge.errors import LinkError
 
 log = logging.getLogger("cargobox")
 
-FIRST_RETRY_S = 1.0
-LAST_RETRY_S = 30.0
 IDLE_S = 10.0
 
 
@@ -47,32 +48,105 @@ def run(args: argparse.Namespace) -> int:
     check_seconds(args.seconds)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     config = load_config(args.config)
-    port = args.port or serial_port(config, args.config)
-    stop = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    make_recorder = recorder_factory(args.record, config) if args.record else None
-    service = Service(config, SerialBox(port), make_recorder=make_recorder)
-    service.start_uplink()
-    try:
-        if _make_contact(service, stop, wait=args.wait):
-            log.info("reading %s; boot %s", port, service.boot)
-            for note in service.notes:
-                log.info("%s", note)
-            notify("READY=1\nSTATUS=reading the box")
-            _until_stopped(service, stop, args.seconds)
-    finally:
-        notify("STOPPING=1")
-        service.stop()
+    ending = Ending(args.seconds)
+    signal.signal(signal.SIGINT, lambda *_: ending.ask())
+    signal.signal(signal.SIGTERM, lambda *_: ending.ask())
+    number = 1
+    while True:
+        retry_s = FIRST_RETRY_S if number == 1 else LAST_RETRY_S  # who comes and goes must not rush us
+        source = source_of(config, args.config, args.port, wait=args.wait, first_retry_s=retry_s)
+        recording = numbered(args.record, number) if args.record else None
+        service = Service(
+            config, source, make_recorder=recorder_factory(recording, config) if recording else None
+        )
+        _serve(service, source, ending, wait=args.wait, words=words_of(config, args.port))
+        if ending.asked or service.failure is not None or not _goes_on(source):
+            break
+        log.info("the box is there: beginning anew, with all streams")
+        ending.begin_anew()
+        number += 1
     if args.json:
         print(json.dumps(document_of(service)))
     return 1 if service.failure is not None else 0
+
+
+class Ending:
+    """When the agent ends: asked by a signal or by ``--seconds``, or of itself.
+
+    ``stop`` is set in any case; ``asked`` only where somebody wants it to be over for good.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self.stop = threading.Event()
+        self.asked = False
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+
+    def ask(self) -> None:
+        """End it for good; from a signal handler, too."""
+        self.asked = True
+        self.stop.set()
+
+    def begin_counting(self) -> None:
+        """Let the seconds pass from now on, if they do not yet."""
+        if self._seconds is not None and self._timer is None:
+            self._timer = threading.Timer(self._seconds, self.ask)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def stop_counting(self) -> None:
+        """Nobody waits for the seconds any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def begin_anew(self) -> None:
+        """Forget that it ended of itself."""
+        self.stop.clear()
+        if self.asked:  # just now
+            self.stop.set()
+
+
+def _serve(service: Service, source: LiveSource, ending: Ending, *, wait: bool, words: str) -> None:
+    """Run one service from its first contact to its end."""
+    service.start_uplink()
+    try:
+        if _make_contact(service, ending.stop, wait=wait):
+            status = "reading the box"
+            if isinstance(source, SeveralSources) and source.waits_for is not None:
+                status = f"reading without the box, which it waits for: {source.waits_for.got}"
+            log.info("reading %s; boot %s", words, service.boot)
+            for note in service.notes:
+                log.info("%s", note)
+            notify(f"READY=1\nSTATUS={status}")
+            ending.begin_counting()
+            _until_stopped(service, ending.stop)
+    finally:
+        if not _goes_on(source):
+            ending.stop_counting()
+            notify("STOPPING=1")
+        service.stop()
 
 
 def check_seconds(seconds: float | None) -> None:
     """Raise UsageError where `seconds` is no time that one can wait for."""
     if seconds is not None and not 0 < seconds < threading.TIMEOUT_MAX:
         raise UsageError("reading --seconds", got=f"{seconds}", expected="a number above 0", remedy="Try 30.")
+
+
+def _goes_on(source: LiveSource) -> bool:
+    """Return whether it has ended only because there is more to be read than before."""
+    return isinstance(source, SeveralSources) and source.more
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Return the name of the recording with this number, or the next free one.
+
+    The first has the name that was asked for, and is refused if there is one.
+    """
+    if number == 1:
+        return path
+    names = (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(number))
+    return next(name for name in names if not name.exists())
 
 
 def recorder_factory(path: Path, config: Config) -> RecorderFactory:
@@ -121,20 +195,13 @@ def _wait(stop: threading.Event, pause_s: float) -> None:
         stop.wait(min(left_s, watchdog_s() or IDLE_S))
 
 
-def _until_stopped(service: Service, stop: threading.Event, seconds: float | None) -> None:
+def _until_stopped(service: Service, stop: threading.Event) -> None:
     """Wait, feed the watchdog while the agent makes progress, and end when anything ends."""
     feed_s = watchdog_s() or IDLE_S
-    timer = threading.Timer(seconds, stop.set) if seconds is not None else None
-    if timer is not None:
-        timer.daemon = True
-        timer.start()
-    ended = threading.Thread(target=relay, args=(service.ended, stop), daemon=True)
-    ended.start()
+    threading.Thread(target=relay, args=(service.ended, stop), daemon=True).start()
     while not stop.wait(feed_s):
         if service.alive:
             notify("WATCHDOG=1")
-    if timer is not None:
-        timer.cancel()
 
 
 def relay(heard: threading.Event, told: threading.Event) -> None:

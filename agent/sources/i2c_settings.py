@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ import msgspec
 from agent.errors import ConfigError
 from agent.ranges import Positive
 from agent.sources.drivers import AnyChip, chip_of
-from agent.sources.drivers.base import ChipSettings
+from agent.sources.drivers.base import ChipSettings, Driver
+from agent.streams import StreamSpec
 
 I2C_DEVICES = Path("/sys/bus/i2c/devices")
 DEFAULT_SPEED_HZ = 100_000  # of a Raspberry Pi whose config.txt says nothing
@@ -85,13 +87,6 @@ def cell_of(chip: ChipSettings) -> str | None:
     """Return which axis of a stream this chip gives, where several chips make up one."""
     cell: str | None = getattr(chip, "cell", None)
     return cell
-
-
-def stream_names(chip: ChipSettings) -> tuple[str, ...]:
-    """Return the streams that a chip gives or has a part in. Raises ConfigError from its driver."""
-    if cell_of(chip) is not None:
-        return (str(chip.stream),)  # type: ignore[attr-defined]  # whoever has a cell has a stream
-    return tuple(stream.spec.name for stream in chip.make().streams)
 
 
 def check_buses(buses: Sequence[I2cSettings], doing: str) -> None:
@@ -164,7 +159,7 @@ def _check_collisions(settings: I2cSettings, doing: str) -> None:
             beside = direct[chip.address]
             raise ConfigError(
                 doing,
-                got=f"{words} in {where}, and the {chip_name(beside)} at {place_words(beside)} right on the bus",
+                got=f"{words} in {where}, and the {chip_name(beside)} at {place_words(beside)} beside it",
                 expected="behind a TCA9548A no address that the bus itself has: both would answer",
                 remedy="Put both behind the TCA9548A, on channels of their own, or change one's address.",
             )
@@ -172,15 +167,15 @@ def _check_collisions(settings: I2cSettings, doing: str) -> None:
 
 def _check_streams(buses: Sequence[I2cSettings], doing: str) -> None:
     """Raise ConfigError for a stream that two chips give, unless each gives another cell of it."""
-    givers: dict[str, list[tuple[I2cSettings, ChipSettings]]] = {}
+    givers: dict[str, list[_Giver]] = {}
     for settings in buses:
         for chip in settings.chips:
-            for name in stream_names(chip):
-                givers.setdefault(name, []).append((settings, chip))
-    for name, pairs in givers.items():
-        wrong, remedy = _quarrel(pairs)
+            for stream in _made(chip, settings, doing).streams:
+                givers.setdefault(stream.spec.name, []).append(_Giver(settings, chip, stream.spec))
+    for name, some in givers.items():
+        wrong, remedy = _quarrel(some)
         if wrong:
-            listed = ", ".join(f"{chip_name(c)} at {s.name} {place_words(c)}" for s, c in pairs)
+            listed = ", ".join(f"{chip_name(g.chip)} at {g.bus.name} {place_words(g.chip)}" for g in some)
             raise ConfigError(
                 doing,
                 got=f"the stream {name!r} {wrong}: {listed}",
@@ -189,16 +184,44 @@ def _check_streams(buses: Sequence[I2cSettings], doing: str) -> None:
             )
 
 
-def _quarrel(pairs: Sequence[tuple[I2cSettings, ChipSettings]]) -> tuple[str, str]:
-    if len(pairs) == 1:
+@dataclass(frozen=True, slots=True)
+class _Giver:
+    """A chip that gives a stream, or an axis of it."""
+
+    bus: I2cSettings
+    chip: ChipSettings
+    spec: StreamSpec
+
+
+def _made(chip: ChipSettings, settings: I2cSettings, doing: str) -> Driver:
+    """Return a driver for what it says of itself; its refusal is told with the file and the place."""
+    try:
+        return chip.make()
+    except ConfigError as error:
+        raise ConfigError(
+            doing,
+            got=f"{error.got} for the {chip_name(chip)} at {settings.name} {place_words(chip)}",
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from error
+
+
+def _quarrel(givers: Sequence[_Giver]) -> tuple[str, str]:
+    """Return what is wrong with several chips for one stream, and the remedy; empty if nothing is."""
+    if len(givers) == 1:
         return "", ""
-    cells = [cell_of(chip) for _, chip in pairs]
+    cells = [cell_of(giver.chip) for giver in givers]
     if None in cells:
         return "twice", 'Name the stream of one of them otherwise: stream = "…", or take the chip out.'
     if len(set(cells)) < len(cells):
         return "with a cell given twice", 'Each chip has a cell = "…" of its own: fl, fr, rl, rr.'
-    if len({settings.bus for settings, _ in pairs}) > 1:
+    if len({giver.bus.bus for giver in givers}) > 1:
         return "on two buses", "Put all cells of a scale on one bus, behind a TCA9548A."
+    if len({msgspec.json.encode(msgspec.structs.replace(giver.spec, axes=())) for giver in givers}) > 1:
+        return (
+            "with cells that are not alike",
+            "Give all chips of a scale the same rate, gain and cell; a certificate has what differs.",
+        )
     return "", ""
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.config import Config, load_certificates, load_config, serial_port
+from agent.commands.source import source_of
+from agent.config import Config, load_certificates, load_config
 from agent.correction import Correction
 from agent.errors import ConfigError
 from agent.streams import TABLE
@@ -108,8 +109,8 @@ def test_files_of_the_broker_count_from_the_configuration_too(tmp_path: Path) ->
 
 
 def test_no_source_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\[source.serial\]"):
-        serial_port(Config(), None)
+    with pytest.raises(ConfigError, match=r"neither \[source.serial\] nor \[\[source.i2c\]\]"):
+        source_of(Config(), None, None)
 
 
 def certificate(**changes: object) -> Certificate:

@@ -1,4 +1,4 @@
-"""THE table of chips: one line each. To add a chip, write its file and put its line here (docs/sensors.md)."""
+"""THE table of chips: one line each. To add one, write its file and put its line here (docs/sensors.md)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Union
 from agent.sources.drivers.base import ChipSettings, Driver
 
 # the file, and in it the driver's class; its settings are the class of that name with "Settings" behind it
-_TABLE: tuple[str, ...] = ()
+_TABLE = (
+    "nau7802.Nau7802",
+    "ads1115.Ads1115",
+    "bme280.Bme280",
+    "sht4x.Sht4x",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ CHIPS: tuple[Chip, ...] = tuple(_chip(line) for line in _TABLE)
 if TYPE_CHECKING:
     AnyChip = ChipSettings
 else:
-    AnyChip = Union[tuple(chip.settings for chip in CHIPS) or ChipSettings]  # noqa: UP007
+    AnyChip = Union[tuple(chip.settings for chip in CHIPS)]  # noqa: UP007
     """The settings of any of them, told apart by their key ``chip``."""
 
 
