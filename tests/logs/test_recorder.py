@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
-from agent.blocks import Block, ListedClock, RegularClock
+from agent.blocks import Block, FaultKind, FaultPhase, ListedClock, RegularClock, SensorFault
 from agent.errors import LogFileError, UsageError
 from agent.recorder import mcap_file
 from agent.recorder.mcap_writer import McapRecorder
@@ -25,6 +26,16 @@ from tests.logs.reading import lanes_of, read
 from tests.logs.trips import drive
 
 SPECS = (TABLE["accel"], TABLE["load"], TABLE["temperature"])
+FAULT = SensorFault(
+    "accel",
+    11,
+    FaultPhase.START,
+    FaultKind.NACK,
+    "ADXL345 at i2c-1 0x53",
+    ("accel", "load"),
+    "no answer",
+    "0xE5 – its identity",
+)
 
 
 def recorder_at(path: Path, **settings: object) -> McapRecorder:
@@ -84,6 +95,7 @@ def test_messages_are_cdr_that_others_decode(tmp_path: Path) -> None:
     with recorder_at(path) as recorder:
         recorder.write(TimeMark(7, -8, TimeQuality.HOLDOVER))
         recorder.write(Block("accel", 40, RegularClock(2, 3, 4_000_000), values, flags, "cable"))
+        recorder.write(FAULT)
     reader = make_reader(io.BytesIO(path.read_bytes()), decoder_factories=[factory.DecoderFactory()])
     decoded = {channel.topic: message for _, channel, _, message in reader.iter_decoded_messages()}
     mark, samples = decoded["/cargobox/time"], decoded["/cargobox/accel"]
@@ -94,6 +106,10 @@ def test_messages_are_cdr_that_others_decode(tmp_path: Path) -> None:
     assert list(samples.quality) == [0, 5]
     assert samples.missing_reason == "cable"
     assert len(samples.listed_ns) == 0
+    fault = decoded["/cargobox/fault"]
+    assert (fault.at_ns, fault.stream, fault.phase, fault.kind) == (11, "accel", "start", "nack")
+    assert (fault.sensor, fault.got, fault.expected) == (FAULT.sensor, FAULT.got, FAULT.expected)
+    assert list(fault.streams) == ["accel", "load"]
 
 
 def test_what_was_recorded_is_on_the_card_after_a_while(
@@ -182,6 +198,20 @@ def test_a_recording_is_never_overwritten_by_accident(tmp_path: Path) -> None:
     recorder_at(path, overwrite=True).close()
     with pytest.raises(LogFileError, match="No such file or directory"):
         recorder_at(tmp_path / "nowhere" / "log.mcap")
+
+
+def test_a_recording_without_faults_is_as_it_always_was(tmp_path: Path) -> None:
+    """No channel, no schema of them: an older agent reads it."""
+    path = tmp_path / "log.mcap"
+    with recorder_at(path) as recorder:
+        for item in drive(0.5).items:
+            recorder.write(item)
+    assert b"SensorFault" not in path.read_bytes()
+
+
+def test_a_fault_of_a_stream_that_nobody_named_is_refused(tmp_path: Path) -> None:
+    with recorder_at(tmp_path / "log.mcap") as recorder, pytest.raises(LogFileError, match="of 'gyro'"):
+        recorder.write(dataclasses.replace(FAULT, stream="gyro"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.blocks import Block, Silence
+from agent.blocks import Block, SensorFault, Silence
 from agent.recorder.mcap_file import Compression
 from agent.recorder.mcap_writer import McapRecorder
 from agent.sources import Item
@@ -82,7 +83,22 @@ class RoundTrip(ABC):
         assert_same(got.lanes, lanes_of(trip.items))
         assert marks_of(got.items) == list(dict.fromkeys(marks_of(trip.items)))
         assert samples_before_marks(got.items) == samples_before_marks(trip.items), "a mark changed its place"
+        assert samples_before_faults(got.items) == samples_before_faults(trip.items), (
+            "a fault changed its place"
+        )
         assert not got.source.notes
+
+
+def samples_before_faults(items: Sequence[Item]) -> dict[str, list[tuple[int, SensorFault]]]:
+    """Return, a stream each, how many of its samples come before each fault."""
+    counted: Counter[str] = Counter()
+    out: dict[str, list[tuple[int, SensorFault]]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, Block):
+            counted[item.stream] += len(item)
+        elif isinstance(item, SensorFault):
+            out[item.stream].append((counted[item.stream], item))
+    return out
 
 
 def samples_before_marks(items: Sequence[Item]) -> dict[TimeMark, int]:
@@ -135,6 +151,15 @@ class TestMcap(RoundTrip):
         silences = [item for item in got if isinstance(item, Silence)]
         assert silences, "nobody would know that the load cell has stopped"
         assert len(silences) <= 5, "one a second says all"
+
+    def test_the_last_word_on_a_silence_is_kept(self) -> None:
+        """The live run had come so far: a replay tells the same minutes."""
+        trip = drive(2.0)
+        last_ns = max(item.last_ns for item in trip.items if isinstance(item, Block))
+        ends = tuple(Silence("load", last_ns + k * 300_000_000) for k in range(1, 8))
+        got = self.round_trip(Trip(trip.specs, trip.items + ends)).items
+        silences = [item.until_ns - last_ns for item in got if isinstance(item, Silence)]
+        assert silences == [1_200_000_000, 2_100_000_000], silences
 
 
 class TestMcapPlain(TestMcap):

@@ -9,7 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from agent.blocks import Block, Clock, ListedClock, RegularClock, Silence
+from agent.blocks import (
+    Block,
+    Clock,
+    FaultKind,
+    FaultPhase,
+    ListedClock,
+    RegularClock,
+    SensorFault,
+    Silence,
+)
 from agent.sources import Item
 from agent.streams import TABLE, StreamSpec
 from agent.timebase import TimeMark, TimeQuality
@@ -36,7 +45,7 @@ def values(rng: np.random.Generator, dtype: Any, shape: tuple[int, int]) -> npt.
 
 @st.composite
 def trips(draw: st.DrawFn) -> Trip:
-    """Streams of any dtype and clock, cut anywhere, with gaps, flags, silences and marks."""
+    """Streams of any dtype and clock, cut anywhere, with gaps, flags, silences, faults and marks."""
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
     names = draw(st.lists(st.sampled_from(STREAMS), min_size=1, max_size=3, unique=True))
     specs = tuple(TABLE[name] for name in names)
@@ -48,7 +57,7 @@ def trips(draw: st.DrawFn) -> Trip:
     items: list[Item] = []
     for _ in range(draw(st.integers(1, 25))):
         name = draw(st.sampled_from(names))
-        what = draw(st.sampled_from(["block", "block", "block", "gap", "silence", "mark"]))
+        what = draw(st.sampled_from(["block", "block", "block", "gap", "silence", "fault", "mark"]))
         if what == "mark":
             offset_ns = draw(st.integers(-(1 << 60), 1 << 60))
             items.append(TimeMark(time_ns[name], offset_ns, draw(st.sampled_from(list(TimeQuality)))))
@@ -57,6 +66,9 @@ def trips(draw: st.DrawFn) -> Trip:
             time_ns[name] += draw(st.integers(1, 5 * SECOND_NS))
             items.append(Silence(name, time_ns[name]))
             clocks.pop(name, None)
+            continue
+        if what == "fault":
+            items.append(draw(faults(name, time_ns[name], names)))
             continue
         count = draw(st.integers(1, 700 if draw(st.booleans()) else 10))
         reason = ""
@@ -81,6 +93,23 @@ def trips(draw: st.DrawFn) -> Trip:
         time_ns[name] = block.last_ns + 1
         items.append(block)
     return Trip(specs, tuple(items))
+
+
+def faults(name: str, at_ns: int, names: list[str]) -> st.SearchStrategy[SensorFault]:
+    """Any word on a sensor of `name`, with words of any length and of any script."""
+    words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+    others = st.lists(st.sampled_from(names), max_size=3).map(lambda more: (name, *more))
+    return st.builds(
+        SensorFault,
+        st.just(name),
+        st.just(at_ns),
+        st.sampled_from(FaultPhase),
+        st.sampled_from(FaultKind),
+        words,
+        others,
+        words,
+        words,
+    )
 
 
 def drive(seconds: float = 20.0, seed: int = 1, step_s: float = 0.01) -> Trip:
