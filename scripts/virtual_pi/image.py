@@ -108,9 +108,8 @@ def _fetch_wheels(wheels: Path) -> None:
 def _locked(names: tuple[str, ...]) -> str:
     """Return the lines of these packages in the lock of everything."""
     text = (TOP / "requirements/dev.txt").read_text(encoding="utf-8")
-    blocks = re.findall(r"^(\S+?)==.*(?:\n    --hash.*)*", text, re.M)
     found = {match[1]: match[0] for match in re.finditer(r"^(\S+?)==.*(?:\n    --hash.*)*", text, re.M)}
-    missing = [name for name in names if name not in blocks]
+    missing = [name for name in names if name not in found]
     if missing:
         raise VirtualPiError(
             "choosing the guest's Python packages",
@@ -172,6 +171,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/virtual_pi/build", description="Build the virtual Pi, or what of it is not up to date."
     )
+    parser.add_argument("--quiet", action="store_true", help="say only what is being built")
     parser.add_argument("--fresh", action="store_true", help="from nothing, with Debian's newest packages")
     arguments = parser.parse_args()
     cache = Cache.default()
@@ -180,7 +180,8 @@ def main() -> int:
     except VirtualPiError as error:
         say(str(error))
         return 1
-    say(f"the virtual Pi is up to date in {cache.folder}")
+    if not arguments.quiet:
+        say(f"the virtual Pi is up to date in {cache.folder}")
     return 0
 
 

@@ -57,7 +57,9 @@ class Finished:
 
 def qemu_command(cache: Cache, options: Options, project: Path | None, console: str) -> list[str]:
     """Return the machine as QEMU wants it; `console` is what the guest's first serial port is."""
-    words = ["qemu-system-x86_64", "-machine", "q35", "-accel", options.accelerator, "-cpu", options.cpu]
+    # when we are killed, so is it
+    words = ["setpriv", "--pdeathsig", "KILL", "--"]
+    words += ["qemu-system-x86_64", "-machine", "q35", "-accel", options.accelerator, "-cpu", options.cpu]
     words += ["-smp", str(options.cpus), "-m", str(options.memory_mib)]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
     words += ["-kernel", str(cache.kernel), "-initrd", str(cache.initramfs)]

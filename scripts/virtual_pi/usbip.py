@@ -56,6 +56,9 @@ FUNCTIONALITY = 0x0EFF0009  # I2C_FUNC_I2C | I2C_FUNC_SMBUS_EMUL of <linux/i2c.h
 ADDRESS_ACKNOWLEDGED, ADDRESS_REFUSED = b"\1", b"\2"
 READ = 1  # I2C_M_RD
 
+# UM10204, 3.1.4 and 3.1.5: eight bits and an acknowledgement; starts and stops take about a bit each
+BITS_PER_BYTE, START_BITS, STOP_BITS = 9, 1, 1
+
 DEVICE_DESCRIPTOR = struct.pack(
     "<BBHBBBBHHHBBBB", 18, DEVICE, 0x0110, 0xFF, 0, 0, 8, 0x0403, 0xC631, 0x0200, 1, 2, 0, 1
 )
@@ -73,16 +76,52 @@ def _string(text: str) -> bytes:
 STRINGS = {0: LANGUAGES, 1: _string("cargobox"), 2: _string("i2c-tiny-usb")}
 
 
+class Wires(Protocol):
+    """What the adapter is soldered to: all chips, as one bus. False, or None, is a NACK."""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Send one write message; nothing at all is the question whether somebody is there."""
+        ...
+
+    def read(self, address: int, count: int) -> bytes | None:
+        """Ask for one read message of `count` bytes."""
+        ...
+
+    def stop(self) -> None:
+        """Send the STOP that ends a transfer."""
+        ...
+
+
 class Chip(Protocol):
-    """A chip as its bus sees it. False, or None, is a NACK of its address."""
+    """One chip that does not care about STOP."""
 
     def write(self, data: bytes) -> bool:
-        """Take what the master wrote; nothing at all is the question whether somebody is there."""
+        """Take one write message."""
         ...
 
     def read(self, count: int) -> bytes | None:
-        """Return `count` bytes."""
+        """Give one read message of `count` bytes."""
         ...
+
+
+class ByAddress:
+    """Wires to chips that are known by their 7-bit address, and to nothing else."""
+
+    def __init__(self, chips: Mapping[int, Chip]) -> None:
+        self.chips = chips
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Send one write message."""
+        chip = self.chips.get(address)
+        return chip is not None and chip.write(data)
+
+    def read(self, address: int, count: int) -> bytes | None:
+        """Ask for one read message."""
+        chip = self.chips.get(address)
+        return None if chip is None else chip.read(count)
+
+    def stop(self) -> None:
+        """Do nothing."""
 
 
 class Fault(enum.Enum):
@@ -97,7 +136,7 @@ class Fault(enum.Enum):
 class Traffic:
     """What has passed over the bus."""
 
-    __slots__ = ("bits", "bytes", "messages", "nacks", "spoiled", "stops", "transfers")
+    __slots__ = ("bits", "bytes", "messages", "nacks", "spoiled", "transfers")
 
     def __init__(self) -> None:
         self.transfers = 0  # from a start to a stop, repeated starts included
@@ -113,14 +152,10 @@ class Traffic:
 
 
 class TinyUsb:
-    """The adapter's side of the USB cable: bytes in, bytes out; knows no kernel.
+    """The adapter's side of the USB cable: bytes in, bytes out; knows no kernel."""
 
-    `chips` by their 7-bit address; it is looked at anew for each message, so a multiplexer may be a
-    mapping of its own.
-    """
-
-    def __init__(self, chips: Mapping[int, Chip]) -> None:
-        self.chips = chips
+    def __init__(self, wires: Wires | Mapping[int, Chip]) -> None:
+        self.wires: Wires = ByAddress(wires) if isinstance(wires, Mapping) else wires
         self.fault = Fault.NONE
         self.fault_messages: int | None = None  # how many more meet the fault; None: all
         self.traffic = Traffic()
@@ -209,46 +244,44 @@ class TinyUsb:
         traffic = self.traffic
         traffic.messages += 1
         traffic.transfers += request & IO_BEGIN
-        # a start and the address; the stop
-        traffic.bits += 10 + (1 if request & IO_END else 0)
-        if self.fault is not Fault.NONE:
-            fault = self._spend_fault()
+        traffic.bits += START_BITS + BITS_PER_BYTE + (STOP_BITS if request & IO_END else 0)
+        fault = self.fault
+        if fault is not Fault.NONE:
+            self._spend_fault()
             if fault is Fault.STALL:
                 return None
             if fault is Fault.EIO:
                 return -errno.EIO, b""
-        else:
-            fault = Fault.NONE
-        chip = self.chips.get(address) if fault is Fault.NONE else None
         answer: bytes | None = None
-        if chip is not None:
+        if fault is Fault.NONE:
             if flags & READ:
-                answer = chip.read(length)
-            elif chip.write(sent):
+                answer = self.wires.read(address, length)
+            elif self.wires.write(address, sent):
                 answer = b""
+            if answer is None or request & IO_END:
+                # the driver gives up a transfer at the first NACK
+                self.wires.stop()
         if answer is None:
             traffic.nacks += 1
             self._state = ADDRESS_REFUSED
             return 0, bytes(length) if flags & READ else b""
         self._state = ADDRESS_ACKNOWLEDGED
         traffic.bytes += length
-        traffic.bits += 9 * length
+        traffic.bits += BITS_PER_BYTE * length
         return 0, answer
 
-    def _spend_fault(self) -> Fault:
-        fault = self.fault
+    def _spend_fault(self) -> None:
         self.traffic.spoiled += 1
         if self.fault_messages is not None:
             self.fault_messages -= 1
             if self.fault_messages <= 0:
                 self.fault, self.fault_messages = Fault.NONE, None
-        return fault
 
 
 class Adapter:
     """The adapter, plugged in: a thread that serves it, and the bus that the kernel made of it.
 
-    A context manager. `usb_port` is one of the kernel's eight; each adapter needs its own. A transfer wakes
+    A context manager. `wires`: a bus of chips, or chips by their 7-bit address. `usb_port` is one of the kernel's eight; each adapter needs its own. A transfer wakes
     the thread and two of the kernel's several times, and to wake another processor is what takes an emulator
     longest: they all run on `cpu`, the last one if it is not given, at `priority` (SCHED_FIFO; None leaves
     it as it is). Who reads the bus does well to run there, too.
@@ -256,13 +289,13 @@ class Adapter:
 
     def __init__(
         self,
-        chips: Mapping[int, Chip],
+        wires: Wires | Mapping[int, Chip],
         *,
         usb_port: int = 0,
         cpu: int | None = None,
         priority: int | None = 50,
     ) -> None:
-        self.device = TinyUsb(chips)
+        self.device = TinyUsb(wires)
         self.bus = -1
         self._usb_port = usb_port
         self.cpu = max(os.sched_getaffinity(0)) if cpu is None else cpu
