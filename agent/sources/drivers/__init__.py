@@ -10,6 +10,10 @@ from agent.sources.drivers.base import ChipSettings, Driver
 
 # the file, and in it the driver's class; its settings are the class of that name with "Settings" behind it
 _TABLE = (
+    "adxl345.Adxl345",
+    "adxl355.Adxl355",
+    "lis3dh.Lis3dh",
+    "mpu6050.Mpu6050",
     "nau7802.Nau7802",
     "ads1115.Ads1115",
     "bme280.Bme280",
