@@ -24,11 +24,13 @@ BIN_NS = 100 * NS_PER_MS
 BINS = 96  # about 10 s: an oscillator changes little in it
 FIRST_BIN_NS = NS_PER_MS  # at first each look is kept: while the period is not known, none is the narrowest
 SETTLE_LOOKS = 6
-SETTLED_PART = 0.25  # of a period: within this the phase is known, and samples can be counted
+SETTLED_PART = 0.15  # of a period: within this the phase is known, and samples can be counted
+SLACK_PART = 0.1  # of a period: what the oscillator may have drifted since the walls were set
 KNOWN_TOLERANCE = 0.002  # of an oscillator that was measured before: all of its temperature's range
 SEARCH_STEPS = 40
 GOLDEN = 0.6180339887498949
-TIE_NS = 1.0  # a slope that is as good by less than this is not preferred to the last one
+GOOD_PART = 1e-4  # within this a newer measurement replaces an older one: an oscillator drifts
+MEASURED_PART = 1e-3  # within this the period counts as measured
 
 
 @dataclass(slots=True)
@@ -48,18 +50,18 @@ class ChipClock:
         self.nominal_period_ns = nominal_period_ns
         self._tolerance = tolerance
         self._prior_ns = nominal_period_ns
+        self._prior_doubt_ns = tolerance * nominal_period_ns
         self._measured = False
         self._period_ns = nominal_period_ns
         self.begin()
 
     def begin(self) -> None:
         """Begin anew: the phase is unknown, and the index begins where the caller likes."""
-        if self._measured:
-            self._prior_ns = self._period_ns
         self._period_ns = self._prior_ns
         self._base_at = 0.0
         self._base_ns = 0.0
         self._half_width_ns = float("inf")
+        self._slope_doubt_ns = 0.0
         self._origin_ns: int | None = None
         self._bins: deque[_Bin] = deque()
         self._bin_ns = 0
@@ -74,22 +76,26 @@ class ChipClock:
         return self._period_ns
 
     @property
-    def half_width_ns(self) -> float:
-        """Half of the room between the walls: how far a time may be wrong; infinite before the first look."""
-        return self._half_width_ns
+    def measured(self) -> bool:
+        """Whether the period was ever measured, to a part in a thousand."""
+        return self._measured
+
+    @property
+    def known_period_ns(self) -> float:
+        """The period as it was known best, also while it is being found anew."""
+        return self._period_ns if self._slope_doubt_ns < self._prior_doubt_ns else self._prior_ns
+
+    @property
+    def doubt_ns(self) -> float:
+        """How far the time of the newest sample may be wrong at most; infinite before the first look."""
+        return self._half_width_ns + (self._last_at + 1 - self._base_at) * self._slope_doubt_ns
 
     @property
     def settled(self) -> bool:
         """Whether the phase is known well enough to count samples that nobody saw."""
-        return (
-            self._looks >= SETTLE_LOOKS and self._half_width_ns < SETTLED_PART * self._period_ns
-        ) or self._looks > 8 * SETTLE_LOOKS
-
-    @property
-    def settled_period(self) -> bool:
-        """Whether the period has been measured since `begin`, to better than a part in a thousand."""
-        span_ns = (self._last_at - self._first_at) * self._period_ns
-        return span_ns > 0 and self._half_width_ns < 1e-3 * span_ns
+        return self._looks >= SETTLE_LOOKS and (
+            self.doubt_ns < SETTLED_PART * self._period_ns or self._looks > 16 * SETTLE_LOOKS
+        )
 
     def time_ns(self, index: float) -> int:
         """Return when sample `index` was, or will be, taken. Needs at least one look."""
@@ -118,7 +124,7 @@ class ChipClock:
         """
         if not self.settled:
             return 0
-        slack_ns = max(self._half_width_ns, 0.1 * self._period_ns)
+        slack_ns = self.doubt_ns + SLACK_PART * self._period_ns
         return max(0, self.made_by(round(lo_ns - slack_ns)) - made)
 
     def look(self, made: int, lo_ns: int, hi_ns: int) -> None:
@@ -184,21 +190,22 @@ class ChipClock:
         def corridor(period_ns: float) -> tuple[float, float]:
             top = float((upper_ns - upper_at * period_ns).min())
             bottom = float((lower_ns - lower_at * period_ns).max())
-            return top - bottom, (top + bottom) / 2
+            return top - bottom + period_ns, (top + bottom) / 2
 
-        kept_ns = min(high_ns, max(low_ns, self._period_ns))
-        best_ns = _widest(lambda period_ns: corridor(period_ns)[0], low_ns, high_ns)
-        if corridor(kept_ns)[0] >= corridor(best_ns)[0] - TIE_NS:
-            best_ns = kept_ns
-        width_ns, self._base_ns = corridor(best_ns)
+        def room(period_ns: float) -> float:
+            return corridor(period_ns)[0]
+
+        widest_ns = _widest(room, low_ns, high_ns)
+        first_ns, last_ns = _zero(room, widest_ns, low_ns), _zero(room, widest_ns, high_ns)
+        self._period_ns = (first_ns + last_ns) / 2
+        self._slope_doubt_ns = (last_ns - first_ns) / 2
+        width_ns, self._base_ns = corridor(self._period_ns)
         self._base_at = middle
-        self._period_ns = best_ns
-        # the walls of one look are a period apart when the samples fall at its ends
-        self._half_width_ns = max(0.0, width_ns + best_ns) / 2
-        if not self._measured and self.settled_period:
+        self._half_width_ns = max(0.0, width_ns) / 2
+        if not self._measured and self._slope_doubt_ns < MEASURED_PART * self._period_ns:
             self._measured = True
-        if self._measured and (len(bins) > BINS // 4 or self._looks <= 8 * SETTLE_LOOKS):
-            self._prior_ns = best_ns
+        if self._slope_doubt_ns < max(self._prior_doubt_ns, GOOD_PART * self._period_ns):
+            self._prior_ns, self._prior_doubt_ns = self._period_ns, self._slope_doubt_ns
 
 
 def _widest(width: Callable[[float], float], low: float, high: float) -> float:
@@ -216,3 +223,16 @@ def _widest(width: Callable[[float], float], low: float, high: float) -> float:
             d = a + GOLDEN * (b - a)
             at_d = width(d)
     return (a + b) / 2
+
+
+def _zero(room: Callable[[float], float], inside: float, outside: float) -> float:
+    """Return the slope nearest to `outside` at which there is still room between the walls (bisection)."""
+    if room(outside) >= 0 or room(inside) < 0:
+        return outside if room(outside) >= 0 else inside
+    for _ in range(SEARCH_STEPS):
+        middle = (inside + outside) / 2
+        if room(middle) >= 0:
+            inside = middle
+        else:
+            outside = middle
+    return inside

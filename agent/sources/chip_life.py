@@ -18,11 +18,13 @@ from agent.sources.triggered import TriggeredRunner
 
 NS_PER_MS = 1_000_000
 FIRST_PAUSE_NS = 50 * NS_PER_MS
-LAST_PAUSE_NS = 5 * NS_PER_S
+LAST_PAUSE_NS = NS_PER_S  # asking a chip that is not there costs the others next to nothing
+LAST_PAUSE_OF_A_TIMEOUT_NS = 5 * NS_PER_S  # and this, all of them, the time-out
 SOUND_NS = 3 * NS_PER_S  # it worked for so long: the next fault is looked into at once
 FIRST_MEND_NS = NS_PER_S  # a value that stands still: set up anew so long after the last time, then twice ...
 LAST_MEND_NS = 60 * NS_PER_S  # ... up to this
 PATIENT_NS = 50 * NS_PER_MS  # looking for a chip may wait for those that are sampled
+CUT_OFF = (FaultKind.NACK, FaultKind.TIMEOUT, FaultKind.STUCK_BUS, FaultKind.BUS_GONE)
 
 
 class _NeedsSetUp(Exception):
@@ -69,6 +71,7 @@ class ChipLife:
         self._up_ns = begin_ns
         self._checked_ns = begin_ns
         self._tested = False
+        self._cut_off = False  # it was set up, and then only the way to it failed
         self._life = self._live()
 
     def turn(self) -> list[Item]:
@@ -85,19 +88,25 @@ class ChipLife:
 
     def _live(self) -> Iterator[Due]:
         while True:
+            up = self._cut_off
             try:
                 yield from self._bring_up()
+                up = True
                 yield from self._runner.run()
             except ChipError as error:
+                self._cut_off = up and error.kind in CUT_OFF
                 self.streams.fail(error, self._port.now_ns())
             except _NeedsSetUp:
+                self._cut_off = False
                 self.streams.lost_to(FaultKind.STUCK_VALUE.value)
             now_ns = self._port.now_ns()
             self.streams.quiet(FOREVER_NS)
             if now_ns - self._up_ns > SOUND_NS and self.streams.samples:
                 self._pause_ns = 0
             pause_ns = self._pause_ns
-            self._pause_ns = min(LAST_PAUSE_NS, max(FIRST_PAUSE_NS, 2 * pause_ns))
+            costly = self.streams.failing is FaultKind.TIMEOUT
+            last_ns = LAST_PAUSE_OF_A_TIMEOUT_NS if costly else LAST_PAUSE_NS
+            self._pause_ns = min(last_ns, max(FIRST_PAUSE_NS, 2 * pause_ns))
             yield now_ns + pause_ns, PATIENT_NS
 
     def _bring_up(self) -> Iterator[Due]:
@@ -113,13 +122,30 @@ class ChipLife:
                     FaultKind.MISSING, error.doing, got=error.got, expected=f"a {driver.chip}"
                 ) from error
             raise
+        if self._cut_off and self._still_set_up():
+            self._up_ns = self._checked_ns = self._port.now_ns()
+            return
         if not self._tested:
             for wait_s in driver.self_test(place):
                 yield self._port.now_ns() + round(wait_s * NS_PER_S), PATIENT_NS
             self._tested = True
+        self._cut_off = False
         for wait_s in driver.set_up(place):
             yield self._port.now_ns() + round(wait_s * NS_PER_S), PATIENT_NS
         self._up_ns = self._checked_ns = self._port.now_ns()
+
+    def _still_set_up(self) -> bool:
+        """Whether the chip has gone on measuring while it could not be reached: its phase is the same."""
+        driver, place = self.driver, self.place
+        try:
+            driver.check(place)
+        except ChipError as error:
+            if error.kind is FaultKind.REGISTERS:
+                return False
+            raise
+        if isinstance(driver, FreeRunning):
+            driver.restart(place)
+        return True
 
     def _tend(self) -> None:
         """The chip is idle: read its settings again now and then. Raises `ChipError`."""

@@ -22,6 +22,7 @@ GOLDEN = 0.6180339887498949  # its multiples are spread as evenly as numbers can
 DITHER_PART = 0.5  # of a period: no look is later than this for the sake of the clock
 EDGE_PART = 50  # of a period: a chip without a FIFO is looked at so near its next sample, on either side
 EDGE_LEAST_NS = 60_000
+FIRST_RUN_NS = 600 * NS_PER_MS  # so long, at most, the first samples of all wait for their times
 SILENT_PERIODS = 6
 SILENT_LEAST_NS = 200 * NS_PER_MS
 SLACK_PART = 0.7  # of the time until samples are lost, that a look may be late by
@@ -61,8 +62,9 @@ class FreeRunner:
         self._next = 0  # index after the last sample that was fetched; from 0 in each run until it is placed
         self._placed = False
         self._held: list[tuple[int, tuple[Counts, ...]]] = []
-        self._newest_ns = begin_ns
-        self._last: tuple[int, int] | None = None  # index and time of the last sample that was placed
+        self._newest_ns = self._run_ns = begin_ns
+        # index and time of the last sample that was placed, and the period that was known then
+        self._last: tuple[int, int, float] | None = None
 
     def run(self) -> Iterator[Due]:
         """Sample for ever; the chip has just been set up. Raises `ChipError`."""
@@ -99,7 +101,7 @@ class FreeRunner:
         self.clock.begin()
         self._next, self._placed = 0, False
         self._held.clear()
-        self._newest_ns = now_ns
+        self._newest_ns = self._run_ns = now_ns
         self._streams.quiet(now_ns)
 
     def _overflow(self, got: str) -> None:
@@ -152,7 +154,7 @@ class FreeRunner:
 
     def _hand_on(self) -> None:
         """Give what was fetched, once it is known which samples those are."""
-        if not self._held or not (self._placed or self.clock.settled):
+        if not self._held or not (self._placed or self._may_place()):
             return
         if not self._placed:
             self._place_run()
@@ -160,13 +162,18 @@ class FreeRunner:
             time_ns = self.clock.time_ns(first)
             self._streams.give(self._all, first, arrays, time_ns=time_ns, period_ns=self.clock.period_ns)
         self._held.clear()
-        self._last = (self._next - 1, self.clock.time_ns(self._next - 1))
+        self._last = (self._next - 1, self.clock.time_ns(self._next - 1), self.clock.known_period_ns)
+
+    def _may_place(self) -> bool:
+        """Whether the clock is good enough to begin with: the phase, and the first time also the period."""
+        patient = self._port.now_ns() - self._run_ns < FIRST_RUN_NS
+        return self.clock.settled and (self.clock.measured or not patient)
 
     def _place_run(self) -> None:
         """Find the index of this run's first sample: by time, since nobody counted meanwhile."""
         first_ns, period_ns = self.clock.time_ns(0), self.clock.period_ns
         if self._last is not None:
-            last, last_ns = self._last
+            last, last_ns, period_ns = self._last
             index = last + max(1, round((first_ns - last_ns) / period_ns))
         elif self._streams.reason:
             index = max(0, round((first_ns - self._begin_ns) / period_ns))

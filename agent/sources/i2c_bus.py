@@ -31,7 +31,7 @@ TICK_NS = 10 * NS_PER_MS  # how often silences are told while a chip fails
 TURN_NS = 1_500_000  # of bus time for one chip, where another cannot wait for longer
 SLICE_PART = 0.3  # of the period of the most impatient chip
 FIRST_REOPEN_NS = 100 * NS_PER_MS
-LAST_REOPEN_NS = 2_000 * NS_PER_MS
+LAST_REOPEN_NS = 500 * NS_PER_MS
 MEASURE_TIMES = 4
 STATS_S = 60
 
