@@ -1,4 +1,4 @@
-"""The serial box as a source: what the link brings becomes blocks, silences and time marks.
+"""The serial box as a source: what the link brings becomes blocks, silences, sensor faults and time marks.
 
 Times are the host's monotonic clock. A stream's samples share one clock for as long as the link's
 estimate stays near it (``stream_clock.py``); so most blocks are cut from one straight line.
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.blocks import Block, Quality, Silence
+from agent.blocks import PS_PER_NS, Block, FaultKind, Quality, SensorFault, Silence
+from agent.sources.board_faults import BoardFaults
 from agent.sources.stream_clock import StreamClock
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.timebase import TimeMark, measure_mark
@@ -21,6 +22,7 @@ from firmware_bridge.describe import BoardStream
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.link import Link
 from firmware_bridge.reception import Samples
+from firmware_bridge.refill import OVERFLOW
 
 READ_S = 0.05  # the longest that a set stop event waits for us while the cable is quiet
 MARK_NS = 55_000_000_000  # a mark at least once a minute
@@ -36,6 +38,8 @@ BREAK_NS = 500_000_000  # after which all streams have to be heard of anew
 QUIET_NS = 2_000_000_000  # all streams: longer than a board takes to boot, and than a link's hiccup
 QUIET_MARGIN_NS = 1_000_000_000  # what comes in the end may have been on its way for this long
 QUIET_AGAIN_NS = 1_000_000_000
+
+GUESS_NS = 1_000_000_000  # so much the pipeline stays behind when it tells what a silent stream owes
 
 LATE = "late"
 
@@ -57,11 +61,19 @@ class _StreamState:
 
     name: str
     clock: StreamClock
+    period_ps: int
+    index_shift: int = 0
+    """Samples that were missing and that the board did not count."""
     next_index: int = 0
     last_ns: int | None = None
     heard_ns: int = 0
     silent_until_ns: int | None = None
     withheld_reason: str = ""
+
+    @property
+    def earliest_ns(self) -> int:
+        """Nothing that is said of it from now on may be of an earlier time."""
+        return max(-1 if self.last_ns is None else self.last_ns + 1, self.silent_until_ns or 0)
 
 
 class SerialBox:
@@ -71,6 +83,7 @@ class SerialBox:
         self.link = Link(port)
         self.mount_up: tuple[float, float, float] | None = None
         self._states: dict[str, _StreamState] = {}
+        self._faults = BoardFaults()
         self._begun_ns: int | None = None
         self._flowing_since_ns = 0
 
@@ -79,10 +92,12 @@ class SerialBox:
         description = self.link.open()
         self.mount_up = description.mount_up
         specs = tuple(_spec(s, self.link.port_name) for s in description.streams)
-        self._states = {s.name: _StreamState(s.name, StreamClock(round(1e12 / s.rate_hz))) for s in specs}
+        periods_ps = {s.name: round(1e12 / s.rate_hz) for s in specs}
+        self._states = {name: _StreamState(name, StreamClock(ps), ps) for name, ps in periods_ps.items()}
+        self._faults = BoardFaults(self._states)
         return specs
 
-    def items(self, stop: threading.Event) -> Iterator[Block | Silence | TimeMark]:
+    def items(self, stop: threading.Event) -> Iterator[Block | Silence | SensorFault | TimeMark]:
         """Start the board and give what it measures until `stop` is set, through any trouble."""
         mark = measure_mark()
         yield mark
@@ -93,16 +108,16 @@ class SerialBox:
             batch = self.link.read(READ_S, stop.wait)
             if batch and asked_ns - heard_ns > BREAK_NS:
                 self._flowing_since_ns = asked_ns
+            self._faults.look(self.link.counters.faults, time.monotonic_ns())
             for samples in batch:
                 self._states[samples.stream.name].heard_ns = asked_ns
-                block = self._block(samples)
-                if block is not None:
-                    yield block
+                yield from self._given(samples)
             if batch:
                 heard_ns = asked_ns
                 yield from self._silences(asked_ns)
             elif self.link.quiet and not self.link.waiting and asked_ns - heard_ns > QUIET_NS:
                 yield from self._all_silent(asked_ns - QUIET_MARGIN_NS)
+            yield from self._due_faults()
             if time.monotonic_ns() - looked_ns >= LOOK_AT_WALL_NS:
                 newer = measure_mark()
                 looked_ns = newer.box_ns
@@ -114,19 +129,39 @@ class SerialBox:
         """Stop the board and let go of the port."""
         self.link.close()
 
+    def _given(self, samples: Samples) -> Iterator[Block | SensorFault]:
+        state = self._states[samples.stream.name]
+        earliest_ns = state.earliest_ns
+        block = self._block(samples)
+        if block is None:
+            return
+        if self._faults.ended_by(state.name, block.start_ns):
+            yield from self._faults.end(state.name, self.link.counters.faults, block.start_ns, earliest_ns)
+        yield block
+
+    def _due_faults(self) -> Iterator[SensorFault]:
+        for name in self._faults.failing:
+            state = self._states[name]
+            known_ns = max(self.link.vouched_ns(state.name) - IN_FLIGHT_NS, state.silent_until_ns or 0)
+            yield from self._faults.due(state.name, known_ns, state.earliest_ns)
+
     def _block(self, samples: Samples) -> Block | None:
         state = self._states[samples.stream.name]
+        first = self._first(state, samples)
         clock = state.clock.follow(
-            samples.first,
+            first,
             samples.time_ns,
             samples.period_ns or samples.stream.period_ns,
             jumped=samples.missing_reason != "",
             last_ns=state.last_ns,
         )
         reason = samples.missing_reason
+        block = Block(state.name, first, clock, samples.values)
+        unplaced = reason in ("", OVERFLOW) or state.last_ns is None
+        if unplaced and self._faults.ended_by(state.name, block.start_ns):
+            reason = FaultKind.BOARD.value
         if state.withheld_reason:
             reason = state.withheld_reason
-        block = Block(state.name, samples.first, clock, samples.values)
         if self._begun_ns is None:
             self._begun_ns = block.start_ns
         if state.silent_until_ns is not None:
@@ -145,6 +180,19 @@ class SerialBox:
         state.next_index = block.end
         state.last_ns = block.last_ns
         return block
+
+    def _first(self, state: _StreamState, samples: Samples) -> int:
+        """Return the index of the first sample: past all that the pipeline has been told to be missing."""
+        line, told_ns = state.clock.clock, self._faults.told_ns(state.name)
+        least = 0
+        if line is None and told_ns is not None:
+            # it counts from there on; the board may have counted from later
+            least = (samples.time_ns - told_ns) * PS_PER_NS // state.period_ps
+        elif line is not None and samples.missing_reason:
+            # it counts by the sensor's own rate; the board does so by the nominal one
+            least = state.next_index + line.count_before(state.next_index, samples.time_ns - GUESS_NS)
+        state.index_shift += max(0, least - samples.first - state.index_shift)
+        return samples.first + state.index_shift
 
     def _silences(self, now_ns: int) -> Iterator[Silence]:
         if self._begun_ns is None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.blocks import Block, Quality, Silence
+from agent.blocks import Block, Quality, SensorFault, Silence
 from agent.sources import serial_box
 from agent.sources.serial_box import SerialBox
 from agent.streams import TABLE
@@ -20,6 +20,7 @@ from agent.timebase import TimeMark, TimeQuality, measure_mark
 from firmware_bridge.describe import BoardStream, Description
 from firmware_bridge.errors import LinkError, ProtocolError
 from firmware_bridge.reception import Samples
+from firmware_bridge.status import Counters
 from firmware_bridge.virtual import VirtualBox
 from firmware_bridge.virtual.streams import MOUNT_UP, STREAMS
 from tests.bridge.reading import BY_NAME
@@ -49,6 +50,7 @@ class ScriptedLink:
     quiet: bool = False
     waiting: bool = False
     vouch_lag_ns: int = 0
+    counters: Counters = field(default_factory=Counters)
     _vouched_ns: int = 0
 
     def vouched_ns(self, _stream: str) -> int:
@@ -70,7 +72,7 @@ class ScriptedLink:
         self.stop.set()
 
 
-def items_of(batches: list[list[Samples]]) -> list[Block | Silence | TimeMark]:
+def items_of(batches: list[list[Samples]]) -> list[Block | Silence | SensorFault | TimeMark]:
     link = ScriptedLink(batches)
     source = SerialBox("scripted")
     source.link = link  # type: ignore[assignment]  # has of a Link what a source uses
@@ -78,7 +80,7 @@ def items_of(batches: list[list[Samples]]) -> list[Block | Silence | TimeMark]:
     return list(source.items(link.stop))
 
 
-def blocks_of(items: list[Block | Silence | TimeMark], stream: str = "accel") -> list[Block]:
+def blocks_of(items: list[Block | Silence | SensorFault | TimeMark], stream: str = "accel") -> list[Block]:
     return [i for i in items if isinstance(i, Block) and i.stream == stream]
 
 

@@ -20,6 +20,7 @@ from firmware_bridge.describe import BoardStream, Description
 from firmware_bridge.link import Link
 from firmware_bridge.reception import Samples
 from firmware_bridge.refill import CABLE
+from firmware_bridge.status import Counters
 from firmware_bridge.virtual import VirtualBox
 from tests.bridge.cable import cable
 
@@ -43,6 +44,7 @@ class TimedLink:
     now_ns: int = 0
     quiet: bool = True
     waiting: bool = False
+    counters: Counters = field(default_factory=Counters)
     _place: list[Continuity] = field(default_factory=lambda: [Continuity(s) for s in STREAMS])
     _next: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accel", "temperature"), 0))
     _zero: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accel", "temperature"), 0))
