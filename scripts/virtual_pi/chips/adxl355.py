@@ -54,7 +54,7 @@ class Adxl355(RegisterChip):
         self.temperature_raw = ROOM_TEMPERATURE
         self._word = 0  # words of the oldest set that were read
         self._seen = self._made  # samples up to which DATA_RDY was acknowledged
-        self._latest = (0, 0, 0)
+        self._latest: tuple[int, ...] = (0, 0, 0)
 
     def shifts(self) -> tuple[int, ...]:
         """Self-test: ST1 enables it, ST2 applies the force."""

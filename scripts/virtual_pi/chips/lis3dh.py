@@ -1,7 +1,7 @@
 """LIS3DH: ST's data sheet DocID17530 revision 2; register map in table 17, FIFO in 5.1, self-test in 3.2.
 
 A register number counts on only with bit 7 set (6.1.1), and with the FIFO on from 0x2D back to 0x28, so that
-one read gives many samples. FIFO_SRC counts to 31; the overrun bit says that there are 32, and stays until one
+one read gives many samples. FIFO_SRC counts to 31; the overrun bit says that it is full, until one
 of them is read. A value is left-justified: 8, 10 or 12 bits of it, as LPen and HR say (3.2.1).
 """
 
