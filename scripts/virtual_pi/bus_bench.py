@@ -11,7 +11,6 @@ import contextlib
 import errno
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -147,15 +146,20 @@ def faults(adapter: Adapter, bus: SMBus) -> None:
     number = adapter.bus
     before_s = time.monotonic()
     adapter.detach()
-    print(f"  detached in {(time.monotonic() - before_s) * 1e3:.0f} ms; {adapter.path} is there: "
-          f"{adapter.path.exists()}; open file: {said(lambda: combined(bus, 1))}", flush=True)
+    print(
+        f"  detached in {(time.monotonic() - before_s) * 1e3:.0f} ms; {adapter.path} is there: "
+        f"{adapter.path.exists()}; open file: {said(lambda: combined(bus, 1))}",
+        flush=True,
+    )
     print(f"  opening it: {said(lambda: SMBus(number))}", flush=True)
     timer = threading.Timer(3.0, bus.close)
     timer.start()
     before_s = time.monotonic()
     again = adapter.attach()
-    print(f"  attached while the old file is open (closed after 3 s): bus {number} is now {again}, "
-          f"after {time.monotonic() - before_s:.1f} s")
+    print(
+        f"  attached while the old file is open (closed after 3 s): bus {number} is now {again}, "
+        f"after {time.monotonic() - before_s:.1f} s"
+    )
     timer.join()
     with SMBus(again) as fresh:
         print(f"  and {said(lambda: combined(fresh, 1))}")
@@ -164,8 +168,10 @@ def faults(adapter: Adapter, bus: SMBus) -> None:
         adapter.detach()
         middle_s = time.monotonic()
         again = adapter.attach()
-        print(f"  closed, detached in {(middle_s - before_s) * 1e3:.0f} ms, attached in "
-              f"{(time.monotonic() - middle_s) * 1e3:.0f} ms: bus {again}")
+        print(
+            f"  closed, detached in {(middle_s - before_s) * 1e3:.0f} ms, attached in "
+            f"{(time.monotonic() - middle_s) * 1e3:.0f} ms: bus {again}"
+        )
 
 
 def main() -> None:
@@ -201,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

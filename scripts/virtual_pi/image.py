@@ -146,7 +146,9 @@ def _install_packages(root: Path, wheels: Path) -> None:
     command("making the guest's virtual environment", "chroot", root, "python3", "-m", "venv", VENV)
     names = [f"/wheels/{wheel.name}" for wheel in inside.glob("*.whl")]
     pip = ("chroot", root, VENV / "bin/python", "-m", "pip", "--disable-pip-version-check")
-    command("installing the guest's Python packages", *pip, "install", "-qq", "--no-index", "--no-deps", *names)
+    command(
+        "installing the guest's Python packages", *pip, "install", "-qq", "--no-index", "--no-deps", *names
+    )
     command("checking the guest's Python packages", *pip, "check")
     shutil.rmtree(inside)
 

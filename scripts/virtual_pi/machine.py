@@ -238,7 +238,18 @@ class VirtualPi:
         disk = self._options.disk
         if disk is None or disk.exists():
             return
-        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self._cache.disk), str(disk)]
+        words = [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            str(self._cache.disk),
+            str(disk),
+        ]
         subprocess.run(words, check=True)
 
     def _connect(self, end_s: float) -> socket.socket:
@@ -315,5 +326,5 @@ class VirtualPi:
             doing,
             got=f"{got}\n{' '.join(text for text in told if text)}\n",
             expected="a machine that runs",
-            remedy="What QEMU and the guest's console said stands above; scripts/virtual_pi/shell shows more.",
+            remedy="What QEMU and the console said stands above; scripts/virtual_pi/shell shows more.",
         )

@@ -58,13 +58,13 @@ class SerialCable:
 
     def _carry_while_there(self, port: int) -> None:
         while not self._ended.is_set():
-            readable, _, _ = select.select([port, self._socket], [], [], LOOK_S)
+            readable, _, _ = select.select([port, self._socket.fileno()], [], [], LOOK_S)
             if port in readable:
                 data = os.read(port, READ_BYTES)
                 if not data:
                     return
                 self._socket.sendall(data)
-            if self._socket in readable:
+            if self._socket.fileno() in readable:
                 data = self._socket.recv(READ_BYTES)
                 if not data:
                     self._ended.set()  # the machine is gone

@@ -44,7 +44,10 @@ def booted(options: Options, *, seed: int) -> Iterator[VirtualPi]:
         with VirtualPi(cache, tar, options) as pi:
             say(f"  {pi.boot_s:.0f} s")
             port = Path(scratch) / "box"
-            with VirtualBox(Trip(seed=seed), port, Path(scratch) / "board"), SerialCable(str(port), pi.serial):
+            with (
+                VirtualBox(Trip(seed=seed), port, Path(scratch) / "board"),
+                SerialCable(str(port), pi.serial),
+            ):
                 yield pi
 
 

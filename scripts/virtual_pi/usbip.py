@@ -1,290 +1,50 @@
 """A real I2C bus in the guest whose chips are Python objects: an ``i2c-tiny-usb`` adapter over USB/IP.
 
 The kernel's virtual USB host (``vhci-hcd``) hands the requests for a USB device to a socket. Behind it
-stands this program, as the i2c-tiny-usb adapter, whose driver gives a ``/dev/i2c-N`` with every transfer
+stands this program, as the adapter (``tiny_usb``), whose driver gives a ``/dev/i2c-N`` with every transfer
 that smbus2 knows. To detach the device is to pull the cable.
 
 Runs in the guest, as root: as a thread beside the chips' models in one process, or as one of its own
-(``bus_process``). Sources: Documentation/usb/usbip_protocol.rst and drivers/i2c/busses/i2c-tiny-usb.c of
-Linux 6.1.
+(``bus_process``). Source: tools/usb/usbip and drivers/usb/usbip/vhci_sysfs.c of Linux 6.1.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
-import errno
 import os
 import socket
-import struct
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from firmware_bridge.errors import FourPartError
+from scripts.virtual_pi.tiny_usb import ByAddress, Chip, Fault, TinyUsb, Traffic, Wires
+
+__all__ = ["Adapter", "ByAddress", "Chip", "Fault", "Traffic", "Wires"]
 
 VHCI = Path("/sys/devices/platform/vhci_hcd.0")
+I2C_DEVICES = Path("/sys/class/i2c-dev")
 KERNEL_MODULES = ("vhci-hcd", "i2c-tiny-usb", "i2c-dev")
 FULL_SPEED = 2  # enum usb_device_speed, <linux/usb/ch9.h>
+DEVICE_ID = 1 << 16 | 1  # bus and device number at the far end, of which it has but one
 PLUG_TIMEOUT_S = 20.0
-
-# USB/IP, all big-endian: command, number, device, direction, endpoint; for SUBMIT: flags, length, first
-# frame, packets, interval; then the 8 bytes of the USB setup packet, little-endian.
-HEAD_BYTES = 48
-SUBMIT_HEAD = struct.Struct(">5I5I")
-SETUP = struct.Struct("<BBHHH")  # request type, request, value, index, length; USB 2.0, table 9-2
-SETUP_OFFSET = 40
-RETURN_HEAD = struct.Struct(">5IiIIII8x")  # the five; then status, length, first frame, packets, errors
-UNLINKED_HEAD = struct.Struct(">5Ii24x")
-CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
-NOT_ISOCHRONOUS = 0xFFFFFFFF
-TO_HOST = 1
-
-# USB 2.0, tables 9-3, 9-4 and 9-5
-STANDARD, TYPE_MASK = 0x00, 0x60
-GET_STATUS, GET_DESCRIPTOR, GET_CONFIGURATION = 0, 6, 8
-DEVICE, CONFIGURATION, STRING = 1, 2, 3
-
-# i2c-tiny-usb.c: commands, functionality, states
-ECHO, GET_FUNC, SET_DELAY, GET_STATE = 0, 1, 2, 3
-IO, IO_BEGIN, IO_END = 4, 1, 2
-FUNCTIONALITY = 0x0EFF0009  # I2C_FUNC_I2C | I2C_FUNC_SMBUS_EMUL of <linux/i2c.h>
-ADDRESS_ACKNOWLEDGED, ADDRESS_REFUSED = b"\1", b"\2"
-READ = 1  # I2C_M_RD
-
-# UM10204, 3.1.4 and 3.1.5: eight bits and an acknowledgement; starts and stops take about a bit each
-BITS_PER_BYTE, START_BITS, STOP_BITS = 9, 1, 1
-
-DEVICE_DESCRIPTOR = struct.pack(
-    "<BBHBBBBHHHBBBB", 18, DEVICE, 0x0110, 0xFF, 0, 0, 8, 0x0403, 0xC631, 0x0200, 1, 2, 0, 1
-)
-CONFIGURATION_DESCRIPTOR = struct.pack("<BBHBBBBB", 9, CONFIGURATION, 18, 1, 1, 0, 0x80, 50) + struct.pack(
-    "<BBBBBBBBB", 9, 4, 0, 0, 0, 0, 0, 0, 0
-)
-LANGUAGES = b"\x04\x03\x09\x04"  # English
-
-
-def _string(text: str) -> bytes:
-    encoded = text.encode("utf-16-le")
-    return bytes((len(encoded) + 2, STRING)) + encoded
-
-
-STRINGS = {0: LANGUAGES, 1: _string("cargobox"), 2: _string("i2c-tiny-usb")}
-
-
-class Wires(Protocol):
-    """What the adapter is soldered to: all chips, as one bus. False, or None, is a NACK."""
-
-    def write(self, address: int, data: bytes) -> bool:
-        """Send one write message; nothing at all is the question whether somebody is there."""
-        ...
-
-    def read(self, address: int, count: int) -> bytes | None:
-        """Ask for one read message of `count` bytes."""
-        ...
-
-    def stop(self) -> None:
-        """Send the STOP that ends a transfer."""
-        ...
-
-
-class Chip(Protocol):
-    """One chip that does not care about STOP."""
-
-    def write(self, data: bytes) -> bool:
-        """Take one write message."""
-        ...
-
-    def read(self, count: int) -> bytes | None:
-        """Give one read message of `count` bytes."""
-        ...
-
-
-class ByAddress:
-    """Wires to chips that are known by their 7-bit address, and to nothing else."""
-
-    def __init__(self, chips: Mapping[int, Chip]) -> None:
-        self.chips = chips
-
-    def write(self, address: int, data: bytes) -> bool:
-        """Send one write message."""
-        chip = self.chips.get(address)
-        return chip is not None and chip.write(data)
-
-    def read(self, address: int, count: int) -> bytes | None:
-        """Ask for one read message."""
-        chip = self.chips.get(address)
-        return None if chip is None else chip.read(count)
-
-    def stop(self) -> None:
-        """Do nothing."""
-
-
-class Fault(enum.Enum):
-    """What the whole bus can be told to do instead of its work; and what the kernel then says."""
-
-    NONE = "none"
-    NACK = "nack"  # no chip answers, as for an address without a chip: ENXIO
-    STALL = "stall"  # no answer, as from a bus whose SDA is held low: EIO after the driver's 2 s
-    EIO = "eio"  # a transfer that breaks off, as after a lost arbitration: EIO at once
-
-
-class Traffic:
-    """What has passed over the bus."""
-
-    __slots__ = ("bits", "bytes", "messages", "nacks", "spoiled", "transfers")
-
-    def __init__(self) -> None:
-        self.transfers = 0  # from a start to a stop, repeated starts included
-        self.messages = 0
-        self.bytes = 0
-        self.bits = 0  # on a real wire: 9 a byte, the address too, and starts and stops
-        self.nacks = 0
-        self.spoiled = 0  # messages that met a fault of the whole bus
-
-    def bus_s(self, clock_hz: float) -> float:
-        """Return how long a real bus would have been busy."""
-        return self.bits / clock_hz
-
-
-class TinyUsb:
-    """The adapter's side of the USB cable: bytes in, bytes out; knows no kernel."""
-
-    def __init__(self, wires: Wires | Mapping[int, Chip]) -> None:
-        self.wires: Wires = ByAddress(wires) if isinstance(wires, Mapping) else wires
-        self.fault = Fault.NONE
-        self.fault_messages: int | None = None  # how many more meet the fault; None: all
-        self.traffic = Traffic()
-        self._state = ADDRESS_ACKNOWLEDGED
-
-    def fail(self, fault: Fault, messages: int | None = None) -> None:
-        """Let the whole bus meet a fault: for so many messages, or until it is told otherwise."""
-        self.fault = Fault.NONE  # the serving thread must not see the new fault with the old count
-        self.fault_messages = messages
-        self.fault = fault
-
-    def serve(self, cable: socket.socket) -> None:
-        """Answer until the other end is gone."""
-        waiting = bytearray()
-        while True:
-            try:
-                data = cable.recv(1 << 16)
-            except OSError:
-                return
-            if not data:
-                return
-            waiting += data
-            while len(waiting) >= HEAD_BYTES:
-                _, _, _, direction, _, _, length, _, _, _ = head = SUBMIT_HEAD.unpack_from(waiting)
-                outgoing = head[0] == CMD_SUBMIT and direction != TO_HOST
-                end = HEAD_BYTES + (length if outgoing else 0)
-                if len(waiting) < end:
-                    break
-                reply = self._answer(head, waiting, end)
-                del waiting[:end]
-                if reply:
-                    try:
-                        cable.sendall(reply)
-                    except OSError:
-                        return
-
-    def _answer(self, head: tuple[int, ...], waiting: bytearray, end: int) -> bytes:
-        command, number, _, direction, _, _, length = head[:7]
-        if command == CMD_UNLINK:
-            # asked for when the driver has waited long enough; there is an answer only to this, then
-            return UNLINKED_HEAD.pack(RET_UNLINK, number, 0, 0, 0, -errno.ECONNRESET)
-        setup = SETUP.unpack_from(waiting, SETUP_OFFSET)
-        answer = self._control(setup, bytes(waiting[HEAD_BYTES:end]))
-        if answer is None:
-            return b""
-        status, data = answer
-        if status:
-            data, length = b"", 0
-        elif direction == TO_HOST:
-            length = len(data)
-        return RETURN_HEAD.pack(RET_SUBMIT, number, 0, 0, 0, status, length, 0, NOT_ISOCHRONOUS, 0) + data
-
-    def _control(self, setup: tuple[int, ...], sent: bytes) -> tuple[int, bytes] | None:
-        """Return the status and the data for the host, or None for a silence."""
-        kind, request, value, index, length = setup
-        if kind & TYPE_MASK == STANDARD:
-            return self._standard(request, value, length)
-        if request == GET_STATE:
-            return 0, self._state
-        if IO <= request <= IO | IO_BEGIN | IO_END:
-            return self._transfer(request, value, index, length, sent)
-        if request == GET_FUNC:
-            return 0, struct.pack("<L", FUNCTIONALITY)[:length]
-        if request == ECHO:
-            return 0, struct.pack("<H", value)[:length]
-        if request == SET_DELAY:
-            return 0, b""
-        return -errno.EPIPE, b""
-
-    def _standard(self, request: int, value: int, length: int) -> tuple[int, bytes]:
-        if request == GET_DESCRIPTOR:
-            kind, index = value >> 8, value & 0xFF
-            found = {DEVICE: DEVICE_DESCRIPTOR, CONFIGURATION: CONFIGURATION_DESCRIPTOR}.get(kind)
-            if kind == STRING:
-                found = STRINGS.get(index)
-            return (0, found[:length]) if found else (-errno.EPIPE, b"")
-        if request == GET_STATUS:
-            return 0, b"\0\0"[:length]
-        if request == GET_CONFIGURATION:
-            return 0, b"\1"
-        return 0, b""  # set address, set configuration, set interface
-
-    def _transfer(
-        self, request: int, flags: int, address: int, length: int, sent: bytes
-    ) -> tuple[int, bytes] | None:
-        traffic = self.traffic
-        traffic.messages += 1
-        traffic.transfers += request & IO_BEGIN
-        traffic.bits += START_BITS + BITS_PER_BYTE + (STOP_BITS if request & IO_END else 0)
-        fault = self.fault
-        if fault is not Fault.NONE:
-            self._spend_fault()
-            if fault is Fault.STALL:
-                return None
-            if fault is Fault.EIO:
-                return -errno.EIO, b""
-        answer: bytes | None = None
-        if fault is Fault.NONE:
-            if flags & READ:
-                answer = self.wires.read(address, length)
-            elif self.wires.write(address, sent):
-                answer = b""
-            if answer is None or request & IO_END:
-                # the driver gives up a transfer at the first NACK
-                self.wires.stop()
-        if answer is None:
-            traffic.nacks += 1
-            self._state = ADDRESS_REFUSED
-            return 0, bytes(length) if flags & READ else b""
-        self._state = ADDRESS_ACKNOWLEDGED
-        traffic.bytes += length
-        traffic.bits += BITS_PER_BYTE * length
-        return 0, answer
-
-    def _spend_fault(self) -> None:
-        self.traffic.spoiled += 1
-        if self.fault_messages is not None:
-            self.fault_messages -= 1
-            if self.fault_messages <= 0:
-                self.fault, self.fault_messages = Fault.NONE, None
+LOOK_S = 0.01
 
 
 class Adapter:
     """The adapter, plugged in: a thread that serves it, and the bus that the kernel made of it.
 
-    A context manager. `wires`: a bus of chips, or chips by their 7-bit address. `usb_port` is one of the kernel's eight; each adapter needs its own. A transfer wakes
-    the thread and two of the kernel's several times, and to wake another processor is what takes an emulator
-    longest: they all run on `cpu`, the last one if it is not given, at `priority` (SCHED_FIFO; None leaves
-    it as it is). Who reads the bus does well to run there, too.
+    A context manager. `wires`: a bus of chips, or chips by their 7-bit address. `usb_port` is one of the
+    kernel's eight; each adapter needs its own.
+
+    A transfer wakes the thread and two of the kernel's several times, and to wake another processor is what
+    takes an emulator longest. So they all run on `cpu`, the last one if it is not given, at `priority`
+    (SCHED_FIFO; None leaves it as it is). A thread of the same process that reads the bus does well to run
+    there, too.
     """
 
     def __init__(
@@ -327,10 +87,13 @@ class Adapter:
 
     def attach(self) -> int:
         """Put the cable in; return the number of the bus when its device file can be opened."""
-        subprocess.run(["modprobe", "-a", *KERNEL_MODULES], check=True)
+        if self._thread is not None:
+            return self.bus
+        if not VHCI.exists() or not I2C_DEVICES.exists():
+            subprocess.run(["modprobe", "-a", *KERNEL_MODULES], check=True)
         ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with kernels:  # the kernel keeps a reference of its own
-            self._write("attach", f"{self._usb_port} {kernels.fileno()} {1 << 16 | 1} {FULL_SPEED}")
+            self._write("attach", f"{self._usb_port} {kernels.fileno()} {DEVICE_ID} {FULL_SPEED}")
         self._thread = threading.Thread(target=self._serve, args=(ours,), daemon=True, name="usbip")
         self._thread.start()
         for thread in _kernel_threads():
@@ -341,7 +104,9 @@ class Adapter:
             if found is not None and os.access(f"/dev/i2c-{found}", os.R_OK | os.W_OK):
                 self.bus = found
                 return found
-            time.sleep(0.01)
+            time.sleep(LOOK_S)
+        self._write("detach", str(self._usb_port))
+        self._thread = None
         raise FourPartError(
             f"plugging the virtual I2C adapter into USB port {self._usb_port}",
             got=f"no bus in {PLUG_TIMEOUT_S:.0f} s",
@@ -359,7 +124,7 @@ class Adapter:
         self._thread = None
         end_s = time.monotonic() + PLUG_TIMEOUT_S
         while self.path.exists() and time.monotonic() < end_s:
-            time.sleep(0.01)
+            time.sleep(LOOK_S)
 
     def _serve(self, cable: socket.socket) -> None:
         self._favour(0)
