@@ -232,7 +232,9 @@ def test_sht4x_answers_nobody_while_it_measures(command: int, takes_us: int) -> 
 def test_sht4x_serial_reset_and_faults() -> None:
     clock, chip = sht4x()
     chip.write(b"\x89")
-    clock.advance(MS)
+    clock.advance(MS - 1)
+    assert chip.read(6) is None
+    clock.advance(1)
     assert words(chip.read(6)) == (0x0FAB, 0x1234)
     assert not chip.write(b"\x00"), "no such command"
     chip.write(b"\xfd")
