@@ -55,10 +55,10 @@ class TriggeredRunner:
 
     def run(self) -> Iterator[Due]:
         """Sample for ever; the chip has just been set up. Raises `ChipError`."""
-        slots, port = self._slots, self._port
+        port = self._port
         while True:
             now_ns = port.now_ns()
-            slot = slots.count_before(0, now_ns - self._late_ns)
+            slot = self._slots.count_before(0, now_ns - self._late_ns)
             if self._next is None and not self._streams.reason:
                 # the first of all: the grid begins with it
                 self._shift(now_ns)
@@ -66,9 +66,9 @@ class TriggeredRunner:
             elif self._next is not None and slot > self._next:
                 self._streams.lost_to(BUSY)
             slot = max(slot, self._next or 0)
-            self._streams.quiet_before(slots.time_ns(slot))
-            yield slots.time_ns(slot), self._slack_ns
-            if port.now_ns() - slots.time_ns(slot) > self._late_ns:
+            self._streams.quiet_before(self._slots.time_ns(slot))
+            yield self._slots.time_ns(slot), self._slack_ns
+            if port.now_ns() - self._slots.time_ns(slot) > self._late_ns:
                 continue
             self._next = slot + 1
             for which, streams in enumerate(self._driver.conversions):

@@ -60,6 +60,7 @@ class SimulatedRig:
 
     def put(self, chips: Iterable[Chip]) -> None:
         self.bus.wire.chips[:] = list(chips)
+        self.clock.advance(50_000_000)  # they have been powered for a while
 
     def now_ns(self) -> int:
         return self.clock.now_ns()
