@@ -50,6 +50,11 @@ def sets(data: bytes) -> list[tuple[int, ...]]:
     return found
 
 
+def data_words(chip: Adxl355) -> list[int]:
+    data = register(chip, 0x08, 9)
+    return [int.from_bytes(data[at : at + 3]) for at in (0, 3, 6)]
+
+
 def test_adxl355_reset_values() -> None:
     clock = SimClock()
     chip = Adxl355(now_ns=clock.now_ns)
@@ -65,6 +70,8 @@ def test_adxl355_gives_many_sets_a_read() -> None:
     clock.advance(40 * MS)
     assert register(chip, 0x05)[0] == 30
     assert register(chip, 0x04)[0] & 0x05 == 0x01
+    assert register(chip, 0x04)[0] & 0x05 == 0x00, "DATA_RDY was read"
+    assert chip.number_of([signed(word >> 4, 20) for word in data_words(chip)]) == 9, "the newest"
     assert [chip.number_of(values) for values in sets(register(chip, 0x11, 90))] == list(range(10))
     assert register(chip, 0x05)[0] == 0
     assert register(chip, 0x11, 3)[2] & 0x02, "the empty indicator"

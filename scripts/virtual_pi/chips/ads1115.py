@@ -1,4 +1,4 @@
-"""ADS1115: Texas Instruments' data sheet SBAS444, revision D; registers in 9.6, single-shot mode in 9.4.2.1.
+"""ADS1115: Texas Instruments' data sheet SBAS444, revision E; registers in 8.1, CONFIG in table 8-3.
 
 A conversion takes one period of the data rate (10 % more or less: `rate_error_ppm`) and, in single-shot mode,
 25 us to power up. In continuous mode a changed configuration begins a conversion at once; the chip would end

@@ -1,10 +1,10 @@
-"""ADXL345: Analog Devices' data sheet revision G; register map in table 19, FIFO on pages 20 and 21.
+"""ADXL345: Analog Devices' data sheet revision G; register map in table 19; section "FIFO".
 
 The FIFO is read through DATAX0 to DATAZ1, one sample a read, however many of the six bytes are read: each
 read of any of them pops it. FIFO_STATUS counts what can be read, the sample in the data registers with it,
 up to 32. (The 33rd "at the output filter", of which the description of FIFO_STATUS speaks, is not modelled:
 here the oldest of 33 is lost.) The overrun bit of INT_SOURCE is set, in every mode but bypass, "when FIFO is
-filled" (page 20): at 32, one sample before anything is lost; a read of the data clears it.
+filled" (section "Overrun"): at 32, one sample before anything is lost; a read of the data clears it.
 """
 
 from __future__ import annotations

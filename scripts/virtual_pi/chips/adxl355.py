@@ -1,9 +1,10 @@
-"""ADXL355: Analog Devices' data sheet revision B; register map in table 20, FIFO on pages 28 and 33.
+"""ADXL355: Analog Devices' data sheet ADXL354/ADXL355, revision D; sections "FIFO", "Status", "Register map".
 
 The FIFO has 96 locations of one axis each: 20 bits left-justified in three bytes, bit 0 set in those of the
 x axis, bit 1 set when there was nothing to read. Reading on at FIFO_DATA stays there. It runs whenever the
-chip measures and drops the oldest set when it is full; FIFO_OVR stays until STATUS is read. Standby resets
-it, and is the only state in which FILTER, SYNC and RANGE can be written (POWER_CTL, page 37).
+chip measures and drops the oldest set when it is full; FIFO_OVR stays until STATUS is read, and so does
+DATA_RDY. Standby resets the FIFO, and is the only state in which FILTER, SYNC and RANGE can be written
+(description of POWER_CTL).
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ SETS = 32
 MARKER, EMPTY = 0x01, 0x02
 DATA_RDY, FIFO_FULL, FIFO_OVR = 0x01, 0x02, 0x04
 LSB_PER_G = {1: 256_000, 2: 128_000, 3: 64_000}
-SELF_TEST_G = (0.3, 0.3, 1.5)  # table 1, typical
-ROOM_TEMPERATURE = 1885  # 25 degC, table 1
+SELF_TEST_G = (0.3, 0.3, 1.5)  # table 2, typical
+ROOM_TEMPERATURE = 1885  # 25 degC, table 2
 
 
 class Adxl355(RegisterChip):
@@ -45,7 +46,7 @@ class Adxl355(RegisterChip):
     coded_bits = 20
 
     def reset(self) -> None:
-        """Table 20."""
+        """As the register map says."""
         self.registers[:] = bytes(256)
         for register, value in RESET_VALUES.items():
             self.registers[register] = value
@@ -53,8 +54,8 @@ class Adxl355(RegisterChip):
         self.depth = SETS
         self.temperature_raw = ROOM_TEMPERATURE
         self._word = 0  # words of the oldest set that were read
-        self._seen = self._made  # samples up to which DATA_RDY was acknowledged
-        self._latest: tuple[int, ...] = (0, 0, 0)
+        self._seen = self._made  # samples of which STATUS was read
+        self._latest: tuple[int, tuple[int, ...]] = (self._made - 1, (0, 0, 0))  # in the data registers
 
     def shifts(self) -> tuple[int, ...]:
         """Self-test: ST1 enables it, ST2 applies the force."""
@@ -74,7 +75,7 @@ class Adxl355(RegisterChip):
         if register not in WRITABLE or (register in (FILTER, SYNC, RANGE) and not standby):
             return
         if register == SELF_TEST:
-            self._latest = self._newest()
+            self._take_latest()
             self.fix_waiting()
         self.registers[register] = value
         if register == POWER_CTL:
@@ -92,9 +93,10 @@ class Adxl355(RegisterChip):
         if oldest is not None and self._fifo[0] != oldest:
             self._word = 0
 
-    def _newest(self) -> tuple[int, ...]:
+    def _take_latest(self) -> None:
         self.update()
-        return self.values(self._made - 1) if self._made > self._seen else self._latest
+        if self._latest[0] != self._made - 1:
+            self._latest = self._made - 1, self.values(self._made - 1)
 
     def give(self, count: int) -> bytes:
         """Give registers, or words of the FIFO for as long as it is asked."""
@@ -102,8 +104,7 @@ class Adxl355(RegisterChip):
         if self.pointer == FIFO_DATA:
             return b"".join(self._pop_word() for _ in range((count + 2) // 3))[:count]
         if self.pointer <= ZDATA1 and self.pointer + count > XDATA3:
-            self._latest = self._newest()
-            self._seen = self._made
+            self._take_latest()
         answer = bytearray()
         while len(answer) < count and self.pointer != FIFO_DATA:
             answer.append(self.get_register(self.pointer))
@@ -133,6 +134,7 @@ class Adxl355(RegisterChip):
             status = (DATA_RDY if self._made > self._seen else 0) | (FIFO_FULL if full else 0)
             status |= FIFO_OVR if self.overrun else 0
             self.overrun = False
+            self._seen = self._made
             return status
         if register == FIFO_ENTRIES:
             return self._entries()
@@ -140,7 +142,7 @@ class Adxl355(RegisterChip):
             return self.temperature_raw >> (8 if register == TEMP2 else 0) & 0xFF
         if XDATA3 <= register <= ZDATA1:
             axis, byte = divmod(register - XDATA3, 3)
-            return (self._latest[axis] & 0xFFFFF) << 4 >> (16 - 8 * byte) & 0xFF
+            return (self._latest[1][axis] & 0xFFFFF) << 4 >> (16 - 8 * byte) & 0xFF
         return self.registers[register]
 
     def _entries(self) -> int:

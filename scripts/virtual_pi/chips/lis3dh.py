@@ -1,8 +1,8 @@
-"""LIS3DH: ST's data sheet DocID17530 revision 2; register map in table 17, FIFO in 5.1, self-test in 3.2.
+"""LIS3DH: ST's data sheet DocID17530 revision 2; register map in table 20, FIFO in 5.1, self-test in table 4.
 
-A register number counts on only with bit 7 set (6.1.1), and with the FIFO on from 0x2D back to 0x28, so that
+A register number counts on only with bit 7 set, and with the FIFO on from 0x2D back to 0x28, so that
 one read gives many samples. FIFO_SRC counts to 31; the overrun bit says that it is full, until one
-of them is read. A value is left-justified: 8, 10 or 12 bits of it, as LPen and HR say (3.2.1).
+of them is read. A value is left-justified: 8, 10 or 12 bits of it, as LPen and HR say.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Lis3dh(RegisterChip):
     coded_bits = 8  # of low-power mode, so that the default signal is the same in each
 
     def reset(self) -> None:
-        """Table 17."""
+        """Table 20."""
         self.registers[:] = bytes(256)
         self._counts_on = False
         self.registers[CTRL_REG0] = 0x10
@@ -53,7 +53,7 @@ class Lis3dh(RegisterChip):
         return -half, half - 1
 
     def shifts(self) -> tuple[int, ...]:
-        """Self-test 0 adds, self-test 1 takes away (CTRL_REG4, table 39)."""
+        """Self-test 0 adds, self-test 1 takes away (ST of CTRL_REG4)."""
         control = self.registers[CTRL_REG4]
         mode = control >> 1 & 3
         if mode in (0, 3) or self.self_test_fails:

@@ -1,4 +1,4 @@
-"""NAU7802: Nuvoton's data sheet revision 1.7; power-on sequence in 8.1, calibration in 8.6, registers in 11.
+"""NAU7802: Nuvoton's data sheet revision 1.7; power-on sequence in 9.1, calibration in 8.6, registers in 11.
 
 A conversion overwrites the one before it, read or not; reading it clears CR. Nothing is converted until
 digital and analogue part are powered (PUD, PUA), 200 us have passed (PUR) and CS is set; the rising edge of
@@ -27,7 +27,7 @@ READ_ONLY = {*range(ADCO_B2, ADCO_B0 + 1), 0x1D, 0x1E, *range(REVISION, 0x100)}
 RR, PUD, PUA, PUR, CS, CR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20  # PU_CTRL
 CALS, CAL_ERR, CHS = 0x04, 0x08, 0x80  # CTRL2
 IDENTITY = 0x0F
-READY_NS = 200_000  # from PUD to PUR, 8.1 step 3
+READY_NS = 200_000  # from PUD to PUR, 9.1 step 3
 RATES_HZ = {0: 10, 1: 20, 2: 40, 3: 80, 7: 320}  # CRS; the others are reserved
 SETTLING = 4
 CALIBRATION = 4

@@ -1,7 +1,7 @@
-"""SHT4x: Sensirion's data sheet version 6; commands in table 8, times in table 4, checksum in 4.4.
+"""SHT4x: Sensirion's data sheet version 6; commands in table 8, times in table 5, checksum in 4.4.
 
 One byte is a command. While it measures it does not acknowledge: neither a read, nor another command but the
-soft reset. An answer can be read once. A measurement takes the longest time of table 4.
+soft reset. An answer can be read once. A measurement takes the longest time of table 5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TCA9548A: Texas Instruments' data sheet SCPS207, revision H; control register in 8.6.2.
+"""TCA9548A: Texas Instruments' data sheet SCPS207, revision F; control register in 8.5.4 and table 2.
 
 One register, whose bit n connects channel n; several at once are allowed. The last byte written counts, from
 the STOP on. A chip behind a channel hears nothing while the channel is off.
