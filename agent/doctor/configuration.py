@@ -36,13 +36,14 @@ def check(patient: Patient) -> Iterator[Finding]:
         f"box {config.box.id} of fleet {config.box.fleet}",
         figures={"box": config.box.id, "fleet": config.box.fleet},
     )
-    if config.source.serial is None:
+    if config.source.serial is None and not config.source.i2c:
         yield Finding(
             Area.CONFIGURATION,
             State.WRONG,
-            "[source.serial]",
-            "no port is named",
-            'Write port = "/dev/serial/by-id/…" under [source.serial]; the ports that are there stand below.',
+            "[source]",
+            "neither a port nor an I2C bus is named",
+            'Write port = "/dev/serial/by-id/…" under [source.serial]; the ports that are there stand below. '
+            "Or name a bus and its chips under [[source.i2c]].",
         )
     try:
         certificates = load_certificates(config)

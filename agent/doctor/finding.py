@@ -85,6 +85,11 @@ class Patient:
     """Takes what is being done, for a person who waits; from any thread."""
 
     @property
+    def expects_board(self) -> bool:
+        """Whether a board belongs to this box: not where the configuration knows only chips of its own."""
+        return self.port is not None or self.config is None or not self.config.source.i2c
+
+    @property
     def why_no_config(self) -> str:
         """Why there is no configuration, where there is none."""
         return (

@@ -1,160 +1,173 @@
-"""The I2C buses of this computer: which answer, at which addresses, and which chips usually sit there.
+"""The I2C buses of this computer: who answers where, also behind multiplexers, and is it what is configured?
 
-Looks as i2cdetect(8) does: a quick write, or a read where a write could change something (0x30-0x37 and
-0x50-0x5F: EEPROMs). Addresses: UM10204, table 4: 0x00-0x07 and 0x78-0x7F are reserved.
+Nothing is changed: no chip is set up, and a multiplexer connects again what it did. A bus on which a
+program measures is only asked for the identities of what is configured; it is neither searched nor switched.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from agent.doctor.finding import Area, Finding, Patient, State
+from agent.doctor.i2c_chips import HandsOff, MayNotAsk, Seen, Where, is_mux, is_there, recognise
+from agent.doctor.i2c_compare import chip_findings
+from agent.doctor.i2c_scan import FIRST, LAST, Scan, scan
 from agent.doctor.ports import may_open
+from agent.doctor.strangers import usual_at
+from agent.sources.drivers import chip_of
+from agent.sources.drivers.base import ChipError
+from agent.sources.drivers.tca9548a import Tca9548a
+from agent.sources.i2c_port import I2cPort, open_kernel_bus
+from agent.sources.i2c_settings import I2cSettings
+from firmware_bridge.port_users import users_of
 
 DEV = Path("/dev")
 NAMES = Path("/sys/class/i2c-dev")
-FIRST, LAST = 0x08, 0x77
-READ_ONLY = (*range(0x30, 0x38), *range(0x50, 0x60))
-STUCK_AFTER = 3  # time-outs in a row: a line is held down, and each further address costs a second
-NOBODY = frozenset({errno.ENXIO, errno.EREMOTEIO, errno.EIO})
+TIMEOUT_MS = 50
+CHANNELS = 8
 
 # graphics and mainboard: a stranger has no business there, and the first take seconds
 FOREIGN = re.compile(r"hdmi|ddc|dpdc|i915|nvidia|amdgpu|radeon|smbus|vc4", re.IGNORECASE)
-
-# chips of cargo boxes and of the boards that people put beside them; from their data sheets
-CHIPS: dict[int, str] = {
-    0x18: "LIS3DH",
-    0x19: "LIS3DH",
-    0x1D: "ADXL345, ADXL355",
-    0x20: "MCP23017",
-    0x27: "LCD, PCF8574",
-    0x28: "BNO055, HSC pressure",
-    0x29: "VL53L0X",
-    0x2A: "NAU7802",
-    0x36: "MAX17048",
-    0x3C: "SSD1306 display",
-    0x40: "INA219, SHT21, HTU21D",
-    0x44: "SHT4x, SHT3x",
-    0x45: "SHT4x, SHT3x",
-    0x48: "ADS1115",
-    0x49: "ADS1115",
-    0x50: "EEPROM",
-    0x53: "ADXL345, ADXL355",
-    0x57: "EEPROM of a DS3231 board",
-    0x5C: "LPS22, AM2320",
-    0x5D: "LPS22",
-    0x62: "SCD4x",
-    0x68: "DS3231 clock, MPU-6050",
-    0x69: "MPU-6050",
-    0x6A: "LSM6DS",
-    0x6B: "LSM6DS",
-    0x76: "BME280, BMP280",
-    0x77: "BME280, BMP280",
-}
-
-
-class Bus(Protocol):
-    """What of ``smbus2.SMBus`` is used here; both raise OSError where nobody answers."""
-
-    def write_quick(self, i2c_addr: int) -> None:
-        """Address a chip to write, and write nothing."""
-
-    def read_byte(self, i2c_addr: int) -> int:
-        """Read one byte from a chip."""
-
-
-@dataclass(slots=True)
-class Scan:
-    """What answered on a bus."""
-
-    found: list[int] = field(default_factory=list)
-    taken: list[int] = field(default_factory=list)
-    """Addresses at which a driver of the kernel sits: somebody is there, and has been spoken for."""
-    stuck: bool = False
-    error: str = ""
-
-
-def scan(bus: Bus, stopped: Callable[[], bool] = lambda: False) -> Scan:
-    """Ask at every address who is there."""
-    seen = Scan()
-    timeouts = 0
-    for address in range(FIRST, LAST + 1):
-        if stopped():
-            break
-        try:
-            if address in READ_ONLY:
-                bus.read_byte(address)
-            else:
-                bus.write_quick(address)
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                seen.taken.append(address)
-            elif error.errno in (errno.ETIMEDOUT, errno.EAGAIN):
-                timeouts += 1
-                if timeouts >= STUCK_AFTER:
-                    seen.stuck = True
-                    break
-                continue
-            elif error.errno not in NOBODY:
-                seen.error = error.strerror or str(error)
-                break
-            timeouts = 0
-            continue
-        timeouts = 0
-        seen.found.append(address)
-    return seen
+SWITCH_ON = "On a Raspberry Pi: `sudo raspi-config nonint do_i2c 0`; an adapter on USB: plug it in."
 
 
 def check(patient: Patient) -> Iterator[Finding]:
-    """Look at every bus that the kernel offers."""
-    buses = sorted(DEV.glob("i2c-*"), key=lambda path: (len(path.name), path.name))
-    if not buses:
+    """Look at every bus that the kernel offers, and at those that are configured."""
+    configured = patient.config.source.i2c if patient.config is not None else ()
+    devices = sorted(DEV.glob("i2c-*"), key=lambda path: (len(path.name), path.name))
+    wanted = {os.path.realpath(settings.bus): settings for settings in configured}
+    there = {os.path.realpath(device) for device in devices}
+    if not devices and not wanted:
         yield Finding(
             Area.I2C,
             State.SKIPPED,
             "buses",
             "this computer offers none",
-            "Nothing to do if all sensors are on the microcontroller. Else, on a Raspberry Pi: "
-            "`sudo raspi-config nonint do_i2c 0`",
+            f"Nothing to do if all sensors are on the microcontroller. {SWITCH_ON}",
         )
-    for bus in buses:
-        yield _look_at(bus, patient)
+    for path, settings in wanted.items():
+        if path not in there and not os.path.exists(path):
+            names = ", ".join(str(device) for device in devices) or "none"
+            yield Finding(
+                Area.I2C,
+                State.WRONG,
+                settings.bus,
+                f"there is no such bus; this computer has {names}",
+                SWITCH_ON,
+            )
+        elif path not in there:
+            devices.append(Path(path))
+    for device in devices:
+        yield from _look_at(device, patient, wanted.get(os.path.realpath(device)))
 
 
-def _look_at(device: Path, patient: Patient) -> Finding:
+def _look_at(device: Path, patient: Patient, settings: I2cSettings | None) -> Iterator[Finding]:
     name = _name(device)
     subject = f"{device} ({name})" if name else str(device)
-    if FOREIGN.search(name):
-        return Finding(Area.I2C, State.SKIPPED, subject, "it belongs to graphics or mainboard")
+    if settings is None and FOREIGN.search(name):
+        yield Finding(Area.I2C, State.SKIPPED, subject, "it belongs to graphics or mainboard")
+        return
     if not may_open(str(device)):
-        return Finding(
+        yield Finding(
             Area.I2C,
-            State.WARNING,
+            State.WARNING if settings is None else State.WRONG,
             subject,
             "permission denied",
             "`sudo usermod -aG i2c $USER`, then log in again; or look as root.",
         )
-    from smbus2 import SMBus
+        return
+    patient.say(f"looking at {device} …")
+    seen = look(device, patient, settings)
+    yield judge(subject, seen)
+    if not seen.scan.error and not seen.scan.stuck:
+        yield from chip_findings(device.name, seen, settings, patient.config)
 
+
+def look(device: Path, patient: Patient, settings: I2cSettings | None) -> Seen:
+    """Find out who is on a bus, as far as may be asked now."""
+    seen = Seen(users=users_of(str(device)))
+    port: I2cPort | None = None
     try:
-        with contextlib.closing(SMBus(str(device))) as bus:
-            seen = scan(bus, patient.stop.is_set)
+        with contextlib.closing(open_kernel_bus(str(device), TIMEOUT_MS)) as bus:
+            port = I2cPort(str(device), timeout_ms=TIMEOUT_MS, open_bus=lambda *_: bus)
+            port.open()
+            if seen.users:
+                _ask_gently(port, seen, settings)
+            else:
+                _search(port, bus, seen, patient)
     except OSError as error:
-        seen = Scan(error=error.strerror or os.strerror(error.errno or 0))
-    return judge(subject, seen)
+        seen.scan = Scan(error=error.strerror or os.strerror(error.errno or 0))
+    except ChipError as error:
+        seen.scan.stuck = port is not None and port.stuck
+        seen.scan.error = "" if seen.scan.stuck else f"{error.got}, expected {error.expected}"
+    return seen
 
 
-def judge(subject: str, seen: Scan) -> Finding:
-    """Return in words what a scan found."""
-    figures = {"found": [f"0x{a:02X}" for a in seen.found], "taken": [f"0x{a:02X}" for a in seen.taken]}
-    if seen.stuck:
+def _ask_gently(port: I2cPort, seen: Seen, settings: I2cSettings | None) -> None:
+    """Ask those that are configured, right on the bus, for registers that say who they are."""
+    for chip in settings.chips if settings is not None else ():
+        where = Where.of(chip)
+        if where.mux is not None:
+            seen.not_asked.add(where)
+            continue
+        try:
+            answer = is_there(HandsOff(port.place(where.address)), chip_of(chip), where)
+        except MayNotAsk:
+            seen.not_asked.add(where)
+            continue
+        if answer is not None:
+            seen.scan.found.append(where.address)
+            seen.answers.append(answer)
+
+
+def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient) -> None:
+    """Ask everywhere, on the bus itself and behind each channel of each multiplexer. Raises `ChipError`."""
+    first = scan(bus, patient.stop.is_set, Tca9548a.addresses)
+    if first.stuck or first.error:
+        seen.scan = first
+        return
+    seen.muxes = [address for address in first.found if is_mux(port.place(address))]
+    kept = {address: port.place(address).read(1)[0] for address in seen.muxes}
+    try:
+        for address in seen.muxes:
+            Tca9548a.deselect(port.place(address))
+        seen.scan = scan(bus, patient.stop.is_set)
+        if seen.scan.stuck or seen.scan.error:
+            return
+        for address in seen.scan.found:
+            if address not in seen.muxes:
+                seen.answers.append(recognise(port.place(address), Where(address)))
+        beside = {*seen.scan.found, *seen.scan.taken}
+        free = [address for address in range(FIRST, LAST + 1) if address not in beside]
+        for mux in seen.muxes:
+            for channel in range(CHANNELS):
+                patient.say(f"looking at {port.name}, channel {channel} of the multiplexer at 0x{mux:02X} …")
+                port.select(mux, channel)
+                for address in scan(bus, patient.stop.is_set, free).found:
+                    place = port.place(address, mux=mux, channel=channel)
+                    seen.answers.append(recognise(place, Where(address, mux, channel)))
+            Tca9548a.deselect(port.place(mux))
+            port.forget_selection()
+    finally:
+        for address, channels in kept.items():
+            with contextlib.suppress(ChipError):
+                port.place(address).write(channels)
+
+
+def judge(subject: str, seen: Seen) -> Finding:
+    """Return in words how a bus is."""
+    figures: dict[str, Any] = {
+        "found": [f"0x{a:02X}" for a in seen.scan.found],
+        "taken": [f"0x{a:02X}" for a in seen.scan.taken],
+        "multiplexers": [f"0x{a:02X}" for a in seen.muxes],
+        "used_by_pids": [user.pid for user in seen.users],
+    }
+    if seen.scan.stuck:
         return Finding(
             Area.I2C,
             State.WRONG,
@@ -164,26 +177,33 @@ def judge(subject: str, seen: Scan) -> Finding:
             "each.",
             figures,
         )
-    if seen.error:
-        return Finding(
-            Area.I2C, State.WRONG, subject, seen.error, "`dmesg | grep -i i2c` tells more.", figures
-        )
-    words = [f"0x{a:02X} {_chip(a)}" for a in seen.found]
-    words += [f"0x{a:02X} {_chip(a)}, which a driver of the kernel uses" for a in seen.taken]
-    if not words:
+    if seen.scan.error:
+        remedy = "`dmesg | grep -i i2c` tells more."
+        return Finding(Area.I2C, State.WRONG, subject, seen.scan.error, remedy, figures)
+    if seen.users:
+        names = ", ".join(str(user) for user in seen.users)
         return Finding(
             Area.I2C,
             State.OK,
             subject,
-            "nobody answers",
-            "If a sensor should: look at SDA, SCL, 3.3 V and ground.",
+            f"in use by {names}: only what is configured was asked who it is, nothing was searched for or "
+            "switched",
+            "To have all of it looked at, end that program first; for the service: "
+            "`sudo systemctl stop cargobox`.",
             figures,
         )
-    return Finding(Area.I2C, State.OK, subject, "; ".join(words), "", figures)
+    taken = [f"0x{a:02X} ({usual_at(a)}), which a driver of the kernel uses" for a in seen.scan.taken]
+    if not seen.scan.found and not taken:
+        remedy = "If a sensor should: look at SDA, SCL, 3.3 V and ground."
+        return Finding(Area.I2C, State.OK, subject, "nobody answers", remedy, figures)
+    behind = sum(answer.where.mux is not None for answer in seen.answers)
+    words = [_counted(len(seen.scan.found), "address", "es") + " answered"] if seen.scan.found else []
+    words += [f"{behind} more behind multiplexers"] if behind else []
+    return Finding(Area.I2C, State.OK, subject, "; ".join([*words, *taken]), "", figures)
 
 
-def _chip(address: int) -> str:
-    return f"(usually {CHIPS[address]})" if address in CHIPS else "(unknown)"
+def _counted(number: int, what: str, many: str) -> str:
+    return f"{number} {what}{'' if number == 1 else many}"
 
 
 def _name(device: Path) -> str:

@@ -31,6 +31,11 @@ def check(patient: Patient) -> Iterator[Finding]:
             "without pressing BOOTSEL.",
             {"usb_id": board.usb_id, "drive": board.drive},
         )
+    if chosen is None and not patient.expects_board:
+        yield Finding(
+            Area.PORTS, State.SKIPPED, "boards", "the configuration names no port, and none is needed"
+        )
+        return
     if chosen is None:
         yield _nothing_chosen(ports)
         return
@@ -41,6 +46,8 @@ def chosen_port(patient: Patient) -> str | None:
     """Return the port to look at: what was named, or else the only one that may be a board."""
     if patient.port is not None:
         return patient.port
+    if not patient.expects_board:
+        return None
     likely = likely_boards()
     surely = [p for p in likely if p.likely == likely[0].likely]
     return surely[0].name if len(surely) == 1 else None
