@@ -15,14 +15,14 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.blocks import Block, Quality, RegularClock
+from agent.blocks import Block, FaultKind, FaultPhase, Quality, RegularClock, SensorFault, Silence
 from agent.commands.subscriber import PROTOCOLS, Subscriber
 from agent.detection import DetectorSettings
 from agent.detection.band import HumiditySettings, TemperatureSettings
 from agent.detection.finding import EventType
 from agent.embedded_broker import EmbeddedBroker
 from agent.outbox import Outbox
-from agent.pipeline import Pipeline
+from agent.pipeline import Item, Pipeline
 from agent.records import TOPIC_ROOT, Head, Kind, Record, Severity, topic_of
 from agent.reduction import COARSER, UploadSettings
 from agent.streams import TABLE, StreamSpec, Unit
@@ -72,15 +72,15 @@ def trip_specs() -> list[StreamSpec]:
     ]
 
 
-def run(pipeline: Pipeline, blocks: Iterator[Block]) -> list[Record]:
+def run(pipeline: Pipeline, items: Iterator[Item]) -> list[Record]:
     """Push, finish, and give the records."""
     pipeline.push(TimeMark(0, 1_780_000_000_000_000_000, TimeQuality.SYNCED))
-    records = [record for block in blocks for record in pipeline.push(block)]
+    records = [record for item in items for record in pipeline.push(item)]
     return records + pipeline.finish()
 
 
-def odd_blocks() -> Iterator[Block]:
-    """What the trip has not: a sensor that gives zeros, an impact beyond full scale, an empty scale."""
+def odd_items() -> Iterator[Item]:
+    """What the trip has not: zeros, an impact beyond full scale, an empty scale, sensors that fail."""
     rate_hz, seconds = 200, 40
     t = np.arange(seconds * rate_hz) / rate_hz
     accel = np.zeros((len(t), 3), np.float32)
@@ -99,6 +99,26 @@ def odd_blocks() -> Iterator[Block]:
     for name, level, rate in (("air_pressure", 101_325.0, 1), ("lid", 1.0, 10), ("leak", 3.3, 10)):
         values = np.full((seconds * rate, 1), level, np.float32)
         yield from holed(Block(name, 0, RegularClock.of_rate(rate), values), rate)
+    yield from faults()
+
+
+def faults() -> Iterator[Item]:
+    """Then the leak rope is gone for two minutes, in two ways; and in each way for a moment."""
+    for second, phase, kind in (
+        (41, FaultPhase.START, FaultKind.MISSING),
+        (110, FaultPhase.UPDATE, FaultKind.NACK),
+    ):
+        yield word(phase, kind, second * 10**9)
+        yield Silence("leak", (second + 60) * 10**9)
+    yield word(FaultPhase.END, FaultKind.NACK, 170 * 10**9)
+    for i, kind in enumerate(FaultKind):
+        yield word(FaultPhase.START, kind, (171 + i) * 10**9)
+        yield word(FaultPhase.END, kind, (171 + i) * 10**9 + 1)
+
+
+def word(phase: FaultPhase, kind: FaultKind, at_ns: int) -> SensorFault:
+    sensor, got = "ADS1115 at i2c-1 0x48", "no answer"
+    return SensorFault("leak", at_ns, phase, kind, sensor, ("leak",), got, "an answer")
 
 
 def holed(block: Block, rate_hz: int) -> Iterator[Block]:
@@ -125,7 +145,7 @@ def records() -> list[Record]:
         ),
     )
     short = Pipeline(trip_specs(), head=HEAD, fleet="north", upload=UploadSettings(budget=0.02))
-    return run(trip, trip_blocks()) + run(odd, odd_blocks()) + run(short, trip_blocks())
+    return run(trip, trip_blocks()) + run(odd, odd_items()) + run(short, trip_blocks())
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +207,7 @@ def test_words_are_those_of_the_code() -> None:
     assert schemas["EventType"]["enum"] == [e.value for e in EventType]
     assert schemas["TimeQuality"]["enum"] == [q.value for q in TimeQuality]
     assert schemas["Severity"]["enum"] == [int(s) for s in Severity]
+    assert schemas["FaultKind"]["enum"] == [k.value for k in FaultKind]
     assert schemas["Features"]["properties"]["window_s"]["enum"] == list(COARSER)
 
 
@@ -225,6 +246,7 @@ WRONG: dict[str, tuple[str, Spoil, str]] = {
     "an end without its time": ("event", lambda p: p.update(end=None, phase="end"), "None"),
     "an alarm that ends something": ("alarm", lambda p: p.update(phase="end", end=p["t"]), "start"),
     "an alarm that is minor": ("alarm", lambda p: p.update(severity=1), "1"),
+    "a fault of no known kind": ("sensor_fault", lambda p: p["values"].update(fault="tired"), "tired"),
     "a value without its unit": ("alarm", lambda p: p["values"].update(height=1.0), "height"),
     "values of another type": ("alarm", lambda p: p.update(values={"swing_kpa": 2.0}), ""),
     "a key that nobody described": ("features", lambda p: p.update(mood="fine"), "mood"),
@@ -238,7 +260,8 @@ WRONG: dict[str, tuple[str, Spoil, str]] = {
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_payload_is_refused(what: str, payloads: list[tuple[str, Payload]]) -> None:
     kind, spoil, word = WRONG[what]
-    good = next(payload for k, payload in payloads if k == kind)
+    good = next(payload for k, payload in payloads if kind in (k, payload.get("type")))
+    kind = "event" if kind == good.get("type") else kind
     wrong: Payload = json.loads(json.dumps(good))
     spoil(wrong)
     fault = fault_of(kind, wrong)
