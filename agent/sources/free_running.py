@@ -79,15 +79,17 @@ class FreeRunner:
                 yield port.now_ns(), self._slack_ns
                 continue
             lost = self._count(waiting.count, lo_ns, hi_ns)
-            left = waiting.count
-            while left:
+            spoiled, left = "", waiting.count
+            if lost and driver.depth > 1:
+                spoiled = f"{lost} samples fewer than its oscillator has made"
+            while left and not spoiled:
                 count = min(left, self.slice_samples)
-                self._fetch(count)
+                spoiled = self._fetch(count)
                 left -= count
                 if left:
                     yield port.now_ns(), self._slack_ns
-            if lost and driver.depth > 1:
-                self._overflow(f"{lost} samples fewer than its oscillator has made")
+            if spoiled:
+                self._overflow(spoiled)
                 yield port.now_ns(), self._slack_ns
                 continue
             self._hand_on()
@@ -120,7 +122,8 @@ class FreeRunner:
     def _count(self, waiting: int, lo_ns: int, hi_ns: int) -> int:
         """Let the clock see how many samples there are; return how many were lost by its reckoning."""
         made = self._next + waiting
-        lost = self.clock.missed(made, lo_ns)
+        # where nothing waits, the oscillator may stand still; that is another fault, and needs more patience
+        lost = self.clock.missed(made, lo_ns) if waiting else 0
         if waiting:
             self._newest_ns = hi_ns
         if lost and self._driver.depth > 1:
@@ -144,13 +147,20 @@ class FreeRunner:
             self.clock.look(made, lo_ns, hi_ns)
         return lost
 
-    def _fetch(self, count: int) -> None:
-        arrays = self._driver.take(self._place, count)
+    def _fetch(self, count: int) -> str:
+        """Fetch samples; return in what words the chip says that it has lost some meanwhile."""
+        try:
+            arrays = self._driver.take(self._place, count)
+        except ChipError as error:
+            if error.kind is FaultKind.OVERFLOW:
+                return error.got
+            raise
         if all(not values.any() or not (values + 1).any() for values in arrays):
             # a line that nobody drives reads as ones, one that is held down as zeros
             self._driver.identify(self._place)
         self._held.append((self._next, arrays))
         self._next += count
+        return ""
 
     def _hand_on(self) -> None:
         """Give what was fetched, once it is known which samples those are."""

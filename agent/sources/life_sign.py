@@ -31,21 +31,16 @@ class LifeSign:
         if self._last is None or bool((values != self._last).any()):
             self._moved_ns = last_ns
             self._last = values[-1].copy()
-        elif self._still_ns is not None and last_ns - self._moved_ns > self._still_ns:
-            return FaultKind.STUCK_VALUE
         if self._rails is not None:
             if self._inside_ns is None:
                 self._inside_ns = first_ns
             if not bool(self.beyond(values).all()):
                 self._inside_ns = last_ns
             elif last_ns - self._inside_ns > SATURATED_NS:
-                return FaultKind.SATURATED
+                return FaultKind.SATURATED  # it stands still there as well, and this says more
+        if self._still_ns is not None and last_ns - self._moved_ns > self._still_ns:
+            return FaultKind.STUCK_VALUE
         return None
-
-    def resume(self, time_ns: int) -> None:
-        """Samples begin anew at `time_ns`: what was not seen before it is held against nobody."""
-        if self._inside_ns is not None:
-            self._inside_ns = max(self._inside_ns, time_ns)
 
     def beyond(self, values: Counts) -> npt.NDArray[np.bool_]:
         """Return for each sample whether an axis is at the end of its range: (n,)."""

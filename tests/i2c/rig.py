@@ -103,7 +103,10 @@ class Taken:
     """What an `I2cBus` gave."""
 
     bus: I2cBus
+    rig: Rig
     begun_ns: int
+    zero_ns: int
+    """When the seconds of the script begin."""
     items: list[Item] = field(default_factory=list)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     faults: list[SensorFault] = field(default_factory=list)
@@ -133,9 +136,13 @@ def sample(
     seconds: float | None = None,
     until: Callable[[Taken], bool] | None = None,
     script: Sequence[Step] = (),
+    from_first: bool = False,
     **options: Any,
 ) -> Taken:
-    """Sample `chips` for so long, or until a condition; do each step of `script` at its second."""
+    """Sample `chips` for so long, or until a condition; do each step of `script` at its second.
+
+    `from_first`: seconds count from the first sample, and not from the beginning.
+    """
     bus = I2cBus(
         rig.path,
         [(one.make(), one.address, one.mux, one.channel) for one in chips],
@@ -146,17 +153,20 @@ def sample(
         **options,
     )
     bus.open()
-    taken = Taken(bus, rig.now_ns())
+    taken = Taken(bus, rig, rig.now_ns(), rig.now_ns())
     watch = GapWatch()
     steps = sorted(script, key=lambda step: step[0])
     stop = threading.Event()
     try:
         for item in _with_ticks(bus, stop, rig):
-            passed_s = (rig.now_ns() - taken.begun_ns) / NS_PER_S
+            if from_first and not taken.samples:
+                taken.zero_ns = rig.now_ns()
+            passed_s = (rig.now_ns() - taken.zero_ns) / NS_PER_S
             while steps and passed_s >= steps[0][0]:
                 steps.pop(0)[1]()
             if item is not None:
                 _take(taken, item, watch, rig.now_ns())
+            assert rig.now_ns() - taken.begun_ns < 900 * NS_PER_S, f"not one sample: {taken.kinds()}"
             if (seconds is not None and passed_s >= seconds) or (until is not None and until(taken)):
                 break
     finally:
