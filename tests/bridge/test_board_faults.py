@@ -186,6 +186,10 @@ def test_a_fault_begins_and_ends_among_its_samples(
     told, jumps, reasons = gaps_and_jumps(items)
     assert told == +jumps and jumps[failing] == {"accel": 438, "temperature": 4}[failing], (told, jumps)
     assert reasons == {"board"}
+    last = [p.get("type", p.get("reason")) for p in piped(items)[1] if p.get("end") and p["t"] == p["end"]]
+    assert last == ["sensor_fault", "board"], (
+        "at its first sample: the event ends, then what was missing is told"
+    )
 
 
 def test_other_words_are_an_update_and_the_same_again_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from mcap.reader import make_reader
 
 from agent.blocks import Block, FaultKind, FaultPhase, ListedClock, RegularClock, SensorFault
 from agent.errors import LogFileError, UsageError
+from agent.mcap_codec import RecordingInfo
 from agent.recorder import mcap_file
 from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
@@ -207,6 +208,14 @@ def test_a_recording_without_faults_is_as_it_always_was(tmp_path: Path) -> None:
         for item in drive(0.5).items:
             recorder.write(item)
     assert b"SensorFault" not in path.read_bytes()
+
+
+def test_a_recording_of_an_older_agent_is_read() -> None:
+    """It knew of no offset and of no faults."""
+    info = RecordingInfo(box="b", boot="0" * 16, software="0.1.0", streams=SPECS)
+    text = info.to_metadata()["info"].replace('"offset":0.0,', "")
+    assert "offset" not in text
+    assert RecordingInfo.from_metadata({"info": text, "crc32": f"{zlib.crc32(text.encode()):08x}"}) == info
 
 
 def test_a_fault_of_a_stream_that_nobody_named_is_refused(tmp_path: Path) -> None:
