@@ -42,7 +42,7 @@ class Options:
     disk: Path | None = None
     kernel_arguments: str = ""
     accelerator: str = "tcg,thread=multi,tb-size=256"
-    cpu: str = "max,+invtsc"
+    cpu: str = "max"
     extra: tuple[str, ...] = ()
 
 

@@ -61,6 +61,7 @@ class Adapter:
         self.cpu = max(os.sched_getaffinity(0)) if cpu is None else cpu
         self._priority = priority
         self._thread: threading.Thread | None = None
+        self._hand = threading.Lock()  # one at a time puts the cable in or pulls it
 
     def __enter__(self) -> Self:
         self.attach()
@@ -87,6 +88,15 @@ class Adapter:
 
     def attach(self) -> int:
         """Put the cable in; return the number of the bus when its device file can be opened."""
+        with self._hand:
+            return self._attach()
+
+    def detach(self) -> None:
+        """Pull the cable; return when the device file is gone."""
+        with self._hand:
+            self._detach()
+
+    def _attach(self) -> int:
         if self._thread is not None:
             return self.bus
         if not VHCI.exists() or not I2C_DEVICES.exists():
@@ -115,8 +125,7 @@ class Adapter:
             "end it. `dmesg` says more.",
         )
 
-    def detach(self) -> None:
-        """Pull the cable; return when the device file is gone."""
+    def _detach(self) -> None:
         if self._thread is None:
             return
         self._write("detach", str(self._usb_port))
