@@ -13,22 +13,19 @@ Looks at evenly spread phases of the sample's period make the walls narrow; `Chi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 NS_PER_MS = 1_000_000
 
-BIN_NS = 100 * NS_PER_MS
-BINS = 96  # about 10 s: an oscillator changes little in it
+BIN_NS = 200 * NS_PER_MS
+BINS = 48  # about 10 s: an oscillator changes little in it
 FIRST_BIN_NS = NS_PER_MS  # at first each look is kept: while the period is not known, none is the narrowest
 SETTLE_LOOKS = 6
 SETTLED_PART = 0.15  # of a period: within this the phase is known, and samples can be counted
 SLACK_PART = 0.1  # of a period: what the oscillator may have drifted since the walls were set
 KNOWN_TOLERANCE = 0.002  # of an oscillator that was measured before: all of its temperature's range
-SEARCH_STEPS = 40
-GOLDEN = 0.6180339887498949
 GOOD_PART = 1e-4  # within this a newer measurement replaces an older one: an oscillator drifts
 MEASURED_PART = 1e-3  # within this the period counts as measured
 
@@ -88,7 +85,8 @@ class ChipClock:
     @property
     def doubt_ns(self) -> float:
         """How far the time of the newest sample may be wrong at most; infinite before the first look."""
-        return self._half_width_ns + (self._last_at + 1 - self._base_at) * self._slope_doubt_ns
+        # with another slope the walls would leave another middle, by up to as much again
+        return self._half_width_ns + 2 * (self._last_at + 1 - self._base_at) * self._slope_doubt_ns
 
     @property
     def settled(self) -> bool:
@@ -133,8 +131,6 @@ class ChipClock:
             self._origin_ns = (lo_ns + hi_ns) // 2
             self._first_at = made
             self._base_at = float(made)
-        # Sample `made - 1` was before hi and sample `made` is after lo. Half a period after the one and half
-        # a period before the other lies the same point of the line, and the period drops out of the width.
         upper_ns, lower_ns = float(hi_ns - self._origin_ns), float(lo_ns - self._origin_ns)
         self._looks += 1
         self._last_at = made
@@ -175,64 +171,36 @@ class ChipClock:
         return _Bin(upper.upper_at, upper.upper_ns, lower.lower_at, lower.lower_ns)
 
     def _fit(self) -> None:
-        """Lay the line in the middle of the widest corridor between the walls."""
-        bins = self._bins
-        upper_at = np.array([b.upper_at for b in bins])
-        upper_ns = np.array([b.upper_ns for b in bins])
-        lower_at = np.array([b.lower_at for b in bins])
-        lower_ns = np.array([b.lower_ns for b in bins])
-        middle = float(upper_at.mean())
-        upper_at -= middle
-        lower_at -= middle
+        """Find the slopes at which a line fits between all walls; take the middle one, in their middle.
+
+        Sample `made - 1` was before the upper wall and sample `made` is after the lower one. A line through
+        the point half a period behind the one and before the other has a period of room at each look.
+        """
+        walls = np.array([(b.upper_at, b.upper_ns, b.lower_at, b.lower_ns) for b in self._bins]).T
+        middle = float(walls[0].mean())
+        upper_at, upper_ns, lower_at, lower_ns = walls
+        # upper - lower + slope * (lower_at - upper_at + 1) >= 0, for each pair of walls
+        room_ns = upper_ns[:, None] - lower_ns[None, :]
+        steps = lower_at[None, :] - upper_at[:, None] + 1.0
         tolerance = KNOWN_TOLERANCE if self._measured else self._tolerance
-        low_ns, high_ns = self._prior_ns * (1 - tolerance), self._prior_ns * (1 + tolerance)
-
-        def corridor(period_ns: float) -> tuple[float, float]:
-            top = float((upper_ns - upper_at * period_ns).min())
-            bottom = float((lower_ns - lower_at * period_ns).max())
-            return top - bottom + period_ns, (top + bottom) / 2
-
-        def room(period_ns: float) -> float:
-            return corridor(period_ns)[0]
-
-        widest_ns = _widest(room, low_ns, high_ns)
-        first_ns, last_ns = _zero(room, widest_ns, low_ns), _zero(room, widest_ns, high_ns)
-        self._period_ns = (first_ns + last_ns) / 2
-        self._slope_doubt_ns = (last_ns - first_ns) / 2
-        width_ns, self._base_ns = corridor(self._period_ns)
-        self._base_at = middle
-        self._half_width_ns = max(0.0, width_ns) / 2
-        if not self._measured and self._slope_doubt_ns < MEASURED_PART * self._period_ns:
+        first_ns, last_ns = self._prior_ns * (1 - tolerance), self._prior_ns * (1 + tolerance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limits_ns = -room_ns / steps
+        least = limits_ns[steps > 0]
+        if least.size:
+            first_ns = max(first_ns, float(least.max()))
+        most = limits_ns[steps < 0]
+        if most.size:
+            last_ns = min(last_ns, float(most.min()))
+        period_ns = (first_ns + last_ns) / 2
+        top = float((upper_ns - (upper_at - middle) * period_ns).min())
+        bottom = float((lower_ns - (lower_at - middle) * period_ns).max())
+        self._period_ns = period_ns
+        # an oscillator that drifts leaves no room in the end; the middle is right even then
+        self._slope_doubt_ns = max(0.0, last_ns - first_ns) / 2
+        self._base_at, self._base_ns = middle, (top + bottom) / 2
+        self._half_width_ns = max(0.0, top - bottom + period_ns) / 2
+        if not self._measured and self._slope_doubt_ns < MEASURED_PART * period_ns:
             self._measured = True
-        if self._slope_doubt_ns < max(self._prior_doubt_ns, GOOD_PART * self._period_ns):
-            self._prior_ns, self._prior_doubt_ns = self._period_ns, self._slope_doubt_ns
-
-
-def _widest(width: Callable[[float], float], low: float, high: float) -> float:
-    """Return where the concave function `width` is greatest (golden section search)."""
-    a, b = low, high
-    c, d = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
-    at_c, at_d = width(c), width(d)
-    for _ in range(SEARCH_STEPS):
-        if at_c >= at_d:
-            b, d, at_d = d, c, at_c
-            c = b - GOLDEN * (b - a)
-            at_c = width(c)
-        else:
-            a, c, at_c = c, d, at_d
-            d = a + GOLDEN * (b - a)
-            at_d = width(d)
-    return (a + b) / 2
-
-
-def _zero(room: Callable[[float], float], inside: float, outside: float) -> float:
-    """Return the slope nearest to `outside` at which there is still room between the walls (bisection)."""
-    if room(outside) >= 0 or room(inside) < 0:
-        return outside if room(outside) >= 0 else inside
-    for _ in range(SEARCH_STEPS):
-        middle = (inside + outside) / 2
-        if room(middle) >= 0:
-            inside = middle
-        else:
-            outside = middle
-    return inside
+        if self._slope_doubt_ns < max(self._prior_doubt_ns, GOOD_PART * period_ns):
+            self._prior_ns, self._prior_doubt_ns = period_ns, self._slope_doubt_ns
