@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.config import Config
 from agent.errors import ConfigError
 from agent.sources import LiveSource
+from agent.sources.gathered_source import GatheredSource, call_cells
 from agent.sources.i2c_bus import I2cBus
 from agent.sources.i2c_settings import I2cSettings, speed_hz_of
 from agent.sources.serial_box import SerialBox
@@ -43,15 +44,17 @@ def source_of(
     return SeveralSources(sources, wait=wait, first_retry_s=first_retry_s)
 
 
-def _bus_of(settings: I2cSettings) -> I2cBus:
-    chips = [(chip.make(), chip.address, chip.mux, chip.channel) for chip in settings.chips]
-    return I2cBus(
+def _bus_of(settings: I2cSettings) -> LiveSource:
+    drivers = [chip.make() for chip in settings.chips]
+    groups = call_cells(drivers)
+    bus = I2cBus(
         settings.bus,
-        chips,
+        [(d, c.address, c.mux, c.channel) for d, c in zip(drivers, settings.chips, strict=True)],
         speed_hz=speed_hz_of(settings),
         timeout_ms=settings.timeout_ms,
         latency_ms=settings.latency_ms,
     )
+    return GatheredSource(bus, groups, now_ns=bus.port.now_ns) if groups else bus
 
 
 def port_of(config: Config, port: str | None) -> str | None:

@@ -20,12 +20,11 @@ import numpy.typing as npt
 from agent.blocks import Block, FaultPhase, Quality, QualityFlags, RegularClock, SensorFault, Silence
 
 Item = Block | Silence | SensorFault
-Int64s = npt.NDArray[np.int64]
 
 NEIGHBOUR_PERIODS = 2  # a part that is silent for longer than this has a hole there
 LATE = "late"
-_PASSED_ON = np.uint8(Quality.SATURATED | Quality.LATE)
-_MISSING = np.uint8(0x80)  # in the flags of a part: there is no value here
+_PASSED_ON = int(Quality.SATURATED | Quality.LATE)
+_MISSING = 0x80  # in the flags of a part: there is no value here
 _NEVER_NS = -(1 << 62)
 
 
@@ -73,29 +72,29 @@ class _Part:
     known_ns: int = _NEVER_NS
     """Nothing that comes is older than this."""
     last: _Last | None = None
-    values: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
-    flags: QualityFlags = field(default_factory=lambda: np.empty(0, np.uint8))
+    # lists: blocks of a single sample are the rule, and arrays would cost ten times as much
+    values: list[int] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
     holes: deque[_Hole] = field(default_factory=deque)
 
     def take(self, block: Block) -> None:
         """Take the next samples."""
-        times_ns = block.times_ns()
-        values = block.values[:, 0].astype(np.int64)
-        flags = np.zeros(len(block), np.uint8) if block.quality is None else block.quality & _PASSED_ON
         last = self.last
         late = bool(self.holes) and self.holes[-1].reason is None
-        if last is not None and last.index + 1 == block.first and not late:
-            times_ns = np.concatenate(([last.time_ns], times_ns))
-            values = np.concatenate(([last.value], values))
-            flags = np.concatenate((np.array([last.flags], np.uint8), flags))
-        else:
+        joins = last is not None and last.index + 1 == block.first and not late
+        if not joins:
             reason = block.missing_reason if block.first > (0 if last is None else last.index + 1) else ""
             if late and last is not None:
                 reason = reason or LATE
-            self._miss(self.grid.count_before(0, int(times_ns[0])), reason)
-        self._interpolate(times_ns, values, flags)
-        self.last = _Last(block.end - 1, int(times_ns[-1]), int(values[-1]), int(flags[-1]))
-        self.known_ns = max(self.known_ns, int(times_ns[-1]))
+            self._miss(self.grid.count_before(0, block.start_ns), reason)
+        newest = _last_of(block)
+        before = last if joins and last is not None else None
+        if len(block) == 1:
+            self._interpolate_one(newest if before is None else before, newest)
+        else:
+            self._interpolate(before, block)
+        self.last = newest
+        self.known_ns = max(self.known_ns, newest.time_ns)
 
     def silent(self, until_ns: int) -> None:
         """Take the word that nothing comes from before `until_ns`."""
@@ -106,8 +105,8 @@ class _Part:
 
     def drop(self, until: int) -> None:
         """Forget the points before `until`."""
-        self.values = self.values[until - self.base :]
-        self.flags = self.flags[until - self.base :]
+        del self.values[: until - self.base]
+        del self.flags[: until - self.base]
         self.base = until
 
     def _miss(self, end: int, reason: str | None) -> None:
@@ -123,10 +122,28 @@ class _Part:
             else:
                 self.holes.append(_Hole(self.decided, end, reason))
             count = end - self.decided
-            self._extend(np.zeros(count, np.int64), np.full(count, _MISSING, np.uint8))
+            self._extend([0] * count, [_MISSING] * count)
 
-    def _interpolate(self, times_ns: Int64s, values: Int64s, flags: QualityFlags) -> None:
-        """Fill the points from the first of these samples to the last, on straight lines between them."""
+    def _interpolate_one(self, before: _Last, after: _Last) -> None:
+        """Fill the points up to one new sample."""
+        end = self.grid.count_before(0, after.time_ns + 1)
+        for point in range(self.decided, end):
+            step_ns = self.grid.time_ns(point) - before.time_ns
+            span_ns = max(after.time_ns - before.time_ns, 1)
+            # whole numbers throughout, rounded to the nearest: the same wherever a block begins
+            value = before.value + (2 * (after.value - before.value) * step_ns + span_ns) // (2 * span_ns)
+            flags = after.flags if step_ns == span_ns else before.flags | (after.flags if step_ns else 0)
+            self._extend([value], [flags])
+
+    def _interpolate(self, last: _Last | None, block: Block) -> None:
+        """Fill the points up to the last of several samples, from the one before them if that is known."""
+        times_ns = block.times_ns()
+        values = block.values[:, 0].astype(np.int64)
+        flags = np.zeros(len(block), np.uint8) if block.quality is None else block.quality & _PASSED_ON
+        if last is not None:
+            times_ns = np.concatenate(([last.time_ns], times_ns))
+            values = np.concatenate(([last.value], values))
+            flags = np.concatenate((np.array([last.flags], np.uint8), flags))
         first = max(self.decided, self.grid.count_before(0, int(times_ns[0])))
         count = self.grid.count_before(0, int(times_ns[-1]) + 1) - first
         if count <= 0:
@@ -137,15 +154,19 @@ class _Part:
         step_ns = points_ns - times_ns[before]
         span_ns = np.maximum(times_ns[after] - times_ns[before], 1)
         rise = (values[after] - values[before]) * step_ns
-        # whole numbers throughout, rounded to the nearest: the same wherever a block begins
         at = values[before] + (2 * rise + span_ns) // (2 * span_ns)
         both = np.where(step_ns == 0, flags[before], flags[before] | flags[after])
-        self._extend(at, both.astype(np.uint8))
+        self._extend(at.tolist(), both.tolist())
 
-    def _extend(self, values: Int64s, flags: QualityFlags) -> None:
-        self.values = np.concatenate((self.values, values))
-        self.flags = np.concatenate((self.flags, flags))
+    def _extend(self, values: list[int], flags: list[int]) -> None:
+        self.values += values
+        self.flags += flags
         self.decided += len(values)
+
+
+def _last_of(block: Block) -> _Last:
+    flags = 0 if block.quality is None else int(block.quality[-1]) & _PASSED_ON
+    return _Last(block.end - 1, block.last_ns, int(block.values[-1, 0]), flags)
 
 
 class Gathered:
@@ -226,11 +247,12 @@ class Gathered:
         if count <= 0:
             return []
         parts = self._parts.values()
-        values = np.stack([part.values[:count] for part in parts], axis=1).astype(np.int32)
-        flags = np.bitwise_or.reduce([part.flags[:count] for part in parts])
-        edges = np.flatnonzero(np.diff(np.concatenate(([1], (flags & _MISSING) >> 7, [1]))))
+        values = np.array([part.values[:count] for part in parts], np.int32).T
+        flags = np.bitwise_or.reduce(np.array([part.flags[:count] for part in parts], np.uint8))
+        missing = flags >= _MISSING
+        edges = [0, count] if not missing.any() else _edges(missing)
         out: list[Item] = [
-            self._block(self._next + int(a), values[a:b], flags[a:b])
+            self._block(self._next + a, values[a:b], flags[a:b])
             for a, b in zip(edges[::2], edges[1::2], strict=True)
         ]
         for part in parts:
@@ -279,3 +301,10 @@ class Gathered:
             return None
         self._told_ns = known_ns
         return Silence(self.stream, known_ns)
+
+
+def _edges(missing: npt.NDArray[np.bool_]) -> list[int]:
+    """Return where each run begins and ends in which nothing is missing."""
+    framed = np.concatenate(([True], missing, [True]))
+    edges: list[int] = np.flatnonzero(framed[1:] != framed[:-1]).tolist()
+    return edges

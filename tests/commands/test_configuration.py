@@ -70,7 +70,7 @@ def test_what_is_no_toml(tmp_path: Path, text: str) -> None:
 
 def test_no_source(tmp_path: Path) -> None:
     told = told_of(tmp_path, '[outbox]\ndirectory = "outbox"\n')
-    assert told.got == "no [source.serial]"
+    assert told.got == "neither [source.serial] nor [[source.i2c]]"
     assert "/dev/serial/by-id" in told.remedy
     told = refused("record", "--out", "x.mcap", status=2, cwd=tmp_path)
-    assert told.got == "no [source.serial]"
+    assert told.got == "neither [source.serial] nor [[source.i2c]]"
