@@ -114,6 +114,7 @@ def _serve(service: Service, source: LiveSource, ending: Ending, *, wait: bool, 
             status = "reading the box"
             if isinstance(source, SeveralSources) and source.waits_for is not None:
                 status = f"reading without the box, which it waits for: {source.waits_for.got}"
+                words += ", as far as it is there"
             log.info("reading %s; boot %s", words, service.boot)
             for note in service.notes:
                 log.info("%s", note)
