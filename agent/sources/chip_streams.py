@@ -22,6 +22,7 @@ from agent.blocks import (
     SensorFault,
     Silence,
 )
+from agent.gaps import MARGIN_NS
 from agent.sources.drivers.base import ChipError, Counts, Driver
 from agent.sources.life_sign import LifeSign
 from agent.sources.stream_clock import StreamClock
@@ -95,6 +96,19 @@ class ChipStreams:
     def reason(self) -> str:
         """Why samples are missing now, if one knows."""
         return next((lane.reason for lane in self._lanes if lane.reason), "")
+
+    def least_index(self, time_ns: int) -> int:
+        """Return the index that a sample of `time_ns` has at least.
+
+        Minutes of silence are told as they pass, by a stream's last clock, up to a margin (``gaps.py``).
+        """
+        least = 0
+        for lane in self._lanes:
+            line = lane.clock.clock
+            if line is not None:
+                told_ns = time_ns - MARGIN_NS
+                least = max(least, lane.next_index + line.count_before(lane.next_index, told_ns))
+        return least
 
     def take(self) -> list[Item]:
         """Return what there is to tell."""

@@ -186,9 +186,11 @@ class FreeRunner:
             last, last_ns, period_ns = self._last
             index = last + max(1, round((first_ns - last_ns) / period_ns))
         elif self._streams.reason:
-            index = max(0, round((first_ns - self._begin_ns) / period_ns))
+            # at the nominal rate, as those that were told as missing meanwhile were counted
+            index = max(0, round((first_ns - self._begin_ns) / self._period_ns))
         else:
             index = 0
+        index = max(index, self._streams.least_index(first_ns))
         self.clock.shift(index)
         self._held = [(first + index, arrays) for first, arrays in self._held]
         self._next += index

@@ -23,6 +23,7 @@ class KernelRig:
 
     simulated = False
     speed_hz = 100_000
+    latency_ms = 60.0  # under emulation a look costs twenty times what it costs a Pi
 
     def __init__(self) -> None:
         self.wire = Wire()

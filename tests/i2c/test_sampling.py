@@ -15,7 +15,7 @@ def test_ten_thousand_samples(case: Case, rig: Rig) -> None:
     settings, chip = case.make(rig)
     rig.put([chip])
     name = case.streams[0]
-    taken = sample(rig, [settings], until=lambda t: len(t.samples.get(name, ())) >= SAMPLES)
+    taken = sample(rig, [settings], until=lambda t: t.counts[name] >= SAMPLES)
     check_order(taken)
     truth = truth_of(case, taken, chip)
     print(f"\n{case.name} at {case.rate_on(rig):g} Hz: {truth}, bus {taken.bus.load:.0%}")
