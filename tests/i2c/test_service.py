@@ -1,0 +1,152 @@
+"""The agent as a service in the virtual Pi: the bus's cable pulled and put back, and what `doctor` says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.blocks import Block
+from agent.sources.log_source import LogOptions
+from agent.sources.mcap_log import McapLog
+from scripts.virtual_pi.bus_process import BusProcess, tell
+from scripts.virtual_pi.chips.adxl345 import Adxl345
+from scripts.virtual_pi.service import DROP_IN, Service
+from tests.i2c.conftest import IN_THE_GUEST
+from tests.live.watcher import Watcher
+
+pytestmark = pytest.mark.skipif(not IN_THE_GUEST, reason="runs in the virtual Pi: scripts/virtual_pi/suite")
+
+PULLS = 10
+PORT = 1883
+SERIAL_STREAMS = ("accel", "load", "pressure", "temperature", "humidity", "lid")
+"""Of the virtual box on /dev/ttyS1; the bus's have names of their own."""
+BUS_STREAMS = ("bus_accel", "bus_load", "bus_temperature", "bus_humidity", "air_pressure")
+SENSORS = 3
+
+CONFIGURATION = """
+[box]
+id = "virtual-pi"
+
+[source.serial]
+port = "/dev/ttyS1"
+
+[[source.i2c]]
+bus = "/dev/i2c-1"
+latency_ms = 60
+chips = [
+    { chip = "ADXL345", rate_hz = 50, stream = "bus_accel" },
+    { chip = "NAU7802", rate_hz = 10, stream = "bus_load" },
+    { chip = "BME280", temperature = "bus_temperature", humidity = "bus_humidity" },
+]
+"""
+RECORDING = Path("/var/lib/cargobox/log.mcap")
+RECORDED = (
+    DROP_IN
+    + "Nice=-5\nExecStart=\nExecStart=/opt/cargobox/bin/cargobox run --config /etc/cargobox/cargobox.toml "
+    + f"--wait --json --record {RECORDING}\n"
+)
+
+
+def told_of(watcher: Watcher, phase: str, pulls: int) -> bool:
+    """Return whether so many times the faults of all sensors have begun, or ended."""
+    found = [m.body for m in watcher.of("event", "alarm")]
+    return sum(b["type"] == "sensor_fault" and b["phase"] == phase for b in found) >= pulls * SENSORS
+
+
+@pytest.mark.slow
+def test_the_cable_is_pulled_ten_times() -> None:
+    with (
+        BusProcess("tests.i2c.wiring:box"),
+        Service(CONFIGURATION, drop_in=RECORDED) as service,
+        Watcher(PORT) as watcher,
+    ):
+        process = service.state().process
+        watcher.until_kind("features")
+        for pull in range(1, PULLS + 1):
+            tell("detach")
+            watcher.until(partial(told_of, watcher, "start", pull), f"fault of pull {pull}")
+            tell("attach")
+            watcher.until(partial(told_of, watcher, "end", pull), f"end of pull {pull}")
+        state = service.state()
+        assert (state.restarts, state.process, state.active) == (0, process, "active"), state
+        subprocess.run(["systemctl", "stop", "cargobox.service"], check=True)
+        result = json.loads(next(x for x in service.journal(200).splitlines() if x.startswith('{"boot"')))
+        gaps = [message.body for message in watcher.of("gap")]
+
+    told = Counter[str]()
+    for gap in gaps:
+        told[gap["stream"]] += gap["last"] - gap["first"] + 1
+    print(f"\n{PULLS} pulls, {state.restarts} restarts, missing {dict(told)}")
+    assert set(told) <= set(BUS_STREAMS), f"another stream has a gap: {told}"
+    assert {gap["reason"] for gap in gaps} == {"bus_gone"}, Counter(gap["reason"] for gap in gaps)
+    assert set(BUS_STREAMS) < set(result["streams"]), result["streams"]
+    offsets: set[int] = set()
+    for name, (count, last) in recorded(offsets).items():
+        missing = last + 1 - count
+        print(f"  {name}: {count} samples, {missing} missing, gap records tell of {told[name]}")
+        assert result["streams"][name] == {"samples": count, "missing": missing}, (name, result["streams"])
+        assert told[name] == missing, f"{name}: gap records tell of {told[name]}, the index of {missing}"
+    assert len(offsets) == 1, f"the accelerometer measured on and was not counted exactly: {offsets}"
+
+
+def recorded(offsets: set[int]) -> dict[str, tuple[int, int]]:
+    """Return how many samples of each stream were recorded, and the last index.
+
+    `offsets`: how far the accelerometer's own number of each sample is from its index.
+    """
+    accel = Adxl345(now_ns=time.monotonic_ns)
+    counts: dict[str, tuple[int, int]] = {}
+    source = McapLog(RECORDING, LogOptions())
+    source.open()
+    for item in source.items(threading.Event()):
+        if isinstance(item, Block):
+            count, _ = counts.get(item.stream, (0, 0))
+            counts[item.stream] = (count + len(item), item.end - 1)
+            if item.stream == "bus_accel":
+                for i, row in enumerate(item.values.tolist()):
+                    offsets.add(accel.number_of(row) - item.first - i)
+    source.close()
+    return counts
+
+
+CHIPS = """
+[[source.i2c]]
+bus = "/dev/i2c-1"
+chips = [{ chip = "ADXL345" }, { chip = "NAU7802" }, { chip = "BME280" },
+    { chip = "ADS1115", inputs = [{ stream = "leak", input = "AIN0", unit = "V" }] }]
+"""
+BEHIND = '{ chip = "SHT4x", mux = 0x70, channel = 3, temperature = "t2", humidity = "h2" }'
+
+
+def doctor(text: str, tmp_path: Path) -> tuple[int, str]:
+    """Return the status and the words of `cargobox doctor` with this configuration."""
+    configuration = tmp_path / "cargobox.toml"
+    configuration.write_text(text)
+    words = ["cargobox", "doctor", "--config", str(configuration), "--seconds", "1"]
+    finished = subprocess.run(words, check=False, capture_output=True, text=True)
+    print(finished.stdout)
+    return finished.returncode, finished.stdout
+
+
+def test_doctor_names_each_chip(tmp_path: Path) -> None:
+    with BusProcess("tests.i2c.wiring:box"):
+        _, words = doctor(CHIPS, tmp_path)
+    for address, chip in (("0x53", "ADXL345"), ("0x2A", "NAU7802"), ("0x76", "BME280"), ("0x48", "ADS1115")):
+        assert any(address in line and chip in line for line in words.splitlines()), f"{address} {chip}"
+
+
+def test_doctor_says_what_a_wrong_chip_is(tmp_path: Path) -> None:
+    with BusProcess("tests.i2c.wiring:box_with_a_wrong_chip"):
+        text = CHIPS.replace('{ chip = "BME280" }', f'{{ chip = "BME280" }}, {BEHIND}')
+        status, words = doctor(text, tmp_path)
+    together = " ".join(words.split())
+    assert status == 1, together
+    for word in ("0x53", "ADXL345", "ADXL355", "TCA9548A", "SHT4x"):
+        assert word in together, f"{word} is not named"
