@@ -27,6 +27,8 @@ SETTLED_PART = 0.15  # of a period: within this the phase is known, and samples 
 SLACK_PART = 0.1  # of a period: what the oscillator may have drifted since the walls were set
 KNOWN_TOLERANCE = 0.002  # of an oscillator that was measured before: all of its temperature's range
 GOOD_PART = 1e-4  # within this a newer measurement replaces an older one: an oscillator drifts
+CONTRADICTION_PART = 0.1  # of a period: no drift within the window amounts to this,
+CONTRADICTION_NS = 100_000  # nor to this
 MEASURED_PART = 1e-3  # within this the period counts as measured
 
 
@@ -59,6 +61,7 @@ class ChipClock:
         self._base_ns = 0.0
         self._half_width_ns = float("inf")
         self._slope_doubt_ns = 0.0
+        self._contradicted = False
         self._origin_ns: int | None = None
         self._bins: deque[_Bin] = deque()
         self._bin_ns = 0
@@ -81,6 +84,11 @@ class ChipClock:
     def known_period_ns(self) -> float:
         """The period as it was known best, also while it is being found anew."""
         return self._period_ns if self._slope_doubt_ns < self._prior_doubt_ns else self._prior_ns
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether no line fits between the walls: samples were miscounted, or the oscillator stood still."""
+        return self._contradicted
 
     @property
     def doubt_ns(self) -> float:
@@ -199,7 +207,9 @@ class ChipClock:
         # an oscillator that drifts leaves no room in the end; the middle is right even then
         self._slope_doubt_ns = max(0.0, last_ns - first_ns) / 2
         self._base_at, self._base_ns = middle, (top + bottom) / 2
-        self._half_width_ns = max(0.0, top - bottom + period_ns) / 2
+        room_left_ns = top - bottom + period_ns
+        self._half_width_ns = abs(room_left_ns) / 2
+        self._contradicted = -room_left_ns > max(CONTRADICTION_NS, CONTRADICTION_PART * period_ns)
         if not self._measured and self._slope_doubt_ns < MEASURED_PART * period_ns:
             self._measured = True
         if self._slope_doubt_ns < max(self._prior_doubt_ns, GOOD_PART * period_ns):

@@ -23,6 +23,9 @@ DITHER_PART = 0.5  # of a period: no look is later than this for the sake of the
 EDGE_PART = 50  # of a period: a chip without a FIFO is looked at so near its next sample, on either side
 EDGE_LEAST_NS = 60_000
 FIRST_RUN_NS = 600 * NS_PER_MS  # so long, at most, the first samples of all wait for their times
+SURE_PART = 0.8  # of a period: looks nearer to each other have not missed a sample
+HOPELESS_NS = 3_000 * NS_PER_MS  # a phase that was not found by then will not be
+HOPELESS_PERIODS = 40
 SILENT_PERIODS = 6
 SILENT_LEAST_NS = 200 * NS_PER_MS
 SLACK_PART = 0.7  # of the time until samples are lost, that a look may be late by
@@ -62,7 +65,7 @@ class FreeRunner:
         self._next = 0  # index after the last sample that was fetched; from 0 in each run until it is placed
         self._placed = False
         self._held: list[tuple[int, tuple[Counts, ...]]] = []
-        self._newest_ns = self._run_ns = begin_ns
+        self._newest_ns = self._run_ns = self._looked_ns = begin_ns
         # index and time of the last sample that was placed, and the period that was known then
         self._last: tuple[int, int, float] | None = None
 
@@ -78,10 +81,7 @@ class FreeRunner:
                 self._overflow(f"more than the {driver.depth} samples that it can keep")
                 yield port.now_ns(), self._slack_ns
                 continue
-            lost = self._count(waiting.count, lo_ns, hi_ns)
-            spoiled, left = "", waiting.count
-            if lost and driver.depth > 1:
-                spoiled = f"{lost} samples fewer than its oscillator has made"
+            spoiled, left = self._count(waiting.count, lo_ns, hi_ns), waiting.count
             while left and not spoiled:
                 count = min(left, self.slice_samples)
                 spoiled = self._fetch(count)
@@ -103,7 +103,7 @@ class FreeRunner:
         self.clock.begin()
         self._next, self._placed = 0, False
         self._held.clear()
-        self._newest_ns = self._run_ns = now_ns
+        self._newest_ns = self._run_ns = self._looked_ns = now_ns
         self._streams.quiet(now_ns)
 
     def _overflow(self, got: str) -> None:
@@ -119,33 +119,47 @@ class FreeRunner:
         driver.restart(self._place)
         self._begin()
 
-    def _count(self, waiting: int, lo_ns: int, hi_ns: int) -> int:
-        """Let the clock see how many samples there are; return how many were lost by its reckoning."""
+    def _count(self, waiting: int, lo_ns: int, hi_ns: int) -> str:
+        """Let the clock see how many samples there are; return what makes the count worthless, if anything."""
+        driver = self._driver
+        if driver.depth == 1 and not self._placed and waiting:
+            self._begin_if_uncertain(lo_ns, hi_ns)
+        self._looked_ns = lo_ns
         made = self._next + waiting
         # where nothing waits, the oscillator may stand still; that is another fault, and needs more patience
         lost = self.clock.missed(made, lo_ns) if waiting else 0
         if waiting:
             self._newest_ns = hi_ns
-        if lost and self._driver.depth > 1:
-            return lost
+        if lost and driver.depth > 1:
+            return f"{lost} samples fewer than its oscillator has made"
         if lost:
             # it keeps one sample: those before it were overwritten
             self._streams.overflows += 1
+            got = f"{lost} samples overwritten before they were read"
             self._streams.fail(
-                ChipError(
-                    FaultKind.OVERFLOW,
-                    str(self._place),
-                    got=f"{lost} samples overwritten before they were read",
-                    expected="to be read in time",
-                ),
+                ChipError(FaultKind.OVERFLOW, str(self._place), got=got, expected="to be read in time"),
                 hi_ns,
                 hold=True,
             )
             self._next += lost
             made += lost
-        if waiting < self._driver.depth or self._driver.depth == 1:
+        if waiting < driver.depth or driver.depth == 1:
             self.clock.look(made, lo_ns, hi_ns)
-        return lost
+        return "a count that contradicts its oscillator" if self.clock.contradicted else ""
+
+    def _begin_if_uncertain(self, lo_ns: int, hi_ns: int) -> None:
+        """Without a FIFO and without a clock yet, two looks a period apart may have missed a sample."""
+        if hi_ns - self._looked_ns > SURE_PART * self._period_ns:
+            run_ns = self._run_ns
+            self._begin()
+            self._run_ns = run_ns
+        if lo_ns - self._run_ns > max(HOPELESS_NS, HOPELESS_PERIODS * self._period_ns):
+            raise ChipError(
+                FaultKind.OVERFLOW,
+                str(self._place),
+                got=f"{self._driver.rate_hz:g} samples a second, more than can be read one by one",
+                expected="to be read in time",
+            )
 
     def _fetch(self, count: int) -> str:
         """Fetch samples; return in what words the chip says that it has lost some meanwhile."""
