@@ -12,6 +12,7 @@ Looks at evenly spread phases of the sample's period make the walls narrow; `Chi
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ class ChipClock:
         """Return how many samples have been made by `time_ns`, by the line."""
         assert self._origin_ns is not None
         at = self._base_at + (time_ns - self._origin_ns - self._base_ns) / self._period_ns
-        return int(np.floor(at + 0.5))
+        return math.floor(at + 0.5)
 
     def shift(self, index: int) -> None:
         """Count all indices of this segment from `index` higher."""
@@ -142,6 +143,12 @@ class ChipClock:
         upper_ns, lower_ns = float(hi_ns - self._origin_ns), float(lo_ns - self._origin_ns)
         self._looks += 1
         self._last_at = made
+        if self._bins and not self._bin_ns and made == self._bins[-1].upper_at:
+            # of looks with the same count the first has the narrowest upper wall, the last the lower one;
+            # it matters when the next sample is there
+            self._bins[-1].lower_ns = max(self._bins[-1].lower_ns, lower_ns)
+            self._bins[-1].upper_ns = min(self._bins[-1].upper_ns, upper_ns)
+            return
         if not self._bins or hi_ns >= self._bin_end_ns:
             self._bin_end_ns = hi_ns + self._bin_ns
             self._bins.append(_Bin(float(made), upper_ns, float(made), lower_ns))

@@ -124,6 +124,11 @@ class ChipStreams:
         """If nothing comes for now: nor will anything from before `until_ns`, but perhaps from then on."""
         self._quiet_until_ns = until_ns
 
+    @property
+    def flowing(self) -> bool:
+        """Whether all streams give samples, so that nobody waits for them in vain."""
+        return self._flows and not self._open
+
     def silences(self, now_ns: int) -> list[Item]:
         """Return the word that nothing comes, if nothing does: other streams must not wait for it."""
         until_ns = min(now_ns, self._quiet_until_ns)
@@ -187,7 +192,9 @@ class ChipStreams:
                 lane.reason = reason
                 return
             block = block.cut(late, len(block))
-        quality = lane.life.quality(block.values)
+        quality = lane.life.quality
+        if quality is not None and late:
+            quality = quality[late:]
         if block.first != lane.next_index:
             quality = np.zeros(len(block), np.uint8) if quality is None else quality
             quality[0] |= np.uint8(Quality.MISSING_BEFORE)

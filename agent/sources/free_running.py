@@ -120,7 +120,7 @@ class FreeRunner:
         self._begin()
 
     def _count(self, waiting: int, lo_ns: int, hi_ns: int) -> str:
-        """Let the clock see how many samples there are; return what makes the count worthless, if anything."""
+        """Let the clock see how many samples there are; return what makes that count worthless, if so."""
         driver = self._driver
         if driver.depth == 1 and not self._placed and waiting:
             self._begin_if_uncertain(lo_ns, hi_ns)

@@ -133,7 +133,8 @@ class I2cBus:
             if life.due_ns <= now_ns and not stop.is_set():
                 yield from life.turn()
             for one in self.lives:
-                yield from one.streams.silences(now_ns)
+                if not one.streams.flowing:
+                    yield from one.streams.silences(now_ns)
             mark = marks.due(now_ns)
             if mark is not None:
                 yield mark

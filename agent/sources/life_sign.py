@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.blocks import NS_PER_S, FaultKind, QualityFlags
-from agent.blocks import Quality as Q
+from agent.blocks import NS_PER_S, FaultKind, Quality, QualityFlags
 from agent.sources.drivers.base import ChipStream, Counts
 
 SATURATED_NS = 2 * NS_PER_S  # no shock and no braking lasts so long
@@ -25,33 +24,30 @@ class LifeSign:
         self._last: npt.NDArray[np.generic] | None = None
         self._moved_ns = 0
         self._inside_ns: int | None = None
+        self.quality: QualityFlags | None = None
 
     def feed(self, values: Counts, first_ns: int, last_ns: int) -> FaultKind | None:
-        """Take consecutive samples (n, axes); return what is wrong with the newest, if anything."""
+        """Take consecutive samples (n, axes); return what is wrong with the newest, if anything.
+
+        ``quality`` is then that of these samples: (n,), or None where all are good.
+        """
         if self._last is None or bool((values != self._last).any()):
             self._moved_ns = last_ns
             self._last = values[-1].copy()
+        self.quality = None
         if self._rails is not None:
+            low, high = self._rails
             if self._inside_ns is None:
                 self._inside_ns = first_ns
-            if not bool(self.beyond(values).all()):
+            if low < values.min() and values.max() < high:
                 self._inside_ns = last_ns
-            elif last_ns - self._inside_ns > SATURATED_NS:
-                return FaultKind.SATURATED  # it stands still there as well, and this says more
+            else:
+                beyond = ((values <= low) | (values >= high)).any(axis=1)
+                self.quality = np.where(beyond, np.uint8(Quality.SATURATED), np.uint8(Quality.GOOD))
+                if not beyond.all():
+                    self._inside_ns = last_ns
+                elif last_ns - self._inside_ns > SATURATED_NS:
+                    return FaultKind.SATURATED  # it stands still there as well, and this says more
         if self._still_ns is not None and last_ns - self._moved_ns > self._still_ns:
             return FaultKind.STUCK_VALUE
         return None
-
-    def beyond(self, values: Counts) -> npt.NDArray[np.bool_]:
-        """Return for each sample whether an axis is at the end of its range: (n,)."""
-        if self._rails is None:
-            return np.zeros(len(values), np.bool_)
-        low, high = self._rails
-        return np.asarray(((values <= low) | (values >= high)).any(axis=1))
-
-    def quality(self, values: Counts) -> QualityFlags | None:
-        """Return the quality of samples, None where all are good."""
-        beyond = self.beyond(values)
-        if not beyond.any():
-            return None
-        return np.where(beyond, np.uint8(Q.SATURATED), np.uint8(Q.GOOD))
