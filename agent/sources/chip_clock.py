@@ -7,7 +7,7 @@ far from them as it can: the centre of what is possible (bounded-error estimatio
 for clocks, with one wall a message each way: Zhang, Liu, Honghui Xia 2002). A late thread moves its walls
 apart and thereby says less; it never says anything wrong.
 
-Looks at evenly spread phases of the sample's period make the walls narrow; `ChipReader` sees to that.
+Looks at evenly spread phases of the sample's period make the walls narrow; `FreeRunner` sees to that.
 """
 
 from __future__ import annotations
@@ -68,7 +68,6 @@ class ChipClock:
         self._bin_ns = 0
         self._bin_end_ns = 0
         self._looks = 0
-        self._first_at = 0.0
         self._last_at = 0.0
 
     @property
@@ -118,7 +117,6 @@ class ChipClock:
     def shift(self, index: int) -> None:
         """Count all indices of this segment from `index` higher."""
         self._base_at += index
-        self._first_at += index
         self._last_at += index
         for one in self._bins:
             one.upper_at += index
@@ -138,7 +136,6 @@ class ChipClock:
         """Take a look: `made` samples existed at a moment between `lo_ns` and `hi_ns`."""
         if self._origin_ns is None:
             self._origin_ns = (lo_ns + hi_ns) // 2
-            self._first_at = made
             self._base_at = float(made)
         upper_ns, lower_ns = float(hi_ns - self._origin_ns), float(lo_ns - self._origin_ns)
         self._looks += 1
@@ -207,17 +204,21 @@ class ChipClock:
         most = limits_ns[steps < 0]
         if most.size:
             last_ns = min(last_ns, float(most.min()))
-        period_ns = (first_ns + last_ns) / 2
+        fits = first_ns <= last_ns
+        low_ns, high_ns = self._prior_ns * (1 - tolerance), self._prior_ns * (1 + tolerance)
+        # an oscillator that drifts leaves no room in the end; the middle is right even then
+        period_ns = min(high_ns, max(low_ns, (first_ns + last_ns) / 2))
         top = float((upper_ns - (upper_at - middle) * period_ns).min())
         bottom = float((lower_ns - (lower_at - middle) * period_ns).max())
         self._period_ns = period_ns
-        # an oscillator that drifts leaves no room in the end; the middle is right even then
-        self._slope_doubt_ns = max(0.0, last_ns - first_ns) / 2
+        self._slope_doubt_ns = abs(last_ns - first_ns) / 2
         self._base_at, self._base_ns = middle, (top + bottom) / 2
         room_left_ns = top - bottom + period_ns
         self._half_width_ns = abs(room_left_ns) / 2
         self._contradicted = -room_left_ns > max(CONTRADICTION_NS, CONTRADICTION_PART * period_ns)
-        if not self._measured and self._slope_doubt_ns < MEASURED_PART * period_ns:
+        if self._contradicted or not fits:
+            return
+        if self._slope_doubt_ns < MEASURED_PART * period_ns:
             self._measured = True
         if self._slope_doubt_ns < max(self._prior_doubt_ns, GOOD_PART * period_ns):
             self._prior_ns, self._prior_doubt_ns = period_ns, self._slope_doubt_ns

@@ -20,8 +20,10 @@ SEARCH_PART = 16  # of a period: between two looks while the phase is being foun
 SEARCH_LEAST_NS = 300_000
 GOLDEN = 0.6180339887498949  # its multiples are spread as evenly as numbers can be (Knuth, TAOCP 3, 6.4)
 DITHER_PART = 0.5  # of a period: no look is later than this for the sake of the clock
-EDGE_PART = 50  # of a period: a chip without a FIFO is looked at so near its next sample, on either side
-EDGE_LEAST_NS = 60_000
+EDGE_PART = 50  # of a period: a chip without a FIFO that had no sample yet is looked at again
+EDGE_LEAST_NS = 60_000  # and most often it is looked at so soon after its next sample is due
+EARLY_PART = 0.25  # of the looks come before it is due
+EARLY_MOST_PART = 8  # of a period
 FIRST_RUN_NS = 600 * NS_PER_MS  # so long, at most, the first samples of all wait for their times
 SURE_PART = 0.8  # of a period: looks nearer to each other have not missed a sample
 HOPELESS_NS = 3_000 * NS_PER_MS  # a phase that was not found by then will not be
@@ -228,9 +230,11 @@ class FreeRunner:
             return now_ns + round(step_ns * (0.5 + self._dither))
         if self._driver.depth > 1:
             return now_ns + self.interval_ns + round(DITHER_PART * self._dither * self._period_ns)
-        edge_ns = max(EDGE_LEAST_NS, self._period_ns // EDGE_PART)
         if not waiting:
-            return now_ns + edge_ns
+            return now_ns + max(EDGE_LEAST_NS, self._period_ns // EDGE_PART)
         due_ns = self.clock.time_ns(self._next)
-        # on both sides of the edge, so that the clock has two walls; most often after it
-        return max(now_ns, due_ns + round(edge_ns * (4 * self._dither - 1)))
+        if self._dither < EARLY_PART:
+            # a look that finds nothing yet is the lower wall that all the others do not give
+            early_ns = min(round(self.clock.doubt_ns), self._period_ns // EARLY_MOST_PART)
+            return max(now_ns, due_ns - round(early_ns * self._dither / EARLY_PART))
+        return max(now_ns, due_ns + EDGE_LEAST_NS)
