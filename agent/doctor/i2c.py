@@ -22,7 +22,7 @@ from agent.doctor.strangers import usual_at
 from agent.sources.drivers import chip_of
 from agent.sources.drivers.base import ChipError
 from agent.sources.drivers.tca9548a import Tca9548a
-from agent.sources.i2c_port import I2cPort, open_kernel_bus
+from agent.sources.i2c_port import SWITCH_ON, I2cPort, open_kernel_bus, why_not_open
 from agent.sources.i2c_settings import I2cSettings
 from firmware_bridge.port_users import users_of
 
@@ -31,9 +31,15 @@ NAMES = Path("/sys/class/i2c-dev")
 TIMEOUT_MS = 50
 CHANNELS = 8
 
-# graphics and mainboard: a stranger has no business there, and the first take seconds
-FOREIGN = re.compile(r"hdmi|ddc|dpdc|i915|nvidia|amdgpu|radeon|smbus|vc4", re.IGNORECASE)
-SWITCH_ON = "On a Raspberry Pi: `sudo raspi-config nonint do_i2c 0`; an adapter on USB: plug it in."
+# graphics and mainboard: a stranger has no business there, and the first take seconds. Those with numbers are
+# the HDMI plugs of a Raspberry Pi 4 and 5 (i2c-brcmstb), where somebody seems to be at every address
+FOREIGN = re.compile(
+    r"hdmi|ddc|dpdc|i915|nvidia|amdgpu|radeon|smbus|vc4|Broadcom STB|fef0[49]500\.i2c|107d508[0-9a-f]+\.i2c",
+    re.IGNORECASE,
+)
+LINES_DOWN = (
+    "Pull the sensors off one by one until it answers; look for a short, and for 3.3 V and ground at each."
+)
 
 
 def check(patient: Patient) -> Iterator[Finding]:
@@ -52,14 +58,10 @@ def check(patient: Patient) -> Iterator[Finding]:
         )
     for path, settings in wanted.items():
         if path not in there and not os.path.exists(path):
-            names = ", ".join(str(device) for device in devices) or "none"
-            yield Finding(
-                Area.I2C,
-                State.WRONG,
-                settings.bus,
-                f"there is no such bus; this computer has {names}",
-                SWITCH_ON,
-            )
+            names = ", ".join(str(device) for device in devices if not _is_foreign(device))
+            found = f"there is no such bus; this computer has {names or 'none'}"
+            remedy = f"If it is one of those, correct `bus`. {SWITCH_ON}" if names else SWITCH_ON
+            yield Finding(Area.I2C, State.WRONG, settings.bus, found, remedy)
         elif path not in there:
             devices.append(Path(path))
     for device in devices:
@@ -69,7 +71,7 @@ def check(patient: Patient) -> Iterator[Finding]:
 def _look_at(device: Path, patient: Patient, settings: I2cSettings | None) -> Iterator[Finding]:
     name = _name(device)
     subject = f"{device} ({name})" if name else str(device)
-    if settings is None and FOREIGN.search(name):
+    if settings is None and _is_foreign(device):
         yield Finding(Area.I2C, State.SKIPPED, subject, "it belongs to graphics or mainboard")
         return
     if not may_open(str(device)):
@@ -83,8 +85,8 @@ def _look_at(device: Path, patient: Patient, settings: I2cSettings | None) -> It
         return
     patient.say(f"looking at {device} …")
     seen = look(device, patient, settings)
-    yield judge(subject, seen)
-    if not seen.scan.error and not seen.scan.stuck:
+    yield judge(subject, seen, settings)
+    if seen.scan.usable:
         yield from chip_findings(device.name, seen, settings, patient.config)
 
 
@@ -99,9 +101,10 @@ def look(device: Path, patient: Patient, settings: I2cSettings | None) -> Seen:
             if seen.users:
                 _ask_gently(port, seen, settings)
             else:
-                _search(port, bus, seen, patient)
+                _search(port, bus, seen, patient, settings)
     except OSError as error:
-        seen.scan = Scan(error=error.strerror or os.strerror(error.errno or 0))
+        words, remedy = why_not_open(error)
+        seen.scan = Scan(error=words, remedy=remedy)
     except ChipError as error:
         seen.scan.stuck = port is not None and port.stuck
         seen.scan.error = "" if seen.scan.stuck else f"{error.got}, expected {error.expected}"
@@ -125,10 +128,10 @@ def _ask_gently(port: I2cPort, seen: Seen, settings: I2cSettings | None) -> None
             seen.answers.append(answer)
 
 
-def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient) -> None:
+def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient, settings: I2cSettings | None) -> None:
     """Ask everywhere, on the bus itself and behind each channel of each multiplexer. Raises `ChipError`."""
     first = scan(bus, patient.stop.is_set, Tca9548a.addresses)
-    if first.stuck or first.error:
+    if not first.usable:
         seen.scan = first
         return
     seen.muxes = [address for address in first.found if is_mux(port.place(address))]
@@ -137,11 +140,12 @@ def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient) -> None:
         for address in seen.muxes:
             Tca9548a.deselect(port.place(address))
         seen.scan = scan(bus, patient.stop.is_set)
-        if seen.scan.stuck or seen.scan.error:
+        if not seen.scan.usable:
             return
         for address in seen.scan.found:
             if address not in seen.muxes:
                 seen.answers.append(recognise(port.place(address), Where(address)))
+        _ask_again(port, seen, settings, None)
         beside = {*seen.scan.found, *seen.scan.taken}
         free = [address for address in range(FIRST, LAST + 1) if address not in beside]
         for mux in seen.muxes:
@@ -151,6 +155,7 @@ def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient) -> None:
                 for address in scan(bus, patient.stop.is_set, free).found:
                     place = port.place(address, mux=mux, channel=channel)
                     seen.answers.append(recognise(place, Where(address, mux, channel)))
+            _ask_again(port, seen, settings, mux)
             Tca9548a.deselect(port.place(mux))
             port.forget_selection()
     finally:
@@ -159,7 +164,23 @@ def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient) -> None:
                 port.place(address).write(channels)
 
 
-def judge(subject: str, seen: Seen) -> Finding:
+def _ask_again(port: I2cPort, seen: Seen, settings: I2cSettings | None, mux: int | None) -> None:
+    """Ask the configured chips that a scan overlooked: not every chip and controller bears its questions."""
+    known = {*seen.scan.found, *seen.scan.taken, *seen.muxes}  # behind a multiplexer these would answer too
+    behind = {answer.where for answer in seen.answers}
+    for chip in settings.chips if settings is not None else ():
+        where = Where.of(chip)
+        if where.mux != mux or where.address in known or where in behind:
+            continue
+        place = port.place(where.address, mux=where.mux, channel=where.channel)
+        answer = is_there(place, chip_of(chip), where)
+        if answer is not None:
+            seen.answers.append(answer)
+            if mux is None:
+                seen.scan.found.append(where.address)
+
+
+def judge(subject: str, seen: Seen, settings: I2cSettings | None = None) -> Finding:
     """Return in words how a bus is."""
     figures: dict[str, Any] = {
         "found": [f"0x{a:02X}" for a in seen.scan.found],
@@ -173,12 +194,15 @@ def judge(subject: str, seen: Seen) -> Finding:
             State.WRONG,
             subject,
             "time-outs: SDA or SCL is held down",
-            "Pull the sensors off one by one until it answers; look for a short, and for 3.3 V and ground at "
-            "each.",
+            LINES_DOWN,
             figures,
         )
+    if seen.scan.everywhere:
+        found = f"somebody seems to answer at {len(seen.scan.found)} addresses: SDA is held down"
+        state = State.WARNING if settings is None else State.WRONG
+        return Finding(Area.I2C, state, subject, found, LINES_DOWN, figures)
     if seen.scan.error:
-        remedy = "`dmesg | grep -i i2c` tells more."
+        remedy = seen.scan.remedy or "`dmesg | grep -i i2c` tells more."
         return Finding(Area.I2C, State.WRONG, subject, seen.scan.error, remedy, figures)
     if seen.users:
         names = ", ".join(str(user) for user in seen.users)
@@ -193,6 +217,12 @@ def judge(subject: str, seen: Seen) -> Finding:
             figures,
         )
     taken = [f"0x{a:02X} ({usual_at(a)}), which a driver of the kernel uses" for a in seen.scan.taken]
+    if not seen.scan.found and not taken and settings is not None and settings.chips:
+        remedy = (
+            "Look first at what all of them share: SDA and SCL (exchanged?), 3.3 V and ground, and whether "
+            "they are on this bus."
+        )
+        return Finding(Area.I2C, State.WRONG, subject, "nobody answers", remedy, figures)
     if not seen.scan.found and not taken:
         remedy = "If a sensor should: look at SDA, SCL, 3.3 V and ground."
         return Finding(Area.I2C, State.OK, subject, "nobody answers", remedy, figures)
@@ -204,6 +234,10 @@ def judge(subject: str, seen: Seen) -> Finding:
 
 def _counted(number: int, what: str, many: str) -> str:
     return f"{number} {what}{'' if number == 1 else many}"
+
+
+def _is_foreign(device: Path) -> bool:
+    return FOREIGN.search(_name(device)) is not None
 
 
 def _name(device: Path) -> str:

@@ -121,11 +121,20 @@ def recognise(place: Place, where: Where) -> Answer:
 
 
 def is_there(place: Place, chip: Chip, where: Where) -> Answer | None:
-    """Ask a configured chip itself; None where nobody answers. Raises MayNotAsk."""
-    try:
-        chip.driver.identify(place)
-    except ChipError as error:
-        return None if error.kind is FaultKind.NACK else recognise(place, where)
+    """Ask a configured chip itself; None where nobody answers.
+
+    Raises MayNotAsk, and `ChipError` where it is the bus that fails.
+    """
+    for last in (False, False, True):  # a line that is held down shows itself by the third time-out
+        try:
+            chip.driver.identify(place)
+        except ChipError as error:
+            if error.kind is FaultKind.TIMEOUT and not last:
+                continue
+            if error.kind in (FaultKind.TIMEOUT, FaultKind.STUCK_BUS, FaultKind.BUS_GONE):
+                raise
+            return None if error.kind is FaultKind.NACK else recognise(place, where)
+        break
     return Answer(where, chip.name, chip)
 
 

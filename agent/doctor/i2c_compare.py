@@ -24,6 +24,7 @@ def chip_findings(
     yield from _muxes(bus, seen, chips)
     for where, chip in wanted.items():
         yield _configured(bus, seen, where, chip, answers, spare)
+    missing = {chip_name(chip): where for where, chip in wanted.items() if where not in answers}
     everywhere = [c for b in config.source.i2c for c in b.chips] if config is not None else []
     streams, cells = streams_of(everywhere)
     names = [chip_name(chip) for chip in chips]
@@ -34,13 +35,22 @@ def chip_findings(
             yield _finding(bus, where, State.OK, answer.words, "", answer, None)
             continue
         line = line_for(answer, streams, cells)
-        alike = f"; it is the {_ordinal(names.count(answer.name))} {answer.name} here" * (
-            answer.name in names
-        )
+        alike = ""
+        lost = missing.pop(answer.name, None)
+        if answer.name in names and lost is None:
+            alike = f"; it is the {_ordinal(names.count(answer.name))} {answer.name} here"
         names.append(answer.name)
         if config is None:
             remedy = f"Its line for chips under [[source.i2c]], bus = {bus.removeprefix('i2c-')}: {line}"
             yield _finding(bus, where, State.OK, f"{answer.words}{alike}", remedy, answer, None)
+            continue
+        if lost is not None:
+            found = f"{answer.words}, which is not configured"
+            remedy = (
+                f"Is it the one of {lost}? Then correct that line: {_place(where)}. Else put into chips of "
+                f"{bus}: {line}"
+            )
+            yield _finding(bus, where, State.WARNING, found, remedy, answer, None)
             continue
         remedy = f"If it is to be read, put into chips of {bus}: {line}"
         if settings is None:
@@ -102,7 +112,9 @@ def _configured(
         remedy = f"{WIRES}."
         if elsewhere:
             other = _article(name)
-            remedy = f"{other[0].upper()}{other[1:]} answers at {elsewhere[0]}: is it that one? {remedy}"
+            remedy = (
+                f"{other[0].upper()}{other[1:]} answers at {elsewhere[0]}: is it that one? Else l{remedy[1:]}"
+            )
         return _finding(
             bus, where, State.WRONG, f"nobody answers, {name} is configured", remedy, answer, name
         )
@@ -116,6 +128,11 @@ def _configured(
         remedy = f"Put {_article(name)} there, or correct the line: {line}"
     elif name in answer.refusals:
         found += f" ({answer.refusals[name]})"
+    if not answer.name:
+        remedy = (
+            f"Is it {_article(name)}, by the print on it? Then look at its 3.3 V and ground, and whether "
+            "another chip has its address, too. Else correct the line of the configuration."
+        )
     return _finding(bus, where, State.WRONG, found, remedy, answer, name)
 
 
@@ -138,6 +155,14 @@ def _article(words: str) -> str:
         return words
     letter_by_letter = words[:1] in "AEFHILMNORSX" and not words.startswith("NAU")
     return f"{'an' if letter_by_letter else 'a'} {words}"
+
+
+def _place(where: Where) -> str:
+    """Return a place as the configuration has it."""
+    address = f"`address = 0x{where.address:02X}`"
+    if where.mux is None:
+        return address
+    return f"`mux = 0x{where.mux:02X}, channel = {where.channel}` and {address}"
 
 
 def _ordinal(count: int) -> str:

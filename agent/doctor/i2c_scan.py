@@ -1,7 +1,8 @@
 """Who answers on an I2C bus, and at which addresses.
 
 Looks as i2cdetect(8) does: a quick write, or a read where a write could change something (0x30-0x37 and
-0x50-0x5F: EEPROMs). Addresses: UM10204, table 4: 0x00-0x07 and 0x78-0x7F are reserved.
+0x50-0x5F: EEPROMs). An adapter that knows no quick write (CP2112, FT260) reads everywhere.
+Addresses: UM10204, table 4: 0x00-0x07 and 0x78-0x7F are reserved.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 FIRST, LAST = 0x08, 0x77
 READ_ONLY = (*range(0x30, 0x38), *range(0x50, 0x60))
 STUCK_AFTER = 3  # time-outs in a row: a line is held down, and each further address costs a second
+MOST = 64  # more do not answer on any real bus: SDA is held down, which reads as an answer at each address
 NOBODY = frozenset({errno.ENXIO, errno.EREMOTEIO, errno.EIO})
 
 
@@ -36,6 +38,17 @@ class Scan:
     """Addresses at which a driver of the kernel sits: somebody is there, and has been spoken for."""
     stuck: bool = False
     error: str = ""
+    remedy: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether what answered can be believed."""
+        return not self.stuck and not self.error and not self.everywhere
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether somebody seems to be at every address."""
+        return len(self.found) > MOST
 
 
 def scan(
@@ -44,14 +57,15 @@ def scan(
     """Ask at every one of the `addresses` who is there."""
     seen = Scan()
     timeouts = 0
+    quick = True
     for address in addresses:
         if stopped():
             break
         try:
-            if address in READ_ONLY:
+            if quick and address not in READ_ONLY:
+                quick = _is_quick(bus, address)
+            if not quick or address in READ_ONLY:
                 bus.read_byte(address)
-            else:
-                bus.write_quick(address)
         except OSError as error:
             if error.errno == errno.EBUSY:
                 seen.taken.append(address)
@@ -69,3 +83,14 @@ def scan(
         timeouts = 0
         seen.found.append(address)
     return seen
+
+
+def _is_quick(bus: Bus, address: int) -> bool:
+    """Ask who is there by a quick write; return whether the bus can do that. Raises OSError: nobody."""
+    try:
+        bus.write_quick(address)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ COLOURS = {State.OK: "32", State.WARNING: "33", State.WRONG: "31;1", State.SKIPP
 STATE_COLUMNS = 9
 SUBJECT_COLUMNS = 13  # a longer subject has a line of its own
 LEAST_WIDTH = 40
+# what is to be copied: a command, or lines for a configuration (TOML bears no line break within braces)
+WHOLE = re.compile(r"`[^`]*`|\[?\{.*\}\]?")
+BLANK = "\0"  # stands for the blanks within them while lines are broken
 
 
 class Report:
@@ -101,12 +105,14 @@ def summary(findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def _wrapped(text: str, width: int, indent: str, *, further: str = "") -> list[str]:
-    # a path or a command that is longer than the line stays whole, to be copied
-    return textwrap.wrap(
-        text,
+    # what is to be copied stays whole, also where it is longer than the line
+    whole = WHOLE.sub(lambda found: found[0].replace(" ", BLANK), text)
+    lines = textwrap.wrap(
+        whole,
         width,
         initial_indent=indent,
         subsequent_indent=indent + further,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(BLANK, " ") for line in lines]

@@ -31,6 +31,25 @@ TRIES = 3  # another master won, or a spike on the line: once more costs less th
 STUCK_AFTER = 3  # time-outs in a row: a line is held down, and each further transaction costs a time-out
 SYS_I2C = Path("/sys/class/i2c-dev")
 
+SWITCH_ON = (
+    "On a Raspberry Pi: `sudo raspi-config nonint do_i2c 0`. An adapter on USB: plug it in, and "
+    "`sudo modprobe i2c-dev`."
+)
+_NO_SUCH_BUS = ("there is no such bus", SWITCH_ON)
+_NOT_ALLOWED = (
+    "permission denied",
+    "`sudo usermod -aG i2c $USER`, then log in again; for a service `SupplementaryGroups=i2c`.",
+)
+# error number on opening → what it means, and what to do
+_CANNOT_OPEN = {
+    errno.ENOENT: _NO_SUCH_BUS,
+    errno.ENODEV: _NO_SUCH_BUS,
+    errno.ENXIO: _NO_SUCH_BUS,
+    errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
+    errno.ENOTTY: ("it is no I2C bus", "`ls /dev/i2c-*` shows those that there are; correct `bus`."),
+}
+
 
 class Bus(Protocol):
     """What of ``smbus2.SMBus`` is used here; all raise OSError."""
@@ -45,9 +64,20 @@ class Bus(Protocol):
 OpenBus = Callable[[str, int], Bus]
 
 
+def why_not_open(error: OSError) -> tuple[str, str]:
+    """Return in words why a bus cannot be opened, and what to do about it."""
+    words = error.strerror or str(error)
+    return _CANNOT_OPEN.get(error.errno or 0, (words, "`dmesg | grep -i i2c` tells more."))
+
+
 def open_kernel_bus(path: str, timeout_ms: int) -> Bus:
     """Open ``/dev/i2c-N``; the kernel then waits at most `timeout_ms` for a transaction. Raises OSError."""
-    bus = SMBus(path)
+    bus = SMBus()
+    try:
+        bus.open(path)
+    except OSError:
+        bus.close()  # it was a file, but no bus: smbus2 leaves it open
+        raise
     fd: int = bus.fd  # type: ignore[assignment]  # None only before it is open
     # not every controller listens to these; its own time-out then holds
     with contextlib.suppress(OSError):
@@ -62,8 +92,8 @@ def open_kernel_bus(path: str, timeout_ms: int) -> Bus:
 class I2cPort:
     """One bus, open or not.
 
-    While it is not open, or a line is held down, each transaction fails at once and costs nothing; `open`
-    and `recover` mend that. ``begun_ns`` and ``ended_ns``: when the transactions since `mark` began and
+    While it is not open, or a line is held down, each transaction fails at once and costs nothing, until it
+    is opened anew. ``begun_ns`` and ``ended_ns``: when the transactions since `mark` began and
     ended, by the host's clock: whatever a chip answered, it answered in between.
     """
 
@@ -93,6 +123,9 @@ class I2cPort:
         self._timeouts = 0
         self._selected: tuple[int, int] | None = None
         self._marked = True
+        self._was_open = False
+        self._shut = "the bus is gone"
+        """Why it is not open, in words."""
 
     @property
     def is_open(self) -> bool:
@@ -104,10 +137,18 @@ class I2cPort:
         try:
             self._bus = self._open_bus(self.path, self._timeout_ms)
         except OSError as error:
-            words = error.strerror or str(error)
+            words, remedy = why_not_open(error)
+            if not self._was_open:
+                self._shut = words
             raise ChipError(
-                FaultKind.BUS_GONE, f"opening {self.path}", got=words, expected="an I2C bus that may be used"
+                FaultKind.BUS_GONE,
+                f"opening {self.path}",
+                got=words,
+                expected="an I2C bus of this computer",
+                remedy=remedy,
             ) from error
+        self._was_open = True
+        self._shut = "the bus is gone"
         self.stuck = False
         self._timeouts = 0
         self._selected = None
@@ -167,7 +208,7 @@ class I2cPort:
 
     def _usable(self) -> Bus:
         if self._bus is None:
-            raise ChipError(FaultKind.BUS_GONE, self.name, got="the bus is gone", expected=self.path)
+            raise ChipError(FaultKind.BUS_GONE, self.name, got=self._shut, expected=self.path)
         if self.stuck:
             raise ChipError(
                 FaultKind.STUCK_BUS, self.name, got="a line is held down", expected="SDA and SCL that rise"
@@ -203,9 +244,8 @@ class I2cPort:
 
     def _has_vanished(self) -> bool:
         """Whether a pulled adapter's node has gone from the kernel (an open one then answers EIO)."""
-        return self.path.startswith("/dev/") and not (
-            (SYS_I2C / self.name).exists() and Path(self.path).exists()
-        )
+        node = Path(self.path).resolve()  # it may be named by a link of udev's
+        return self.path.startswith("/dev/") and not (node.exists() and (SYS_I2C / node.name).exists())
 
 
 class BusPlace:
@@ -221,6 +261,11 @@ class BusPlace:
         self._mux = mux
         self._channel = channel
         self._reads: dict[tuple[int, int], tuple[i2c_msg, i2c_msg]] = {}
+
+    @property
+    def channel(self) -> tuple[int, int] | None:
+        """The multiplexer that it is behind, and the channel; None where it is right on the bus."""
+        return None if self._mux is None or self._channel is None else (self._mux, self._channel)
 
     def __str__(self) -> str:
         """Where it is, in the words of every message."""

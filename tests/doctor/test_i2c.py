@@ -204,23 +204,67 @@ def test_a_bus_that_cannot_do_it() -> None:
     assert found.state is State.WRONG and "not supported" in found.found
 
 
+def test_nobody_of_all_that_is_configured_answers(pi: Looked) -> None:
+    found = about(pi.findings('{chip = "ADXL345"}', '{chip = "BME280"}'), str(pi.device))
+    assert found.state is State.WRONG and "what all of them share" in found.remedy
+
+
+def test_a_bus_without_the_quick_write_is_read() -> None:
+    class Reading(FakeBus):
+        def write_quick(self, i2c_addr: int) -> None:
+            self.written.append(i2c_addr)
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    bus = Reading({0x18: 0, 0x53: 0})
+    seen = scan(bus)
+    assert (seen.found, seen.error) == ([0x18, 0x53], "")
+    assert (bus.written, bus.read) == ([FIRST], list(range(FIRST, LAST + 1)))
+
+
+def test_an_answer_at_every_address_is_a_line_that_is_held_down(pi: Looked) -> None:
+    class Held(SimulatedBus):
+        def i2c_rdwr(self, *messages: Any) -> None:
+            pass  # acknowledged, whatever it is, and zeros are read
+
+    pi.made = lambda: Held(pi.clock, [])  # type: ignore[method-assign]
+    (found,) = pi.findings('{chip = "ADXL345"}')
+    assert found.state is State.WRONG and "SDA is held down" in found.found, found
+    (found,) = pi.findings(config=False)
+    assert found.state is State.WARNING, found
+
+
+def test_a_chip_that_a_scan_overlooks_is_asked_itself(pi: Looked) -> None:
+    class Shy(SimulatedBus):
+        def read_byte(self, i2c_addr: int, force: bool | None = None) -> int:
+            raise OSError(errno.EREMOTEIO, os.strerror(errno.EREMOTEIO))
+
+    pi.made = lambda: Shy(pi.clock, pi.chips)  # type: ignore[method-assign]
+    pi.add("ADXL345", 0x53)
+    found = pi.findings('{chip = "ADXL345"}')
+    assert about(found, "i2c-1 0x53").state is State.OK
+    assert about(found, str(pi.device)).found == "1 address answered"
+
+
 def test_a_device_that_is_no_bus_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(i2c, "DEV", tmp_path)
     (tmp_path / "i2c-1").write_text("")
     found = only(i2c.check(Patient()))
-    assert found.state is State.WRONG and "ioctl" in found.found
+    assert (
+        found.state is State.WRONG and found.found == "it is no I2C bus" and "ls /dev/i2c-*" in found.remedy
+    )
 
 
 def test_graphics_and_mainboard_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(i2c, "DEV", tmp_path / "dev")
     monkeypatch.setattr(i2c, "NAMES", tmp_path / "names")
-    for number, name in enumerate(("bcm2835 (i2c@7e804000)", "fef04500.i2c HDMI", "SMBus I801 adapter")):
+    names = "bcm2835 (i2c@7e804000)", "fef04500.i2c", "107d508280.i2c", "SMBus I801 adapter"
+    for number, name in enumerate(names):
         (tmp_path / "dev").mkdir(exist_ok=True)
         (tmp_path / "dev" / f"i2c-{number}").write_text("")
         (tmp_path / "names" / f"i2c-{number}").mkdir(parents=True)
         (tmp_path / "names" / f"i2c-{number}" / "name").write_text(f"{name}\n")
     found = list(i2c.check(Patient()))
-    assert [f.state for f in found] == [State.WRONG, State.SKIPPED, State.SKIPPED]
+    assert [f.state for f in found] == [State.WRONG, *[State.SKIPPED] * 3]
     assert "bcm2835" in found[0].subject
 
 
@@ -275,7 +319,10 @@ def test_a_missing_chip_and_where_one_like_it_is(pi: Looked) -> None:
     missing = about(found, "i2c-1 0x53")
     assert missing.state is State.WRONG
     assert missing.found == "nobody answers, ADXL345 is configured"
-    assert missing.remedy.startswith("An ADXL345 answers at 0x1D: is it that one?")
+    assert missing.remedy.startswith("An ADXL345 answers at 0x1D: is it that one? Else look at its SDA")
+    there = about(found, "i2c-1 0x1D")
+    assert there.found.endswith("which is not configured"), "the second, where the first is missing?"
+    assert there.remedy.startswith("Is it the one of 0x53? Then correct that line: `address = 0x1D`.")
 
 
 def test_one_that_is_not_configured_and_is_like_another(pi: Looked) -> None:
@@ -308,6 +355,7 @@ def test_one_that_is_none_of_those_that_may_be_there(pi: Looked) -> None:
     assert found.state is State.WRONG
     assert found.found.startswith("somebody (usually ADXL345, ADXL355) answers, ADXL345 is configured")
     assert "0xFF" in found.found
+    assert found.remedy.startswith("Is it an ADXL345, by the print on it?")
 
 
 # --- behind multiplexers ---
@@ -326,7 +374,10 @@ def test_chips_behind_a_multiplexer(pi: Looked) -> None:
     assert about(found, "i2c-1 0x70/0 0x2A").found == "NAU7802, as configured"
     missing = about(found, "i2c-1 0x70/2 0x2A")
     assert missing.state is State.WRONG and "A NAU7802 answers at 0x70/1 0x2A" in missing.remedy
-    assert 'channel = 5, cell = "' in about(found, "i2c-1 0x70/5 0x2A").remedy
+    other = about(found, "i2c-1 0x70/1 0x2A").remedy
+    assert "the one of 0x70/2 0x2A?" in other and "`mux = 0x70, channel = 1`" in other, other
+    third = about(found, "i2c-1 0x70/5 0x2A").remedy
+    assert 'channel = 5, cell = "' in third and "the one of" not in third, third
     assert about([f for f in found if f.subject == "i2c-1 0x70"], "i2c-1 0x70").found.startswith(
         "TCA9548A, as"
     )
@@ -412,6 +463,21 @@ def test_a_bus_in_use_is_asked_gently(busy_pi: Looked) -> None:
     assert {address for address, _ in written} == {0x53}, written
     assert all(len(data) == 1 for _, data in written), "more than the number of a register was written"
     assert mux.control == 0
+
+
+@pytest.mark.parametrize("how", ["stuck", "gone"])
+def test_a_bus_in_use_that_fails(busy_pi: Looked, how: str) -> None:
+    pi = busy_pi
+
+    def made() -> SimulatedBus:
+        bus = SimulatedBus(pi.clock, pi.chips)
+        setattr(bus, how, True)
+        return bus
+
+    pi.made = made  # type: ignore[method-assign]
+    (found,) = pi.findings('{chip = "ADXL345"}', '{chip = "BME280"}')
+    words = {"stuck": "held down", "gone": "the bus is gone"}[how]
+    assert found.state is State.WRONG and words in found.found, found
 
 
 def test_a_place_where_a_command_must_not_be_given(pi: Looked) -> None:

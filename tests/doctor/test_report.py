@@ -16,6 +16,8 @@ FINDINGS = [
     Finding(Area.STREAMS, State.WRONG, "load", "no sample in 3.0 s", "Look at the wires. " * 6),
     Finding(Area.I2C, State.SKIPPED, "buses", "none"),
 ]
+LINE = '{chip = "ADS1115", address = 0x48, inputs = [{stream = "leak", input = "AIN0", unit = "V"}]}'
+COMMAND = "`sudo raspi-config nonint do_i2c 0`"
 
 
 class Terminal(io.StringIO):
@@ -36,6 +38,16 @@ def test_nothing_is_wider_than_the_terminal_but_what_must_stay_whole() -> None:
     for line in written().splitlines():
         assert len(line) <= 80 or LONG_PORT in line, f"{len(line)} columns: {line}"
     assert LONG_PORT * 2 in written(), "a path is to be copied, and is not cut"
+
+
+def test_what_is_to_be_copied_stays_in_one_line() -> None:
+    out = io.StringIO()
+    remedy = f"On a Raspberry Pi of any kind that you can buy: {COMMAND} once. Then its line: {LINE}"
+    report = Report(out, width=80, colour=False, progress=io.StringIO())
+    report.show([Finding(Area.I2C, State.WARNING, "i2c-1 0x48", "ADS1115", remedy)])
+    lines = [line.strip() for line in out.getvalue().splitlines()]
+    assert LINE in lines, lines
+    assert any(COMMAND in line for line in lines), lines
 
 
 def test_it_is_aligned_under_the_headings() -> None:

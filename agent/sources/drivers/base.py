@@ -1,7 +1,7 @@
 """What a driver of a chip looks like, what of the bus it sees, and what it says when something is wrong.
 
 A driver knows one chip's registers and nothing else: no clock, no thread, no file, no retry. Whoever runs
-it (``i2c_chip.py``) decides when to look, what a fault costs, and which time a sample has.
+it (``chip_life.py``) decides when to look, what a fault costs, and which time a sample has.
 
 Two kinds of chips:
 
@@ -58,8 +58,8 @@ class Place(Protocol):
 class ChipError(Exception):
     """A chip, or the bus to it, does not do what it must: in what way, what came, what was expected."""
 
-    def __init__(self, kind: FaultKind, doing: str, *, got: str, expected: str) -> None:
-        super().__init__(f"{doing}: {got}, expected {expected}")
+    def __init__(self, kind: FaultKind, doing: str, *, got: str, expected: str, remedy: str = "") -> None:
+        super().__init__(f"{doing}: {got}, expected {expected}{f'. {remedy}' if remedy else ''}")
         self.kind = kind
         self.doing = doing
         self.got = got
