@@ -22,7 +22,7 @@ from agent.typed_toml import read_table, typed
 from agent.uplink.settings import BrokerConfig
 from calibration.certificate import Certificate, read_certificate
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
 """A topic level and a file name: letters, digits, dot, dash and underscore."""
 Vector = tuple[float, float, float]
 

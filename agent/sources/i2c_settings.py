@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     BusName = str
 else:
     BusName = (
-        Annotated[str, msgspec.Meta(pattern=r"^(/dev/[^/].*|i2c-\d+)$")] | Annotated[int, msgspec.Meta(ge=0)]
+        Annotated[str, msgspec.Meta(pattern=r"^(/dev/[^/\s\x00][^\s\x00]*|i2c-\d+)\Z")]
+        | Annotated[int, msgspec.Meta(ge=0)]
     )
 
 
@@ -172,8 +173,11 @@ def _check_streams(buses: Sequence[I2cSettings], doing: str) -> None:
         for chip in settings.chips:
             for stream in _made(chip, settings, doing).streams:
                 givers.setdefault(stream.spec.name, []).append(_Giver(settings, chip, stream.spec))
+    parts = {f"{name}.{axis}" for name, some in givers.items() if len(some) > 1 for axis in _axes(some)}
     for name, some in givers.items():
         wrong, remedy = _quarrel(some)
+        if not wrong and name in parts:
+            wrong, remedy = "besides the cell that is called so", "Give the stream a name without a dot."
         if wrong:
             listed = ", ".join(f"{chip_name(g.chip)} at {g.bus.name} {place_words(g.chip)}" for g in some)
             raise ConfigError(
@@ -191,6 +195,10 @@ class _Giver:
     bus: I2cSettings
     chip: ChipSettings
     spec: StreamSpec
+
+
+def _axes(givers: Sequence[_Giver]) -> list[str]:
+    return [axis for giver in givers for axis in giver.spec.axes]
 
 
 def _made(chip: ChipSettings, settings: I2cSettings, doing: str) -> Driver:

@@ -86,6 +86,21 @@ WRONG = {
         f"rate_hz = inf in {SECTION}, chips 1 (SHT4x)",
         "",
     ),
+    "a rate of which no period can be reckoned": (
+        ['{chip = "SHT4x", rate_hz = 1e-300}'],
+        f"rate_hz = 1e-300 in {SECTION}, chips 1 (SHT4x)",
+        ">= 0.001",
+    ),
+    "a name with a line's end": (
+        ['{chip = "ADXL345", stream = "accel\\n"}'],
+        f"stream = 'accel\\n' in {SECTION}, chips 1 (ADXL345)",
+        "regex",
+    ),
+    "a stream that is called like a cell of another": (
+        [*FOUR, '{chip = "ADXL345", stream = "load.a"}'],
+        "the stream 'load.a' besides the cell that is called so: ADXL345 at i2c-1 0x53",
+        "one source of it",
+    ),
     "an address of another chip": (
         ['{chip = "BME280", address = 0x75}'],
         f"address = 0x75 in {SECTION}, chips 1 (BME280)",
@@ -152,7 +167,9 @@ def test_a_mistake_is_named(tmp_path: Path, what: str) -> None:
     assert "cargobox.toml" in error.doing and error.remedy, error
 
 
-@pytest.mark.parametrize("bus", ['"i2c1"', '"/dev//"', '"ttyS0"', "-1", "1.5"])
+@pytest.mark.parametrize(
+    "bus", ['"i2c1"', '"/dev//"', '"ttyS0"', "-1", "1.5", r'"/dev/\u0000"', r'"/dev/i2c-1\n"']
+)
 def test_what_is_no_bus(tmp_path: Path, bus: str) -> None:
     with pytest.raises(ConfigError, match=r"bus = .* in \[\[source.i2c\]\] 1"):
         on_bus(tmp_path, '{chip = "BME280"}', bus=bus)

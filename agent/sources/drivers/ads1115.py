@@ -18,6 +18,7 @@ import numpy as np
 from agent.blocks import FaultKind
 from agent.errors import ConfigError
 from agent.sources.drivers.base import (
+    SLOWEST_HZ,
     BusCost,
     ChipError,
     ChipSettings,
@@ -93,7 +94,7 @@ class Ads1115Settings(ChipSettings, frozen=True, kw_only=True, tag="ADS1115"):
     """
 
     address: Annotated[int, msgspec.Meta(ge=0x48, le=0x4B)] = 0x48
-    rate_hz: Annotated[float, msgspec.Meta(gt=0, le=860)] = 10.0
+    rate_hz: Annotated[float, msgspec.Meta(ge=SLOWEST_HZ, le=860)] = 10.0
     supply_v: Annotated[float, msgspec.Meta(ge=2.0, le=5.5)] = 3.3
     inputs: Annotated[tuple[Ads1115Input, ...], msgspec.Meta(min_length=1, max_length=4)]
 

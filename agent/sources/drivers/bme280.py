@@ -19,6 +19,7 @@ import numpy as np
 from agent.blocks import FaultKind
 from agent.errors import ConfigError
 from agent.sources.drivers.base import (
+    SLOWEST_HZ,
     BusCost,
     ChipError,
     ChipSettings,
@@ -82,7 +83,7 @@ class Bme280Settings(ChipSettings, frozen=True, kw_only=True, tag="BME280"):
     """
 
     address: Annotated[int, msgspec.Meta(ge=0x76, le=0x77)] = 0x76
-    rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1.0
+    rate_hz: Annotated[float, msgspec.Meta(ge=SLOWEST_HZ, le=100)] = 1.0
     temperature: StreamName = "temperature"
     humidity: StreamName = "humidity"
     air_pressure: StreamName = "air_pressure"

@@ -16,6 +16,7 @@ import numpy as np
 from agent.blocks import FaultKind
 from agent.errors import ConfigError
 from agent.sources.drivers.base import (
+    SLOWEST_HZ,
     BusCost,
     ChipError,
     ChipSettings,
@@ -48,7 +49,7 @@ class Sht4xSettings(ChipSettings, frozen=True, kw_only=True, tag="SHT4x"):
     """``temperature``, ``humidity``: the streams' names. The address is part of the chip's full name."""
 
     address: Annotated[int, msgspec.Meta(ge=0x44, le=0x46)] = 0x44
-    rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1.0
+    rate_hz: Annotated[float, msgspec.Meta(ge=SLOWEST_HZ, le=100)] = 1.0
     temperature: StreamName = "temperature"
     humidity: StreamName = "humidity"
 
