@@ -122,6 +122,27 @@ def test_a_converter_of_12_bits_is_named() -> None:
     assert chip.words[ads1115.LO_THRESH] == 0x8000
 
 
+def test_one_that_was_cut_off_while_it_was_identified_is_identified_again() -> None:
+    chip, place = bare()
+    chip.words[ads1115.LO_THRESH] ^= ads1115.FINEST_BITS
+    Ads1115.identify(place)
+    assert chip.words[ads1115.LO_THRESH] == ads1115.LOWEST ^ ads1115.FINEST_BITS
+
+
+@pytest.mark.parametrize("looks", ["check", "collect"])
+def test_what_a_disturbed_transfer_set_is_undone_at_once(looks: str) -> None:
+    driver, chip, place = converter()
+    driver.start(place, 0)
+    place.wait(driver.conversion_s(0))
+    # the comparator on, and both thresholds alike: at the next look a stranger, for good
+    chip.words[ads1115.CONFIG] = 0x3C2C
+    chip.words[ads1115.LO_THRESH] = chip.words[ads1115.HI_THRESH] = 0x2588
+    with pytest.raises(ChipError) as error:
+        driver.check(place) if looks == "check" else driver.collect(place, 0)
+    assert error.value.kind is FaultKind.REGISTERS
+    driver.identify(place)
+
+
 @pytest.mark.parametrize(("raw", "count"), [(0x7FFF, 32767), (0x8000, -32768), (0xFFFF, -1), (0, 0)])
 def test_a_voltage_is_16_bits_of_twos_complement(raw: int, count: int) -> None:
     driver, chip, place = converter()
@@ -169,6 +190,7 @@ def test_a_conversion_of_another_program_is_not_taken() -> None:
     with pytest.raises(ChipError) as error:
         driver.collect(place, 0)
     assert error.value.kind is FaultKind.REGISTERS
+    place.write_register(ads1115.CONFIG, 0xD5, 0x83)
     with pytest.raises(ChipError):
         driver.check(place)
 

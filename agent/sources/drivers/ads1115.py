@@ -220,10 +220,11 @@ class Ads1115(Triggered):
             found = _read(place, LO_THRESH)
         finally:
             _write(place, LO_THRESH, lo)
+        if found == lo ^ FINEST_BITS:
+            return  # also where these bits were set: somebody was cut off right here
         if found == lo & 0xFFF0:
             raise _stranger("thresholds of 12 bits: an ADS1015")
-        if found != lo ^ FINEST_BITS:
-            raise _stranger(f"{seen}, and a threshold that cannot be set")
+        raise _stranger(f"{seen}, and a threshold that cannot be set")
 
     def set_up(self, place: Place) -> Iterator[float]:
         """Write the first input's settings, and the thresholds as after a reset."""
@@ -247,11 +248,19 @@ class Ads1115(Triggered):
         """Raise `ChipError` unless the settings are those of one of the inputs, the thresholds as set."""
         found = _read(place, CONFIG)
         if found & SETTINGS not in self._settings:
+            self._restore(place)
             raise _lost(CONFIG, found & SETTINGS, " or ".join(f"0x{wanted:04X}" for wanted in self._settings))
         for register, wanted in ((LO_THRESH, LOWEST), (HI_THRESH, HIGHEST)):
             found = _read(place, register)
             if found != wanted:
+                self._restore(place)
                 raise _lost(register, found, f"0x{wanted:04X}")
+
+    def _restore(self, place: Place) -> None:
+        """Undo what a disturbed transfer did, lest the chip be taken for one that another program uses."""
+        _write(place, CONFIG, self._settings[0])
+        _write(place, LO_THRESH, LOWEST)
+        _write(place, HI_THRESH, HIGHEST)
 
     @property
     def check_cost(self) -> BusCost:
@@ -275,6 +284,7 @@ class Ads1115(Triggered):
         found = _read(place, CONFIG)
         wanted = self._settings[conversion]
         if found & SETTINGS != wanted:
+            self._restore(place)
             raise _lost(CONFIG, found & SETTINGS, f"0x{wanted:04X}")
         if not found & OS:
             raise NotReady
