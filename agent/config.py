@@ -14,7 +14,7 @@ import msgspec
 
 from agent.detection import DetectorSettings
 from agent.errors import ConfigError, did_you_mean
-from agent.ranges import Positive
+from agent.ranges import NAME, Positive
 from agent.reduction import UploadSettings
 from agent.sources.i2c_settings import I2cSettings, check_buses
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
@@ -22,11 +22,11 @@ from agent.typed_toml import read_table, typed
 from agent.uplink.settings import BrokerConfig
 from calibration.certificate import Certificate, read_certificate
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+Name = Annotated[str, msgspec.Meta(pattern=NAME)]
 """A topic level and a file name: letters, digits, dot, dash and underscore."""
 Vector = tuple[float, float, float]
 
-REMEDY = "docs/operators.md lists every key with its default."
+REMEDY = "docs/operators.md lists every key with its default, docs/sensors.md those of chips."
 AXIS_WORDS = {
     "x": (1.0, 0.0, 0.0),
     "y": (0.0, 1.0, 0.0),

@@ -48,5 +48,6 @@ class BrokerError(FourPartError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``' (did you mean X?)'`` for the nearest of `known`, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    spelled = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), list(spelled), n=1, cutoff=0.6)
+    return f" (did you mean {spelled[near[0]]!r}?)" if near else ""

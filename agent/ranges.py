@@ -12,3 +12,11 @@ Part = Annotated[float, msgspec.Meta(gt=0, le=1)]
 """A part of a whole: above 0, at most 1."""
 Angle = Annotated[float, msgspec.Meta(gt=0, le=180)]
 """In degrees."""
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z"
+I2C_BUS = r"^(/dev/[^/\s\x00][^\s\x00]*|i2c-\d+)\Z"
+IN_WORDS = {
+    NAME: "1 to 64 letters, digits, _, . or -, the first a letter or a digit",
+    I2C_BUS: '"/dev/i2c-1", "i2c-1" or 1',
+}
+"""What text must look like, for errors."""

@@ -15,12 +15,26 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent.errors import ConfigError, did_you_mean
+from agent.ranges import IN_WORDS
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 ANY = "*"
 HEXADECIMAL = frozenset({"address", "mux"})  # keys whose numbers people write like that
 
+# what msgspec calls things → in words
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text in quotes",
+    "bool": "true or false",
+    "array": "a list in [ ]",
+    "object": "a table of keys",
+}
+_COMPARED = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
+_OF = {"int": "", "float": "", "array of length": "a list of "}
+_LIMIT = re.compile(rf"(?P<what>{'|'.join(_OF)}) (?P<how>[<>]=?) (?P<limit>\S+)$")
+_QUOTED = re.compile(r"Expected (?:int|float), got str$")
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
 _WRONG = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -35,6 +49,7 @@ def read_table(path: Path, *, what: str, remedy: str) -> dict[str, Any]:
             doing, got=str(error.strerror), expected="a readable TOML file", remedy=remedy
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        remedy = "Correct that line: a comma between entries, quotes around text, each { } in one line."
         raise ConfigError(doing, got=str(error), expected="valid TOML", remedy=remedy) from error
 
 
@@ -84,11 +99,15 @@ def _explained(said: str, table: Mapping[str, Any], kind: Any, doing: str, remed
     if path and path[-1] in HEXADECIMAL and isinstance(value, int):
         shown = f"0x{value:02X}"
         what = re.sub(r"\d+$", lambda limit: f"0x{int(limit[0]):02X}", what)
+    wanted = _wanted(what)
+    if isinstance(value, Mapping) and what.startswith("Expected array"):
+        wanted = f"[[{'.'.join(path)}]], in double brackets"
     words = _words_at(table, kind, path) if what.startswith(("Invalid enum value", "Invalid value")) else []
     return ConfigError(
         doing,
-        got=f"{_setting(table, kind, path, shown)}{did_you_mean(str(value), words)}",
-        expected=f"one of {', '.join(words)}" if words else _wanted(what),
+        got=f"{_setting(table, kind, path, shown)}"
+        f"{did_you_mean(value, words) if isinstance(value, str) else ''}",
+        expected=f"one of {', '.join(words)}" if words else wanted,
         remedy=remedy,
     )
 
@@ -139,9 +158,18 @@ def _setting(table: Any, kind: Any, path: list[str], value: str) -> str:
 
 
 def _wanted(what: str) -> str:
-    """Turn msgspec's words ('Expected int, got str') into the end of a sentence."""
+    """Turn msgspec's words ('Expected int, got str') into the end of a sentence, in words for people."""
+    for pattern, words in IN_WORDS.items():
+        if what.endswith(f"matching regex {pattern!r}"):
+            return words
+    if _QUOTED.match(what):
+        return "a number, without quotes"
     what = re.sub(r", got .*$", "", what)
-    return re.sub(r"^Expected ", "", what)
+    what = re.sub(r"^Expected ", "", what)
+    limit = _LIMIT.match(what)
+    if limit:
+        return f"{_OF[limit['what']]}{_COMPARED[limit['how']]} {limit['limit']}"
+    return " or ".join(_TYPES.get(kind, kind) for kind in what.split(" | ") if kind != "null")
 
 
 def _keys(path: str | None) -> list[str]:

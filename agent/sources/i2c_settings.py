@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from agent.errors import ConfigError
-from agent.ranges import Positive
+from agent.ranges import I2C_BUS, Positive
 from agent.sources.drivers import AnyChip, chip_of
 from agent.sources.drivers.base import ChipSettings, Driver
 from agent.streams import StreamSpec
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     BusName = str
 else:
     BusName = (
-        Annotated[str, msgspec.Meta(pattern=r"^(/dev/[^/\s\x00][^\s\x00]*|i2c-\d+)\Z")]
-        | Annotated[int, msgspec.Meta(ge=0)]
+        Annotated[str, msgspec.Meta(pattern=I2C_BUS)] | Annotated[int, msgspec.Meta(ge=0)]
     )
 
 

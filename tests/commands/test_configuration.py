@@ -40,12 +40,12 @@ def test_a_misspelled_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "got", "expected"),
     [
-        ("[broker]\nport = 'x'", "broker.port = 'x'", "int"),
+        ("[broker]\nport = 'x'", "broker.port = 'x'", "a number"),
         ("[broker]\nport = 70000", "broker.port = 70000", "65535"),
-        ("[box]\nid = 'a b'", "box.id = 'a b'", "str"),
+        ("[box]\nid = 'a b'", "box.id = 'a b'", "letters"),
         ("[mounting]\nup = 'up'", "mounting.up = 'up'", "up"),
         ("[mounting]\nup = [0, 0, 0]", "mounting.up = [0, 0, 0]", "a direction"),
-        ("[detect.temperature]\nlow_degc = 'cold'", "detect.temperature.low_degc = 'cold'", "float"),
+        ("[detect.temperature]\nlow_degc = 'cold'", "detect.temperature.low_degc = 'cold'", "a number"),
     ],
 )
 def test_a_value_of_the_wrong_kind(tmp_path: Path, text: str, got: str, expected: str) -> None:

@@ -22,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import FaultKind
+from agent.ranges import NAME
 from agent.streams import StreamSpec
 
 Counts = npt.NDArray[Any]
 """(n, axes): integers as the chip counts, or float32 in SI units where the chip's own formula gives those."""
 
-StreamName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+StreamName = Annotated[str, msgspec.Meta(pattern=NAME)]
 Address = Annotated[int, msgspec.Meta(ge=0x08, le=0x77)]
 """7 bits. UM10204, table 4: 0x00-0x07 and 0x78-0x7F are reserved."""
 Channel = Annotated[int, msgspec.Meta(ge=0, le=7)]
