@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from agent.blocks import Block, FaultKind, SensorFault, Silence
+from agent.errors import ConfigError
 from agent.sources.chip_life import ChipLife
-from agent.sources.drivers.base import ChipError, Driver, FreeRunning
-from agent.sources.i2c_plan import BusSpeed, Plan, plan
+from agent.sources.drivers.base import BusCost, ChipError, Driver, FreeRunning
+from agent.sources.drivers.tca9548a import Tca9548a
+from agent.sources.i2c_plan import NO_COST, BusSpeed, Plan, plan
 from agent.sources.i2c_port import I2cPort, OpenBus, open_kernel_bus
 from agent.sources.i2c_recovery import free_lines
 from agent.sources.wall_marks import WallMarks
@@ -33,7 +35,6 @@ SLICE_PART = 0.3  # of the period of the most impatient chip
 FIRST_REOPEN_NS = 100 * NS_PER_MS
 LAST_REOPEN_NS = 500 * NS_PER_MS
 MEASURE_TIMES = 4
-STATS_S = 60
 
 
 def wait_until(due_ns: int, stop: threading.Event) -> None:
@@ -98,7 +99,11 @@ class I2cBus:
         except ChipError as error:
             log.error("%s", error)
         speed = BusSpeed(self._speed_hz) if overhead_ns is None else BusSpeed(self._speed_hz, overhead_ns)
-        self.plan = plan(self.port.name, drivers, speed, self._latency_ns)
+        try:
+            self.plan = plan(self.port.name, drivers, speed, self._latency_ns, self._switching())
+        except ConfigError:
+            self.port.close()
+            raise
         log.info("%s: %.0f %% of its time is planned", self.port.name, 100 * self.plan.load)
         return tuple(stream.spec for driver in drivers for stream in driver.streams)
 
@@ -156,9 +161,9 @@ class I2cBus:
             return
         stuck = self.port.stuck
         try:
+            self.port.close()  # first: the kernel unbinds no controller whose bus somebody has open
             if stuck:
                 free_lines(self.port.path, harder=self._reopen_pause_ns > 2 * FIRST_REOPEN_NS)
-            self.port.close()
             self.port.open()
             if stuck and not self._is_free():
                 raise ChipError(FaultKind.STUCK_BUS, self.port.name, got="held down", expected="free lines")
@@ -200,6 +205,15 @@ class I2cBus:
                 times_ns.append(spent_ns / (port.transfers - transfers))
         # the least of them: what held up the others is not the bus, and may be over by now
         return max(0, round(min(times_ns))) if times_ns else None
+
+    def _switching(self) -> list[BusCost]:
+        """Return what it costs to reach each chip, where others are behind other channels."""
+        channels = {place.channel for _, place in self._chips if place.channel is not None}
+        if len(channels) < 2:
+            return [NO_COST] * len(self._chips)
+        several = len({mux for mux, _ in channels}) > 1
+        cost = Tca9548a.select_cost * (2 if several else 1)
+        return [NO_COST if place.channel is None else cost for _, place in self._chips]
 
     def _slice(self, driver: Driver) -> int:
         """Return how many samples one turn may fetch, so that no other chip has to wait for too long."""

@@ -20,6 +20,8 @@ USABLE = 0.9  # load beyond which the bus no longer keeps up
 FIFO_PART = 0.5  # of a FIFO, between two looks
 CHECK_S = 2.0  # how often settings are read again
 LOOKS_PER_SAMPLE = 1.3  # of a chip without a FIFO: some looks find nothing yet
+TURNS_PER_CONVERSION = 2  # of a chip that is triggered: start, collect
+NO_COST = BusCost(0, 0)
 DEFAULT_OVERHEAD_NS = 120_000  # a transaction's START, STOP, system call and Python, on a Raspberry Pi 3
 
 
@@ -47,8 +49,18 @@ class Plan:
     load: float
 
 
-def plan(bus: str, drivers: Sequence[Driver], speed: BusSpeed, latency_ns: int) -> Plan:
-    """Return how often to look at each chip. Raises ConfigError when the bus cannot carry it all."""
+def plan(
+    bus: str,
+    drivers: Sequence[Driver],
+    speed: BusSpeed,
+    latency_ns: int,
+    switching: Sequence[BusCost] | None = None,
+) -> Plan:
+    """Return how often to look at each chip. Raises ConfigError when the bus cannot carry it all.
+
+    `switching`: what it costs to reach each of them behind a multiplexer, once a turn.
+    """
+    switching = switching or [NO_COST] * len(drivers)
     longest = tuple(_longest_ns(d) for d in drivers)
     stretch = 1.0
     while True:
@@ -56,7 +68,7 @@ def plan(bus: str, drivers: Sequence[Driver], speed: BusSpeed, latency_ns: int) 
             min(most, max(_shortest_ns(d, latency_ns), round(_shortest_ns(d, latency_ns) * stretch)))
             for d, most in zip(drivers, longest, strict=True)
         )
-        loads = [load_of(d, i, speed) for d, i in zip(drivers, intervals, strict=True)]
+        loads = [load_of(d, i, speed, s) for d, i, s in zip(drivers, intervals, switching, strict=True)]
         if sum(loads) <= COMFORTABLE or intervals == longest:
             break
         stretch *= 1.25
@@ -65,8 +77,11 @@ def plan(bus: str, drivers: Sequence[Driver], speed: BusSpeed, latency_ns: int) 
     return Plan(intervals, sum(loads))
 
 
-def load_of(driver: Driver, interval_ns: int, speed: BusSpeed) -> float:
-    """Return the part of the bus's time that a chip takes when it is looked at each `interval_ns`."""
+def load_of(driver: Driver, interval_ns: int, speed: BusSpeed, switching: BusCost = NO_COST) -> float:
+    """Return the part of the bus's time that a chip takes when it is looked at each `interval_ns`.
+
+    `switching`: what each turn costs beforehand.
+    """
     per_s = driver.check_cost * (1 / CHECK_S)
     if isinstance(driver, FreeRunning):
         looks_per_s = NS_PER_S / interval_ns
@@ -74,9 +89,10 @@ def load_of(driver: Driver, interval_ns: int, speed: BusSpeed) -> float:
             looks_per_s = LOOKS_PER_SAMPLE * driver.rate_hz
         takes_per_s = min(NS_PER_S / interval_ns, driver.rate_hz)
         each = driver.rate_hz / takes_per_s
-        per_s += driver.look_cost * looks_per_s + _take_cost(driver, each) * takes_per_s
+        per_s += (switching + driver.look_cost) * looks_per_s + _take_cost(driver, each) * takes_per_s
     elif isinstance(driver, Triggered):
-        per_s += driver.round_cost * driver.rate_hz
+        turns = TURNS_PER_CONVERSION * len(driver.conversions)
+        per_s += (switching * turns + driver.round_cost) * driver.rate_hz
     return speed.time_ns(per_s) / NS_PER_S
 
 

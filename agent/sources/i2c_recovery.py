@@ -17,7 +17,10 @@ SYS_I2C = Path("/sys/class/i2c-dev")
 
 
 def free_lines(path: str, *, harder: bool) -> bool:
-    """Bind the controller of the bus at `path` anew, if `harder`; return whether that was done."""
+    """Bind the controller of the bus at `path` anew, if `harder`; return whether that was done.
+
+    Nobody here may have the bus open: the kernel waits in unbind, without end, until it is closed.
+    """
     if not harder:
         return False
     device = _controller(path)
@@ -38,7 +41,7 @@ def free_lines(path: str, *, harder: bool) -> bool:
 def _controller(path: str) -> Path | None:
     """Return the device in sysfs whose driver runs the bus."""
     try:
-        adapter = (SYS_I2C / Path(path).name / "device").resolve(strict=True)
+        adapter = (SYS_I2C / Path(path).resolve().name / "device").resolve(strict=True)
     except OSError:
         return None
     for parent in adapter.parents:

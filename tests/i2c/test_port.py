@@ -1,0 +1,108 @@
+"""The rim of a bus: how it is opened, given back to the kernel, and what each chip behind a switch costs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.sources import i2c_bus, i2c_port
+from agent.sources.drivers.adxl345 import Adxl345Settings
+from agent.sources.drivers.base import Driver
+from agent.sources.drivers.nau7802 import Nau7802Settings
+from agent.sources.i2c_bus import I2cBus
+from agent.sources.i2c_port import I2cPort, open_kernel_bus
+from tests.i2c.rig import SimulatedRig
+
+LOAD = Nau7802Settings(rate_hz=320)
+
+
+def bus_of(rig: SimulatedRig, *places: tuple[int, int] | None, speed_hz: int = 400_000) -> I2cBus:
+    """Return a bus of load cells at these channels of these multiplexers."""
+    chips = [(LOAD.make(), LOAD.address, *(place or (None, None))) for place in places]
+    return I2cBus(rig.path, chips, speed_hz=speed_hz, open_bus=rig.open_bus, now_ns=rig.now_ns, wait=rig.wait)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_what_is_no_bus_is_not_left_open() -> None:
+    before = open_files()
+    for _ in range(3):
+        with pytest.raises(OSError, match="ioctl"):
+            open_kernel_bus("/dev/null", 50)
+    assert open_files() == before
+
+
+def test_a_refused_plan_leaves_no_bus_open() -> None:
+    rig = SimulatedRig()
+    bus = bus_of(rig, *((0x70, channel) for channel in range(4)), speed_hz=10_000)
+    with pytest.raises(ConfigError, match="carries"):
+        bus.open()
+    assert not bus.port.is_open
+
+
+def test_the_bus_is_closed_while_the_kernel_frees_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unbinding a controller whose bus is open would wait for ever."""
+    rig = SimulatedRig()
+    bus = bus_of(rig, None)
+    open_meanwhile: list[bool] = []
+
+    def free(path: str, *, harder: bool) -> bool:
+        open_meanwhile.append(bus.port.is_open)
+        return False
+
+    monkeypatch.setattr(i2c_bus, "free_lines", free)
+    bus.open()
+    rig.hold_down()
+    stop = threading.Event()
+    for _ in bus.items(stop):
+        if len(open_meanwhile) == 5:
+            break
+    bus.close()
+    assert open_meanwhile == [False] * 5
+
+
+def test_a_link_of_udev_is_as_good_as_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "i2c-1"
+    node.touch()
+    (tmp_path / "class" / "i2c-1").mkdir(parents=True)
+    monkeypatch.setattr(i2c_port, "SYS_I2C", tmp_path / "class")
+    link = Path("/dev/shm") / f"i2c-box-{os.getpid()}"
+    link.symlink_to(node)
+    try:
+        port = I2cPort(str(link))
+        assert not port._has_vanished()
+        node.unlink()
+        assert port._has_vanished()
+    finally:
+        link.unlink()
+
+
+def test_switching_between_channels_is_planned() -> None:
+    loads = []
+    for places in ([None], [(0x70, 0)], [(0x70, 0), (0x70, 1)], [(0x70, 0), (0x71, 0)]):
+        bus = bus_of(SimulatedRig(), *places)
+        bus.open()
+        assert bus.plan is not None
+        loads.append(bus.plan.load / len(places))
+        bus.close()
+    direct, alone, switched, of_two = loads
+    assert alone == direct, "nothing to switch"
+    assert switched > 1.5 * direct, loads
+    assert of_two > 1.3 * switched, loads
+
+
+def test_a_chip_right_on_the_bus_needs_no_switch() -> None:
+    rig = SimulatedRig()
+    accel = Adxl345Settings()
+    chips: list[tuple[Driver, int, int | None, int | None]] = [(accel.make(), accel.address, None, None)]
+    chips += [(LOAD.make(), LOAD.address, 0x70, channel) for channel in (0, 1)]
+    bus = I2cBus(rig.path, chips, open_bus=rig.open_bus, now_ns=rig.now_ns, wait=rig.wait)
+    first, *others = bus._switching()
+    assert first.transfers == 0
+    assert [cost.transfers for cost in others] == [2, 2]
