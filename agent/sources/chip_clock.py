@@ -30,6 +30,7 @@ KNOWN_TOLERANCE = 0.002  # of an oscillator that was measured before: all of its
 GOOD_PART = 1e-4  # within this a newer measurement replaces an older one: an oscillator drifts
 CONTRADICTION_PART = 0.1  # of a period: no drift within the window amounts to this,
 CONTRADICTION_NS = 100_000  # nor to this
+FARTHEST = 2.0  # by this factor an oscillator may be off and still be measured
 MEASURED_PART = 1e-3  # within this the period counts as measured
 
 
@@ -79,6 +80,12 @@ class ChipClock:
     def measured(self) -> bool:
         """Whether the period was ever measured, to a part in a thousand."""
         return self._measured
+
+    @property
+    def off_part(self) -> float:
+        """By what part the period certainly is longer or shorter than the nominal one, at least."""
+        off_ns = abs(self._period_ns - self.nominal_period_ns) - self._slope_doubt_ns
+        return max(0.0, off_ns / self.nominal_period_ns)
 
     @property
     def known_period_ns(self) -> float:
@@ -195,17 +202,17 @@ class ChipClock:
         room_ns = upper_ns[:, None] - lower_ns[None, :]
         steps = lower_at[None, :] - upper_at[:, None] + 1.0
         tolerance = KNOWN_TOLERANCE if self._measured else self._tolerance
-        first_ns, last_ns = self._prior_ns * (1 - tolerance), self._prior_ns * (1 + tolerance)
+        low_ns, high_ns = self._prior_ns * (1 - tolerance), self._prior_ns * (1 + tolerance)
         with np.errstate(divide="ignore", invalid="ignore"):
             limits_ns = -room_ns / steps
-        least = limits_ns[steps > 0]
-        if least.size:
-            first_ns = max(first_ns, float(least.max()))
-        most = limits_ns[steps < 0]
-        if most.size:
-            last_ns = min(last_ns, float(most.min()))
+        at_least, at_most = limits_ns[steps > 0], limits_ns[steps < 0]
+        least_ns = float(at_least.max()) if at_least.size else 0.0
+        most_ns = float(at_most.min()) if at_most.size else float("inf")
+        if least_ns <= most_ns and (least_ns > high_ns or most_ns < low_ns):
+            # not the oscillator that it was taken for: another chip, or none of this kind
+            low_ns, high_ns = self.nominal_period_ns / FARTHEST, self.nominal_period_ns * FARTHEST
+        first_ns, last_ns = max(low_ns, least_ns), min(high_ns, most_ns)
         fits = first_ns <= last_ns
-        low_ns, high_ns = self._prior_ns * (1 - tolerance), self._prior_ns * (1 + tolerance)
         # an oscillator that drifts leaves no room in the end; the middle is right even then
         period_ns = min(high_ns, max(low_ns, (first_ns + last_ns) / 2))
         top = float((upper_ns - (upper_at - middle) * period_ns).min())
@@ -216,8 +223,9 @@ class ChipClock:
         room_left_ns = top - bottom + period_ns
         self._half_width_ns = abs(room_left_ns) / 2
         self._contradicted = -room_left_ns > max(CONTRADICTION_NS, CONTRADICTION_PART * period_ns)
-        if self._contradicted or not fits:
-            return
+        by_walls = low_ns < first_ns and last_ns < high_ns
+        if self._contradicted or not fits or not (self._measured or by_walls):
+            return  # what walls and expectation leave between them is not measured
         if self._slope_doubt_ns < MEASURED_PART * period_ns:
             self._measured = True
         if self._slope_doubt_ns < max(self._prior_doubt_ns, GOOD_PART * period_ns):

@@ -88,13 +88,13 @@ class ChipLife:
 
     def _live(self) -> Iterator[Due]:
         while True:
-            up = self._cut_off
+            up = False
             try:
                 yield from self._bring_up()
                 up = True
                 yield from self._runner.run()
             except ChipError as error:
-                self._cut_off = up and error.kind in CUT_OFF
+                self._cut_off = (up or self._cut_off) and error.kind in CUT_OFF
                 self.streams.fail(error, self._port.now_ns())
             except _NeedsSetUp:
                 self._cut_off = False

@@ -32,6 +32,7 @@ log = logging.getLogger("cargobox")
 Item = Block | Silence | SensorFault
 
 SILENCE_STEP_NS = 10_000_000  # by so much the other streams may be held up by one that fails
+FIRST_MARGIN_NS = 50_000_000  # the time of the first sample of all is a guess, and must not be too early
 OVERFLOW_HOLD_NS = 2 * NS_PER_S  # an overflow is over when none has followed for so long
 FOREVER_NS = 1 << 62
 LATE = "late"
@@ -82,7 +83,7 @@ class ChipStreams:
         ]
         self._open: dict[tuple[str, ...], _Open] = {}
         self._all = tuple(lane.name for lane in self._lanes)
-        self._quiet_until_ns = begin_ns
+        self._quiet_until_ns = FOREVER_NS  # until it is set up
         self._flows = False
         self._out: list[Item] = []
 
@@ -132,6 +133,8 @@ class ChipStreams:
     def silences(self, now_ns: int) -> list[Item]:
         """Return the word that nothing comes, if nothing does: other streams must not wait for it."""
         until_ns = min(now_ns, self._quiet_until_ns)
+        if not self.samples and not self._open:
+            until_ns -= FIRST_MARGIN_NS
         told: list[Item] = []
         for lane in self._lanes:
             withheld_ns = lane.last_ns if (lane.name,) in self._open else None

@@ -13,6 +13,7 @@ from agent.sources.chip_clock import ChipClock
 from agent.sources.chip_streams import ChipStreams
 from agent.sources.drivers.base import ChipError, Counts, FreeRunning
 from agent.sources.i2c_port import BusPlace, I2cPort
+from agent.sources.stream_clock import PERIOD_TOLERANCE
 
 NS_PER_MS = 1_000_000
 
@@ -28,6 +29,7 @@ FIRST_RUN_NS = 600 * NS_PER_MS  # so long, at most, the first samples of all wai
 SURE_PART = 0.8  # of a period: looks nearer to each other have not missed a sample
 HOPELESS_NS = 3_000 * NS_PER_MS  # a phase that was not found by then will not be
 HOPELESS_PERIODS = 40
+SPOILED_MOST = 5  # overflows without a sample between them: it must not take the others' time for ever
 SILENT_PERIODS = 6
 SILENT_LEAST_NS = 200 * NS_PER_MS
 SLACK_PART = 0.7  # of the time until samples are lost, that a look may be late by
@@ -68,6 +70,7 @@ class FreeRunner:
         self._placed = False
         self._held: list[tuple[int, tuple[Counts, ...]]] = []
         self._newest_ns = self._run_ns = self._looked_ns = begin_ns
+        self._spoiled = 0  # overflows since samples were last handed on
         # index and time of the last sample that was placed, and the period that was known then
         self._last: tuple[int, int, float] | None = None
 
@@ -94,6 +97,7 @@ class FreeRunner:
                 self._overflow(spoiled)
                 yield port.now_ns(), self._slack_ns
                 continue
+            self._heed_rate()
             self._hand_on()
             self._heed_silence(hi_ns)
             self._tend()
@@ -113,11 +117,13 @@ class FreeRunner:
         driver, now_ns = self._driver, self._port.now_ns()
         driver.check(self._place)
         self._streams.overflows += 1
-        self._streams.fail(
-            ChipError(FaultKind.OVERFLOW, str(self._place), got=got, expected="to be read in time"),
-            now_ns,
-            hold=True,
-        )
+        self._spoiled += 1
+        error = ChipError(FaultKind.OVERFLOW, str(self._place), got=got, expected="to be read in time")
+        if self._spoiled > SPOILED_MOST:
+            self._spoiled = 0
+            raise error
+        if self._streams.failing is not FaultKind.WRONG_CHIP:  # whose samples nobody could count
+            self._streams.fail(error, now_ns, hold=True)
         driver.restart(self._place)
         self._begin()
 
@@ -188,6 +194,7 @@ class FreeRunner:
             time_ns = self.clock.time_ns(first)
             self._streams.give(self._all, first, arrays, time_ns=time_ns, period_ns=self.clock.period_ns)
         self._held.clear()
+        self._spoiled = 0
         self._last = (self._next - 1, self.clock.time_ns(self._next - 1), self.clock.known_period_ns)
 
     def _may_place(self) -> bool:
@@ -211,6 +218,16 @@ class FreeRunner:
         self._held = [(first + index, arrays) for first, arrays in self._held]
         self._next += index
         self._placed = True
+
+    def _heed_rate(self) -> None:
+        """Refuse an oscillator that is none of this chip's: its samples' times could not be followed."""
+        if self.clock.off_part > PERIOD_TOLERANCE:
+            raise ChipError(
+                FaultKind.WRONG_CHIP,
+                str(self._place),
+                got=f"{NS_PER_S / self.clock.period_ns:.4g} samples a second",
+                expected=f"{self._driver.rate_hz:g}, give or take {PERIOD_TOLERANCE:.0%}",
+            )
 
     def _heed_silence(self, now_ns: int) -> None:
         quiet_ns = now_ns - self._newest_ns
