@@ -13,6 +13,7 @@ from agent.blocks import NS_PER_S, FaultKind, Quality, QualityFlags
 from agent.sources.drivers.base import ChipStream, Counts
 
 SATURATED_NS = 2 * NS_PER_S  # no shock and no braking lasts so long
+PAUSE_PERIODS = 2  # without a sample for longer than this: it was not sampled meanwhile
 
 
 class LifeSign:
@@ -21,9 +22,12 @@ class LifeSign:
     def __init__(self, stream: ChipStream) -> None:
         self._rails = stream.rails
         self._still_ns = None if stream.still_s is None else round(stream.still_s * NS_PER_S)
+        self._pause_ns = round(PAUSE_PERIODS * NS_PER_S / stream.spec.rate_hz)
         self._last: npt.NDArray[np.generic] | None = None
+        self._fed_ns = 0
         self._moved_ns = 0
         self._inside_ns: int | None = None
+        self._failing = False
         self.quality: QualityFlags | None = None
 
     def feed(self, values: Counts, first_ns: int, last_ns: int) -> FaultKind | None:
@@ -31,6 +35,18 @@ class LifeSign:
 
         ``quality`` is then that of these samples: (n,), or None where all are good.
         """
+        pause_ns = first_ns - self._fed_ns
+        self._fed_ns = last_ns
+        if self._last is not None and pause_ns > self._pause_ns and not self._failing:
+            # a time in which nobody looked is none in which it stood still
+            self._moved_ns += pause_ns
+            if self._inside_ns is not None:
+                self._inside_ns += pause_ns
+        wrong = self._judge(values, first_ns, last_ns)
+        self._failing = wrong is not None
+        return wrong
+
+    def _judge(self, values: Counts, first_ns: int, last_ns: int) -> FaultKind | None:
         if self._last is None or bool((values != self._last).any()):
             self._moved_ns = last_ns
             self._last = values[-1].copy()
