@@ -183,6 +183,26 @@ def test_a_thousand_samples_come_in_order(name: str) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+def test_an_mpu6050_out_of_step_is_noticed() -> None:
+    """A read that ends half-way and is begun anew leaves a part of a sample in front, for ever."""
+    bench = Bench("MPU-6050").set_up()
+    bench.wait_for(4)
+    bench.place.read_registers(mpu6050.FIFO_R_W, 5)
+    said = []
+    for _ in range(mpu6050.TORN_LOOKS):
+        waiting = bench.driver.look(bench.place)
+        said.append(waiting.overflowed)
+        bench.driver.take(bench.place, waiting.count)
+        bench.wait_for(3)
+    assert said == [False] * (mpu6050.TORN_LOOKS - 1) + [True]
+    bench.driver.restart(bench.place)
+    bench.wait_for(3)
+    waiting = bench.driver.look(bench.place)
+    assert not waiting.overflowed
+    numbers = bench.numbers(waiting.count)
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
 def test_an_adxl345_that_fills_up_while_it_is_read_says_so() -> None:
     bench = Bench("ADXL345").set_up()
     bench.wait_for(20)

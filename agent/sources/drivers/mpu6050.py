@@ -81,6 +81,7 @@ TEST_ALL_AXES = 0xE0  # of GYRO_CONFIG and ACCEL_CONFIG
 RESET_S = 0.1  # PS 6.3: 100 ms from power-up until registers can be written
 START_S = 0.05  # PS 6.1: the gyroscopes need 30 ms
 FIFO_OCTETS = 1024
+TORN_LOOKS = 3  # in a row that find a part of a sample: none takes so long to be written
 SAMPLE_OCTETS = 12
 INTERNAL_HZ = 1000  # RM, register 25, with the low-pass filter on
 # RM, register 26: the widest filter below half of each rate: code, bandwidth of accelerometer, of gyroscope
@@ -165,6 +166,7 @@ class Mpu6050(FreeRunning):
             ),
         )
         self._wanted = _registers(settings.rate_hz, settings.range_g, settings.range_dps)
+        self._torn = 0
 
     @classmethod
     def identify(cls, place: Place) -> None:
@@ -198,14 +200,16 @@ class Mpu6050(FreeRunning):
         """Read FIFO_COUNT, and INT_STATUS only when that is no whole number of samples.
 
         That is so while one is being written, and ever after an overflow: 1024 is no multiple of twelve.
+        It is so, too, after a read that ended half-way and was begun anew.
         """
         found = int.from_bytes(place.read_registers(FIFO_COUNT_H, 2), "big")
         if found > FIFO_OCTETS:
             raise bad_fill(found, FIFO_OCTETS)
         count, rest = divmod(found, SAMPLE_OCTETS)
         overflowed = count >= self.depth
+        self._torn = self._torn + 1 if rest else 0
         if rest and not overflowed:
-            overflowed = bool(place.read_registers(INT_STATUS)[0] & OVERFLOW)
+            overflowed = bool(place.read_registers(INT_STATUS)[0] & OVERFLOW) or self._torn >= TORN_LOOKS
         return Waiting(count, overflowed=overflowed)
 
     @property
@@ -229,6 +233,7 @@ class Mpu6050(FreeRunning):
         place.write_register(USER_CTRL, FIFO_RESET)
         place.write_register(USER_CTRL, FIFO_ON)
         place.read_registers(INT_STATUS)  # forgets the overflow
+        self._torn = 0
         place.write_register(FIFO_EN, ACCEL_AND_GYRO)
 
     def self_test(self, place: Place) -> Iterator[float]:
