@@ -16,8 +16,9 @@ import numpy as np
 from agent.blocks import PS_PER_NS, Block, FaultKind, Quality, SensorFault, Silence
 from agent.sources.board_faults import BoardFaults
 from agent.sources.stream_clock import StreamClock
+from agent.sources.wall_marks import WallMarks
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
-from agent.timebase import TimeMark, measure_mark
+from agent.timebase import TimeMark
 from firmware_bridge.describe import BoardStream
 from firmware_bridge.errors import ProtocolError
 from firmware_bridge.link import Link
@@ -25,9 +26,6 @@ from firmware_bridge.reception import Samples
 from firmware_bridge.refill import OVERFLOW
 
 READ_S = 0.05  # the longest that a set stop event waits for us while the cable is quiet
-MARK_NS = 55_000_000_000  # a mark at least once a minute
-LOOK_AT_WALL_NS = 1_000_000_000
-WALL_JUMP_NS = 10_000_000
 
 # a board says every 25 ms up to when its samples are complete; a sensor's own delay comes off that
 IN_FLIGHT_NS = 10_000_000
@@ -99,9 +97,10 @@ class SerialBox:
 
     def items(self, stop: threading.Event) -> Iterator[Block | Silence | SensorFault | TimeMark]:
         """Start the board and give what it measures until `stop` is set, through any trouble."""
-        mark = measure_mark()
+        marks = WallMarks(time.monotonic_ns)
+        mark = marks.first()
         yield mark
-        looked_ns = heard_ns = self._flowing_since_ns = mark.box_ns
+        heard_ns = self._flowing_since_ns = mark.box_ns
         while not stop.is_set():
             # of before the read: whatever waited then has been read, however long this thread is held up
             asked_ns = time.monotonic_ns()
@@ -118,12 +117,9 @@ class SerialBox:
             elif self.link.quiet and not self.link.waiting and asked_ns - heard_ns > QUIET_NS:
                 yield from self._all_silent(asked_ns - QUIET_MARGIN_NS)
             yield from self._due_faults()
-            if time.monotonic_ns() - looked_ns >= LOOK_AT_WALL_NS:
-                newer = measure_mark()
-                looked_ns = newer.box_ns
-                if _tells_more(mark, newer):
-                    mark = newer
-                    yield mark
+            newer = marks.due(time.monotonic_ns())
+            if newer is not None:
+                yield newer
 
     def close(self) -> None:
         """Stop the board and let go of the port."""
@@ -219,14 +215,6 @@ class SerialBox:
             if known_ns is None or until_ns - known_ns >= QUIET_AGAIN_NS:
                 state.silent_until_ns = until_ns
                 yield Silence(state.name, until_ns)
-
-
-def _tells_more(known: TimeMark, newer: TimeMark) -> bool:
-    return (
-        abs(newer.offset_ns - known.offset_ns) > WALL_JUMP_NS
-        or newer.quality is not known.quality
-        or newer.box_ns - known.box_ns >= MARK_NS
-    )
 
 
 def _spec(stream: BoardStream, port: str) -> StreamSpec:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.blocks import Block, Quality, SensorFault, Silence
-from agent.sources import serial_box
+from agent.sources import wall_marks
 from agent.sources.serial_box import SerialBox
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality, measure_mark
@@ -290,7 +290,7 @@ def test_the_wall_clock_is_marked_when_it_jumps_and_once_a_minute(monkeypatch: p
     def mark() -> TimeMark:
         return TimeMark(now_ns, wall_offset_ns, TimeQuality.SYNCED)
 
-    monkeypatch.setattr(serial_box, "measure_mark", mark)
+    monkeypatch.setattr(wall_marks, "measure_mark", mark)
     monkeypatch.setattr("agent.sources.serial_box.time.monotonic_ns", lambda: now_ns)
     batches: list[list[Samples]] = [[] for _ in range(200)]
     link = ScriptedLink(batches)
