@@ -37,7 +37,7 @@ def check(patient: Patient) -> Iterator[Finding]:
         )
         return
     if chosen is None:
-        yield _nothing_chosen(ports)
+        yield _nothing_chosen(ports, patient)
         return
     yield _look_at(chosen, next((p for p in ports if p.device == device), None), ports)
 
@@ -96,8 +96,11 @@ def _missing(chosen: str, ports: tuple[SerialPort, ...]) -> Finding:
     return Finding(Area.PORTS, State.WRONG, chosen, "there is no such port", remedy)
 
 
-def _nothing_chosen(ports: tuple[SerialPort, ...]) -> Finding:
+def _nothing_chosen(ports: tuple[SerialPort, ...], patient: Patient) -> Finding:
     boards = [p for p in ports if p.likely]
+    if not boards and patient.config_error is not None:
+        found = "none on any serial port; whether one is needed, the configuration would say"
+        return Finding(Area.PORTS, State.SKIPPED, "boards", found)
     if not boards:
         return Finding(
             Area.PORTS,
@@ -105,7 +108,8 @@ def _nothing_chosen(ports: tuple[SerialPort, ...]) -> Finding:
             "boards",
             "none on any serial port",
             "Plug the board in: a cable with data lines (some only charge), its power light on. "
-            "`dmesg | tail` tells what the computer saw.",
+            "`dmesg | tail` tells what the computer saw. Where all sensors are on I2C none is needed: a "
+            "configuration (`--config`) says so.",
         )
     names = ", ".join(p.name for p in boards)
     return Finding(

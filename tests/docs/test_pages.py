@@ -145,3 +145,4 @@ def test_the_unit_starts_what_there_is() -> None:
     run_verb.configure(parser)
     parser.parse_args(command[2:])
     assert service["RestartPreventExitStatus"] == "2"
+    assert service["SupplementaryGroups"].split() == ["dialout", "i2c"], "for the port, and for the buses"

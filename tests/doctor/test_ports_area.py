@@ -10,6 +10,7 @@ import pytest
 
 from agent.doctor import Patient, State, ports
 from agent.doctor.ports import chosen_port
+from agent.errors import ConfigError
 from tests.bridge.cable import cable
 from tests.bridge.test_ports import CP2102, PICO, Sockets, sockets, usb_device
 from tests.doctor.looking import about, only
@@ -29,7 +30,9 @@ def not_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_nothing_is_plugged_in() -> None:
     found = only(ports.check(Patient()))
     assert found.state is State.WRONG and found.found == "none on any serial port"
-    assert "data lines" in found.remedy
+    assert "data lines" in found.remedy and "on I2C none is needed" in found.remedy
+    error = ConfigError("reading it", got="a mistake", expected="none", remedy="Mend it.")
+    assert only(ports.check(Patient(config_error=error))).state is State.SKIPPED
 
 
 def test_the_only_board_is_taken_by_the_name_that_stays(sockets: Sockets) -> None:
