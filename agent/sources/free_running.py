@@ -122,8 +122,7 @@ class FreeRunner:
         if self._spoiled > SPOILED_MOST:
             self._spoiled = 0
             raise error
-        if self._streams.failing is not FaultKind.WRONG_CHIP:  # whose samples nobody could count
-            self._streams.fail(error, now_ns, hold=True)
+        self._streams.fail(error, now_ns, hold=True)
         driver.restart(self._place)
         self._begin()
 

@@ -27,7 +27,6 @@ class LifeSign:
         self._fed_ns = 0
         self._moved_ns = 0
         self._inside_ns: int | None = None
-        self._failing = False
         self.quality: QualityFlags | None = None
 
     def feed(self, values: Counts, first_ns: int, last_ns: int) -> FaultKind | None:
@@ -37,16 +36,11 @@ class LifeSign:
         """
         pause_ns = first_ns - self._fed_ns
         self._fed_ns = last_ns
-        if self._last is not None and pause_ns > self._pause_ns and not self._failing:
+        if self._last is not None and pause_ns > self._pause_ns:
             # a time in which nobody looked is none in which it stood still
             self._moved_ns += pause_ns
             if self._inside_ns is not None:
                 self._inside_ns += pause_ns
-        wrong = self._judge(values, first_ns, last_ns)
-        self._failing = wrong is not None
-        return wrong
-
-    def _judge(self, values: Counts, first_ns: int, last_ns: int) -> FaultKind | None:
         if self._last is None or bool((values != self._last).any()):
             self._moved_ns = last_ns
             self._last = values[-1].copy()

@@ -94,6 +94,26 @@ def test_a_set_up_that_was_broken_off_is_not_taken_for_done() -> None:
     assert taken.kinds()[-1].startswith("end"), taken.kinds()
 
 
+def test_a_fifo_that_is_full_for_ever_does_not_take_the_bus() -> None:
+    case = BY_NAME["LIS3DH"]
+    rig = SimulatedRig()
+    chip = case.model(now_ns=rig.now_ns)
+    rig.put([chip])
+    read = chip.read
+
+    def full(count: int) -> bytes | None:
+        return bytes((0x80, 0x5F)) if count == 2 else read(count)
+
+    script = [
+        (2.0, lambda: setattr(chip, "read", full)),
+        (12.0, lambda: setattr(chip, "read", read)),
+    ]
+    taken = sample(rig, [case.settings(200)], seconds=18, script=script, from_first=True)
+    check_order(taken)
+    assert taken.kinds() == ["start overflow", "end overflow"]
+    assert taken.bus.load < 0.1, f"busy for {taken.bus.load:.0%} of the time"
+
+
 def test_a_chip_that_tests_itself_does_not_keep_the_others_waiting() -> None:
     """From the beginning on each stream is told of, or has samples."""
     case = BY_NAME["MPU-6050"]
