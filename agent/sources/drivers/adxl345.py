@@ -28,13 +28,13 @@ from agent.sources.drivers.base import (
     StreamName,
     Waiting,
     check_identity,
+    expect,
     read_cost,
 )
 from agent.sources.drivers.motion import (
     GRAVITY_MPS2,
     bad_fill,
     check_block,
-    expect,
     motion_stream,
     run_self_test,
     too_few,

@@ -97,13 +97,17 @@ def set_and_check(place: Place, register: int, value: int, mask: int = 0xFF) -> 
 
 def check_setting(place: Place, register: int, value: int, mask: int = 0xFF) -> None:
     """Raise `ChipError` of kind REGISTERS unless `register` still holds what it was set to."""
-    found = place.read_registers(register)[0]
-    if (found ^ value) & mask:
+    expect(register, place.read_registers(register)[0] & mask, value & mask)
+
+
+def expect(register: int, found: int, value: int) -> None:
+    """Raise `ChipError` (REGISTERS) unless `found` is what the register was set to."""
+    if found != value:
         raise ChipError(
             FaultKind.REGISTERS,
             f"reading back register 0x{register:02X}",
-            got=f"0x{found & mask:02X}",
-            expected=f"0x{value & mask:02X}, as it was set",
+            got=f"0x{found:02X}",
+            expected=f"0x{value:02X}, as it was set",
         )
 
 

@@ -29,6 +29,7 @@ from agent.sources.drivers.base import (
     Place,
     StreamName,
     Triggered,
+    expect,
     read_cost,
     set_and_check,
     write_cost,
@@ -246,9 +247,9 @@ class Bme280(Triggered):
     def check(self, place: Place) -> None:
         """Read the settings again, in one transaction."""
         ctrl_hum, _, ctrl_meas, config = place.read_registers(CTRL_HUM, 4)
-        _compare(CTRL_HUM, ctrl_hum & OSRS_H, self._ctrl_hum)
-        _compare(CTRL_MEAS, ctrl_meas & ~FORCED, self._ctrl_meas)
-        _compare(CONFIG, config & CONFIG_BITS, 0)
+        expect(CTRL_HUM, ctrl_hum & OSRS_H, self._ctrl_hum)
+        expect(CTRL_MEAS, ctrl_meas & ~FORCED, self._ctrl_meas)
+        expect(CONFIG, config & CONFIG_BITS, 0)
 
     @property
     def check_cost(self) -> BusCost:
@@ -269,7 +270,7 @@ class Bme280(Triggered):
         if self._trim is None:
             raise RuntimeError("collect before set_up")
         status, ctrl_meas, _, _, *data = place.read_registers(STATUS, 12)
-        _compare(CTRL_MEAS, ctrl_meas & ~FORCED, self._ctrl_meas)
+        expect(CTRL_MEAS, ctrl_meas & ~FORCED, self._ctrl_meas)
         if status & MEASURING or ctrl_meas & FORCED:
             raise NotReady
         adc_p = data[0] << 12 | data[1] << 4 | data[2] >> 4
@@ -328,13 +329,3 @@ def _refuse_nonsense(adc_t: int, adc_p: int, adc_h: int) -> None:
         got=f"{got} (T 0x{adc_t:05X}, P 0x{adc_p:05X}, H 0x{adc_h:04X})",
         expected=expected,
     )
-
-
-def _compare(register: int, found: int, wanted: int) -> None:
-    if found != wanted:
-        raise ChipError(
-            FaultKind.REGISTERS,
-            f"reading back register 0x{register:02X}",
-            got=f"0x{found:02X}",
-            expected=f"0x{wanted:02X}, as it was set",
-        )

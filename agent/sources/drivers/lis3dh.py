@@ -23,6 +23,7 @@ from agent.sources.drivers.base import (
     StreamName,
     Waiting,
     check_identity,
+    expect,
     read_cost,
 )
 from agent.sources.drivers.motion import (
@@ -32,7 +33,6 @@ from agent.sources.drivers.motion import (
     bursts,
     bursts_cost,
     check_block,
-    expect,
     motion_stream,
     run_self_test,
     too_few,

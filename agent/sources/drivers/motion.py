@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import FaultKind
-from agent.sources.drivers.base import BusCost, ChipError, ChipStream, Counts, Place, read_cost
+from agent.sources.drivers.base import BusCost, ChipError, ChipStream, Counts, Place, expect, read_cost
 from agent.streams import TABLE
 
 GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
@@ -73,17 +73,6 @@ def check_block(
     for register, value in wanted.items():
         if first <= register <= last:
             expect(register, found[register - first], value)
-
-
-def expect(register: int, found: int, value: int) -> None:
-    """Raise `ChipError` (REGISTERS) unless `found` is what the register was set to."""
-    if found != value:
-        raise ChipError(
-            FaultKind.REGISTERS,
-            f"reading back register 0x{register:02X}",
-            got=f"0x{found:02X}",
-            expected=f"0x{value:02X}, as it was set",
-        )
 
 
 def bursts(count: int, burst: int) -> Iterator[int]:

@@ -31,6 +31,7 @@ from agent.sources.drivers.base import (
     Place,
     StreamName,
     Waiting,
+    expect,
     read_cost,
     set_and_check,
     signed,
@@ -224,7 +225,7 @@ class Nau7802(FreeRunning):
             (PGA, pga, PGA_BITS, 0),
             (POWER, power, 0xFF, self._power),
         ):
-            _compare(register, found & mask, wanted)
+            expect(register, found & mask, wanted)
 
     @property
     def check_cost(self) -> BusCost:
@@ -234,7 +235,7 @@ class Nau7802(FreeRunning):
     def look(self, place: Place) -> Waiting:
         """Ask whether a result waits. The same byte tells when the chip has lost its power meanwhile."""
         found = place.read_registers(PU_CTRL)[0]
-        _compare(PU_CTRL, found & ~CR, self._running)
+        expect(PU_CTRL, found & ~CR, self._running)
         return Waiting(1 if found & CR else 0)
 
     def take(self, place: Place, count: int) -> tuple[Counts, ...]:
@@ -254,13 +255,3 @@ class Nau7802(FreeRunning):
     def take_cost(self, count: int) -> BusCost:
         """What `take` costs."""
         return read_cost(3)
-
-
-def _compare(register: int, found: int, wanted: int) -> None:
-    if found != wanted:
-        raise ChipError(
-            FaultKind.REGISTERS,
-            f"reading back register 0x{register:02X}",
-            got=f"0x{found:02X}",
-            expected=f"0x{wanted:02X}, as it was set",
-        )
