@@ -73,6 +73,7 @@ class I2cBus:
             for driver, address, mux, channel in chips
         ]
         self._speed_hz = speed_hz
+        self._speed = BusSpeed(speed_hz)
         self._latency_ns = round(latency_ms * NS_PER_MS)
         self._now_ns = now_ns
         self._wait = wait
@@ -98,9 +99,10 @@ class I2cBus:
             overhead_ns = self._overhead_ns()
         except ChipError as error:
             log.error("%s", error)
-        speed = BusSpeed(self._speed_hz) if overhead_ns is None else BusSpeed(self._speed_hz, overhead_ns)
+        if overhead_ns is not None:
+            self._speed = BusSpeed(self._speed_hz, overhead_ns)
         try:
-            self.plan = plan(self.port.name, drivers, speed, self._latency_ns, self._switching())
+            self.plan = plan(self.port.name, drivers, self._speed, self._latency_ns, self._switching())
         except ConfigError:
             self.port.close()
             raise
@@ -222,8 +224,7 @@ class I2cBus:
         others = [d for d, _ in self._chips if d is not driver]
         impatient_ns = [1e9 / d.rate_hz for d in others if not (isinstance(d, FreeRunning) and d.depth > 1)]
         turn_ns = min([SLICE_PART * ns for ns in impatient_ns], default=10.0 * TURN_NS)
-        speed = BusSpeed(self._speed_hz)
         count = 1
-        while count < driver.depth and speed.time_ns(driver.take_cost(count + 1)) <= turn_ns:
+        while count < driver.depth and self._speed.time_ns(driver.take_cost(count + 1)) <= turn_ns:
             count += 1
         return count
