@@ -25,25 +25,28 @@ pytestmark = pytest.mark.skipif(not IN_THE_GUEST, reason="runs in the virtual Pi
 
 PULLS = 10
 PORT = 1883
-SERIAL_STREAMS = ("accel", "load", "pressure", "temperature", "humidity", "lid")
-"""Of the virtual box on /dev/ttyS1; the bus's have names of their own."""
-BUS_STREAMS = ("bus_accel", "bus_load", "bus_temperature", "bus_humidity", "air_pressure")
+PULLED = ("accel", "load", "temperature", "humidity", "air_pressure")
+OTHERS = ("other_accel", "other_temperature", "other_humidity")
+"""On a second bus, whose cable stays where it is."""
+SECOND = Path("/run/virtual-i2c-2")
 SENSORS = 3
 
+# the emulated processor is some thirty times slower than a Pi's: few samples, in long reads
 CONFIGURATION = """
 [box]
 id = "virtual-pi"
 
-[source.serial]
-port = "/dev/ttyS1"
-
 [[source.i2c]]
 bus = "/dev/i2c-1"
-latency_ms = 60
+latency_ms = 100
+chips = [{ chip = "ADXL345", rate_hz = 50 }, { chip = "NAU7802", rate_hz = 10 }, { chip = "BME280" }]
+
+[[source.i2c]]
+bus = "/dev/i2c-2"
+latency_ms = 200
 chips = [
-    { chip = "ADXL345", rate_hz = 50, stream = "bus_accel" },
-    { chip = "NAU7802", rate_hz = 10, stream = "bus_load" },
-    { chip = "BME280", temperature = "bus_temperature", humidity = "bus_humidity" },
+    { chip = "LIS3DH", rate_hz = 25, stream = "other_accel" },
+    { chip = "SHT4x", temperature = "other_temperature", humidity = "other_humidity" },
 ]
 """
 RECORDING = Path("/var/lib/cargobox/log.mcap")
@@ -54,17 +57,23 @@ RECORDED = (
 )
 
 
-def told_of(watcher: Watcher, phase: str, pulls: int) -> bool:
-    """Return whether so many times the faults of all sensors have begun, or ended."""
-    bodies = [m.body for m in watcher.of("event", "alarm")]
-    found = [b for b in bodies if (b["type"], b["phase"]) == ("sensor_fault", phase)]
-    return len(found) >= pulls * SENSORS
+def told(watcher: Watcher, phase: str) -> bool:
+    """Return whether the last that was said of each sensor on the cable is that it is gone, or well again."""
+    last: dict[str, tuple[str, str]] = {}
+    for message in watcher.of("event", "alarm"):
+        body = message.body
+        if body["type"] == "sensor_fault" and set(body["streams"]) <= set(PULLED):
+            last[body["values"]["sensor"]] = (body["phase"], body["values"]["fault"])
+    if phase == "end":
+        return len(last) == SENSORS and all(said == "end" for said, _ in last.values())
+    return len(last) == SENSORS and all(s != "end" and f == "bus_gone" for s, f in last.values())
 
 
 @pytest.mark.slow
 def test_the_cable_is_pulled_ten_times() -> None:
     with (
         BusProcess("tests.i2c.wiring:box"),
+        BusProcess("tests.i2c.wiring:other", control=SECOND, usb_port=1),
         Service(CONFIGURATION, drop_in=RECORDED) as service,
         Watcher(PORT) as watcher,
     ):
@@ -72,28 +81,30 @@ def test_the_cable_is_pulled_ten_times() -> None:
         watcher.until_kind("features")
         for pull in range(1, PULLS + 1):
             tell("detach")
-            watcher.until(partial(told_of, watcher, "start", pull), f"fault of pull {pull}")
+            watcher.until(partial(told, watcher, "start"), f"fault of pull {pull}")
             tell("attach")
-            watcher.until(partial(told_of, watcher, "end", pull), f"end of pull {pull}")
+            watcher.until(partial(told, watcher, "end"), f"end of pull {pull}")
         state = service.state()
         assert (state.restarts, state.process, state.active) == (0, process, "active"), state
         subprocess.run(["systemctl", "stop", "cargobox.service"], check=True)
         result = json.loads(next(x for x in service.journal(200).splitlines() if x.startswith('{"boot"')))
         gaps = [message.body for message in watcher.of("gap")]
 
-    told = Counter[str]()
+    missed = Counter[str]()
     for gap in gaps:
-        told[gap["stream"]] += gap["last"] - gap["first"] + 1
-    print(f"\n{PULLS} pulls, {state.restarts} restarts, missing {dict(told)}")
-    assert set(told) <= set(BUS_STREAMS), f"another stream has a gap: {told}"
-    assert {gap["reason"] for gap in gaps} == {"bus_gone"}, Counter(gap["reason"] for gap in gaps)
-    assert set(BUS_STREAMS) < set(result["streams"]), result["streams"]
+        missed[gap["stream"]] += gap["last"] - gap["first"] + 1
+    print(f"\n{PULLS} pulls, {state.restarts} restarts, missing {dict(missed)}")
+    assert set(missed) <= set(PULLED), f"another stream has a gap: {missed}"
+    # the NAU7802 keeps one sample only, and the emulated processor may be later than that
+    reasons = {(gap["stream"], gap["reason"]) for gap in gaps} - {("load", "overflow")}
+    assert reasons == {(stream, "bus_gone") for stream in PULLED}, reasons
+    assert set(result["streams"]) == {*PULLED, *OTHERS}, result["streams"]
     offsets: set[int] = set()
     for name, (count, last) in recorded(offsets).items():
         missing = last + 1 - count
-        print(f"  {name}: {count} samples, {missing} missing, gap records tell of {told[name]}")
+        print(f"  {name}: {count} samples, {missing} missing, gap records tell of {missed[name]}")
         assert result["streams"][name] == {"samples": count, "missing": missing}, (name, result["streams"])
-        assert told[name] == missing, f"{name}: gap records tell of {told[name]}, the index of {missing}"
+        assert missed[name] == missing, f"{name}: gap records tell of {missed[name]}, the index of {missing}"
     assert len(offsets) == 1, f"the accelerometer measured on and was not counted exactly: {offsets}"
 
 
@@ -110,7 +121,7 @@ def recorded(offsets: set[int]) -> dict[str, tuple[int, int]]:
         if isinstance(item, Block):
             count, _ = counts.get(item.stream, (0, 0))
             counts[item.stream] = (count + len(item), item.end - 1)
-            if item.stream == "bus_accel":
+            if item.stream == "accel":
                 for i, row in enumerate(item.values.tolist()):
                     offsets.add(accel.number_of(row) - item.first - i)
     source.close()

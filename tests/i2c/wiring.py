@@ -10,6 +10,7 @@ from scripts.virtual_pi.chips.adxl345 import Adxl345
 from scripts.virtual_pi.chips.adxl355 import Adxl355
 from scripts.virtual_pi.chips.base import Chip
 from scripts.virtual_pi.chips.bme280 import Bme280
+from scripts.virtual_pi.chips.lis3dh import Lis3dh
 from scripts.virtual_pi.chips.nau7802 import Nau7802
 from scripts.virtual_pi.chips.sht4x import Sht4x
 from scripts.virtual_pi.chips.tca9548a import Tca9548a
@@ -32,6 +33,12 @@ def box_chips(now_ns: Callable[[], int] = time.monotonic_ns) -> list[Chip]:
 def box() -> Wire:
     """Solder them to one bus."""
     return Wire(box_chips())
+
+
+def other() -> Wire:
+    """Return what sits on a second bus: another accelerometer, and the air outside."""
+    now_ns = time.monotonic_ns
+    return Wire([Lis3dh(now_ns=now_ns), Sht4x(now_ns=now_ns)])
 
 
 def box_with_a_wrong_chip() -> Wire:
