@@ -11,7 +11,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.sources import i2c_bus, i2c_port
 from agent.sources.drivers.adxl345 import Adxl345Settings
-from agent.sources.drivers.base import Driver
+from agent.sources.drivers.base import ChipError, Driver
 from agent.sources.drivers.nau7802 import Nau7802Settings
 from agent.sources.i2c_bus import I2cBus
 from agent.sources.i2c_port import I2cPort, open_kernel_bus
@@ -28,6 +28,14 @@ def bus_of(rig: SimulatedRig, *places: tuple[int, int] | None, speed_hz: int = 4
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_bus_that_never_was_there_is_not_said_to_be_gone() -> None:
+    port = I2cPort("/dev/i2c-77")
+    with pytest.raises(ChipError, match=r"there is no such bus, .*raspi-config nonint do_i2c 0"):
+        port.open()
+    with pytest.raises(ChipError, match="there is no such bus"):
+        port.place(0x53).read(1)
 
 
 def test_what_is_no_bus_is_not_left_open() -> None:
