@@ -21,7 +21,7 @@ def run(
 ) -> Taken:
     """Sample one chip through a script; what comes obeys the contract of a source."""
     rig.put([chip])
-    settings = case.settings(case.rate_on(rig))
+    settings = case.settings(case.rate_on(rig, faults=True))
     taken = sample(rig, [settings], seconds=seconds, script=script, from_first=from_first)
     check_order(taken)
     for stream in case.streams:
@@ -55,7 +55,7 @@ def check_told(taken: Taken, case: Case, first: str, *others: str) -> None:
 
 def check_lost(taken: Taken, case: Case, seconds: float, slack_s: float, reasons: set[str]) -> None:
     """About so much is missing, for one of these reasons."""
-    rate_hz = case.rate_on(taken.rig) * (1 if case.triggered else 1 + case.error_ppm * 1e-6)
+    rate_hz = case.rate_on(taken.rig, faults=True) * (1 if case.triggered else 1 + case.error_ppm * 1e-6)
     for stream in case.streams:
         missing_s = taken.missing(stream) / rate_hz
         assert abs(missing_s - seconds) <= slack_s + 2 / rate_hz, f"{stream}: {missing_s:.3f} s missing"
@@ -64,7 +64,7 @@ def check_lost(taken: Taken, case: Case, seconds: float, slack_s: float, reasons
 
 @ALL
 def test_no_answer_for_a_while(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [
         at(SOUND_S + 1, setting(chip, "absent", True)),
         at(SOUND_S + 3, setting(chip, "absent", False)),
@@ -78,7 +78,7 @@ def test_no_answer_for_a_while(case: Case, rig: Rig) -> None:
 
 @ALL
 def test_not_there_at_the_start(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     chip.absent = True
     taken = run(case, rig, chip, [at(1.5, setting(chip, "absent", False))], 12.0, from_first=False)
     check_told(taken, case, "missing")
@@ -88,7 +88,7 @@ def test_not_there_at_the_start(case: Case, rig: Rig) -> None:
 
 @ALL
 def test_another_chip_at_its_address(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     chip.identity = IMPOSTOR
     taken = run(case, rig, chip, [at(1.0, setting(chip, "identity", None))], 12.0, from_first=False)
     check_told(taken, case, "wrong_chip", "bad_data", "missing", "registers")
@@ -97,7 +97,7 @@ def test_another_chip_at_its_address(case: Case, rig: Rig) -> None:
 
 @ALL
 def test_a_line_that_nobody_drives(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [
         at(SOUND_S + 1, setting(chip, "all_ones", True)),
         at(SOUND_S + 2, setting(chip, "all_ones", False)),
@@ -112,15 +112,15 @@ def test_a_line_that_nobody_drives(case: Case, rig: Rig) -> None:
 def test_it_forgets_its_settings(case: Case, rig: Rig) -> None:
     if case.name in ("SHT4x", "ADS1115"):
         pytest.skip("it is told all with each measurement, and forgets nothing that matters")
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     taken = run(case, rig, chip, [(SOUND_S + 1, chip.power_cycle)], SOUND_S + 8)
     check_told(taken, case, "registers", "bad_data", "timeout", "nack")
-    assert taken.missing(case.streams[0]) < 3.5 * case.rate_on(rig)
+    assert taken.missing(case.streams[0]) < 3.5 * case.rate_on(rig, faults=True)
 
 
 @ALL
 def test_its_oscillator_stops(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [
         at(SOUND_S + 1, setting(chip, "stopped", True)),
         at(SOUND_S + 2.5, setting(chip, "stopped", False)),
@@ -134,7 +134,7 @@ def test_its_oscillator_stops(case: Case, rig: Rig) -> None:
 
 @ALL
 def test_the_computer_is_held_up(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     held_s = 1.2
     taken = run(case, rig, chip, [(SOUND_S + 1, lambda: rig.hold_up(round(held_s * 1e9)))], SOUND_S + 6)
     if case.triggered:
@@ -151,7 +151,7 @@ def test_the_computer_is_held_up(case: Case, rig: Rig) -> None:
 def test_the_same_value_for_too_long(case: Case, rig: Rig) -> None:
     if not case.moves or case.triggered:
         pytest.skip("its value may stand still for as long as a test can wait")
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [
         at(SOUND_S, setting(chip, "frozen", True)),
         at(SOUND_S + 8, setting(chip, "frozen", False)),
@@ -168,7 +168,7 @@ def test_the_same_value_for_too_long(case: Case, rig: Rig) -> None:
 def test_at_the_end_of_its_range_for_too_long(case: Case, rig: Rig) -> None:
     if not case.has_rails:
         pytest.skip("the end of its range is bad data")
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [
         at(SOUND_S, setting(chip, "saturated", True)),
         at(SOUND_S + 5, setting(chip, "saturated", False)),
@@ -185,7 +185,7 @@ def test_at_the_end_of_its_range_for_too_long(case: Case, rig: Rig) -> None:
 
 @ALL
 def test_the_bus_is_pulled_and_put_back(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     taken = run(case, rig, chip, [(SOUND_S + 1, rig.pull), (SOUND_S + 2.5, rig.plug)], SOUND_S + 7)
     check_told(taken, case, "bus_gone", "nack", "timeout")
     assert any("bus_gone" in kind for kind in taken.kinds())
@@ -196,7 +196,7 @@ def test_the_bus_is_pulled_and_put_back(case: Case, rig: Rig) -> None:
 
 @ALL
 def test_a_line_is_held_down(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     # the kernel's own time-out of this adapter is 2 s
     held_s = 2.0 if rig.simulated else 9.0
     taken = run(
@@ -213,7 +213,7 @@ def test_a_line_is_held_down(case: Case, rig: Rig) -> None:
 
 def test_checksums_are_wrong(rig: Rig) -> None:
     case = BY_NAME["SHT4x"]
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [at(2.0, setting(chip, "damage", True)), at(3.0, setting(chip, "damage", False))]
     taken = run(case, rig, chip, script, 7.0)
     check_told(taken, case, "bad_data", "wrong_chip")
@@ -222,7 +222,7 @@ def test_checksums_are_wrong(rig: Rig) -> None:
 
 def test_markers_are_wrong(rig: Rig) -> None:
     case = BY_NAME["ADXL355"]
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     script = [
         at(SOUND_S + 1, setting(chip, "damage", True)),
         at(SOUND_S + 2, setting(chip, "damage", False)),
@@ -236,7 +236,7 @@ def test_markers_are_wrong(rig: Rig) -> None:
     "case", [c for c in CASES if c.name not in ("ADS1115", "BME280", "SHT4x")], ids=lambda c: c.name
 )
 def test_a_chip_that_fails_its_own_test(case: Case, rig: Rig) -> None:
-    _, chip = case.make(rig)
+    _, chip = case.make(rig, faults=True)
     chip.self_test_fails = True
     taken = run(case, rig, chip, [at(4.0, setting(chip, "self_test_fails", False))], 20.0, from_first=False)
     check_told(taken, case, "self_test")
