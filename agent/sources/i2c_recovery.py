@@ -14,6 +14,7 @@ from pathlib import Path
 log = logging.getLogger("cargobox")
 
 SYS_I2C = Path("/sys/class/i2c-dev")
+BIND_TRIES = 3
 
 
 def free_lines(path: str, *, harder: bool) -> bool:
@@ -30,9 +31,16 @@ def free_lines(path: str, *, harder: bool) -> bool:
     try:
         bound = driver.resolve(strict=True)
         (bound / "unbind").write_text(device.name)
-        (bound / "bind").write_text(device.name)
     except OSError as error:
-        log.debug("%s: binding %s anew: %s", path, device.name, error)
+        log.debug("%s: unbinding %s: %s", path, device.name, error)
+        return False
+    for _ in range(BIND_TRIES):  # left unbound, the bus would be gone for good
+        try:
+            (bound / "bind").write_text(device.name)
+            break
+        except OSError as error:
+            log.warning("%s: binding its controller %s again: %s", path, device.name, error)
+    else:
         return False
     log.info("%s: its controller %s was bound anew", path, device.name)
     return True

@@ -26,9 +26,7 @@ REMEDY = "docs/sensors.md shows each chip with its addresses and keys."
 if TYPE_CHECKING:
     BusName = str
 else:
-    BusName = (
-        Annotated[str, msgspec.Meta(pattern=I2C_BUS)] | Annotated[int, msgspec.Meta(ge=0)]
-    )
+    BusName = Annotated[str, msgspec.Meta(pattern=I2C_BUS)] | Annotated[int, msgspec.Meta(ge=0)]
 
 
 class I2cSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 
-from agent.errors import ConfigError, FourPartError
+from agent.errors import ConfigError
 from agent.sources import Item, LiveSource, Vector
 from agent.streams import StreamSpec
 from firmware_bridge.errors import LinkError
@@ -114,7 +114,7 @@ class SeveralSources:
                 log.debug("%s", error)
                 pause_s = min(2 * pause_s, LAST_RETRY_S)
                 continue
-            except FourPartError as error:  # it will be said again, and in its place, at the new beginning
+            except Exception as error:  # it will be said again, and in its place, at the new beginning
                 log.debug("%s", error)
             source.close()
             self.more = True

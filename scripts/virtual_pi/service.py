@@ -24,10 +24,6 @@ CONFIGURATION = Path("/etc/cargobox/cargobox.toml")
 LEFT_BEHIND = ("/var/lib/cargobox",)
 START_TIMEOUT_S = 60
 JOURNAL_LINES = 40
-# The unit of the docs, and what a Pi with sensors of its own adds to it.
-DROP_IN = """[Service]
-SupplementaryGroups=dialout i2c
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class State:
 class Service:
     """The agent with this configuration; a context manager that starts it, with a broker, and ends both."""
 
-    def __init__(self, configuration: str, *, drop_in: str = DROP_IN) -> None:
+    def __init__(self, configuration: str, *, drop_in: str = "") -> None:
         self._configuration = configuration
         self._drop_in = drop_in
 

@@ -17,7 +17,7 @@ from agent.sources.log_source import LogOptions
 from agent.sources.mcap_log import McapLog
 from scripts.virtual_pi.bus_process import BusProcess, tell
 from scripts.virtual_pi.chips.adxl345 import Adxl345
-from scripts.virtual_pi.service import DROP_IN, Service
+from scripts.virtual_pi.service import Service
 from tests.i2c.conftest import IN_THE_GUEST
 from tests.live.watcher import Watcher
 
@@ -50,11 +50,10 @@ chips = [
 ]
 """
 RECORDING = Path("/var/lib/cargobox/log.mcap")
-RECORDED = (
-    DROP_IN
-    + "Nice=-5\nExecStart=\nExecStart=/opt/cargobox/bin/cargobox run --config /etc/cargobox/cargobox.toml "
-    + f"--wait --json --record {RECORDING}\n"
+RUN = (
+    f"/opt/cargobox/bin/cargobox run --config /etc/cargobox/cargobox.toml --wait --json --record {RECORDING}"
 )
+RECORDED = f"[Service]\nNice=-5\nExecStart=\nExecStart={RUN}\n"
 
 
 def told(watcher: Watcher, phase: str) -> bool:

@@ -39,7 +39,7 @@ CRC_START = 0xFF
 
 MEASURING_S = 0.0083  # table 5
 RESET_S = 0.001  # table 5
-SERIAL_READS = 40  # it takes up to 1 ms to find its number, and a read that is refused at least 25 µs
+SERIAL_READS = 14  # it takes up to 1 ms to find its number; a refused read is tried three times, 25 µs each
 REFUSALS = 3  # reads that may be refused after the longest measuring time: then nobody is there
 STILL_SAMPLES = 300  # the noise is some counts of temperature (table 2): this long nothing stands still
 SAMPLE_BITS = 16
