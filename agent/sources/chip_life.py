@@ -19,7 +19,8 @@ from agent.sources.triggered import TriggeredRunner
 NS_PER_MS = 1_000_000
 FIRST_PAUSE_NS = 50 * NS_PER_MS
 LAST_PAUSE_NS = NS_PER_S  # asking a chip that is not there costs the others next to nothing
-LAST_PAUSE_OF_A_TIMEOUT_NS = 5 * NS_PER_S  # and this, all of them, the time-out
+LAST_COSTLY_PAUSE_NS = 5 * NS_PER_S  # and this a time-out, or a search for samples that do not come
+COSTLY = (FaultKind.TIMEOUT, FaultKind.SILENT)
 SOUND_NS = 3 * NS_PER_S  # it worked for so long: the next fault is looked into at once
 FIRST_MEND_NS = NS_PER_S  # a value that stands still: set up anew so long after the last time, then twice ...
 LAST_MEND_NS = 60 * NS_PER_S  # ... up to this
@@ -104,8 +105,8 @@ class ChipLife:
             if now_ns - self._up_ns > SOUND_NS and self.streams.samples:
                 self._pause_ns = 0
             pause_ns = self._pause_ns
-            costly = self.streams.failing is FaultKind.TIMEOUT
-            last_ns = LAST_PAUSE_OF_A_TIMEOUT_NS if costly else LAST_PAUSE_NS
+            costly = self.streams.failing in COSTLY
+            last_ns = LAST_COSTLY_PAUSE_NS if costly else LAST_PAUSE_NS
             self._pause_ns = min(last_ns, max(FIRST_PAUSE_NS, 2 * pause_ns))
             yield now_ns + pause_ns, PATIENT_NS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,6 +34,10 @@ Item = Block | Silence | SensorFault
 SILENCE_STEP_NS = 10_000_000  # by so much the other streams may be held up by one that fails
 FIRST_MARGIN_NS = 50_000_000  # the time of the first sample of all is a guess, and must not be too early
 OVERFLOW_HOLD_NS = 2 * NS_PER_S  # an overflow is over when none has followed for so long
+# A bad contact fails a hundred times an hour. What fails again so soon is told as one fault that goes on.
+FLAP_NS = 10 * NS_PER_S
+FIRST_HOLD_NS = 2 * NS_PER_S
+LAST_HOLD_NS = 60 * NS_PER_S
 FOREVER_NS = 1 << 62
 LATE = "late"
 BUSY = "busy"
@@ -62,8 +66,10 @@ class _Open:
 
     kind: FaultKind
     at_ns: int
-    hold_until_ns: int = 0
-    lanes: list[_Lane] = field(default_factory=list)
+    hold_ns: int
+    """For how long it must be sound before that is told."""
+    hold_until_ns: int
+    lanes: list[_Lane]
 
 
 class ChipStreams:
@@ -82,6 +88,7 @@ class ChipStreams:
             for s in driver.streams
         ]
         self._open: dict[tuple[str, ...], _Open] = {}
+        self._ended: dict[tuple[str, ...], tuple[int, int]] = {}  # when, and for how long it was held
         self._all = tuple(lane.name for lane in self._lanes)
         self._quiet_until_ns = FOREVER_NS  # until it is set up
         self._flows = False
@@ -150,7 +157,8 @@ class ChipStreams:
         """Tell that the chip fails, or in which other way. `hold`: it is not over with the next sample."""
         self._begin(self._lanes, error.kind, now_ns, error.got, error.expected)
         if hold:
-            self._open[self._all].hold_until_ns = now_ns + OVERFLOW_HOLD_NS
+            one = self._open[self._all]
+            one.hold_until_ns = max(one.hold_until_ns, now_ns + OVERFLOW_HOLD_NS)
 
     def lost_to(self, reason: str) -> None:
         """Say why samples are missing, where no fault says it."""
@@ -233,20 +241,31 @@ class ChipStreams:
             if not lane.reason or kind in _DEEPER:
                 lane.reason = kind.value
         known = self._open.get(names)
-        if known is not None and known.kind is kind:
-            return
+        if known is not None:
+            known.hold_until_ns = max(known.hold_until_ns, now_ns + known.hold_ns if known.hold_ns else 0)
+            if known.kind is kind or known.hold_ns:
+                known.kind = kind
+                return
         log.warning("%s: %s: %s, expected %s", self.sensor, kind.value, got, expected)
         # after the last sample that was handed on, and not before what was said to be silent
         at_ns = max([now_ns, *(self._after_ns(lane) for lane in lanes)])
         if known is None:
             self.faults += 1
             phase = FaultPhase.START
-            self._open[names] = _Open(kind, at_ns, lanes=lanes)
+            hold_ns = self._hold_ns(names, now_ns)
+            self._open[names] = _Open(kind, at_ns, hold_ns, now_ns + hold_ns if hold_ns else 0, lanes)
         else:
             phase = FaultPhase.UPDATE
             known.kind, known.at_ns = kind, max(known.at_ns, at_ns)
         at_ns = self._open[names].at_ns
         self._out.append(SensorFault(names[0], at_ns, phase, kind, self.sensor, names, got, expected))
+
+    def _hold_ns(self, names: tuple[str, ...], now_ns: int) -> int:
+        """Return for how long it must be sound before that is told: longer each time that it fails again."""
+        ended_ns, hold_ns = self._ended.get(names, (None, 0))
+        if ended_ns is None or now_ns - ended_ns > FLAP_NS + hold_ns:
+            return 0
+        return min(LAST_HOLD_NS, max(FIRST_HOLD_NS, 2 * hold_ns))
 
     def _after_ns(self, lane: _Lane) -> int:
         return max(lane.silent_ns, 0 if lane.last_ns is None else lane.last_ns + self._period_ns)
@@ -258,6 +277,7 @@ class ChipStreams:
             if one.hold_until_ns > start_ns:
                 continue
             del self._open[names]
+            self._ended[names] = (start_ns, one.hold_ns)
             log.info("%s: works again", self.sensor)
             at_ns = max(start_ns, one.at_ns)
             if one.hold_until_ns and lane.last_ns is not None:

@@ -13,7 +13,6 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from smbus2 import SMBus, i2c_msg
@@ -29,7 +28,6 @@ NOBODY = frozenset({errno.ENXIO, errno.EREMOTEIO})
 GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.EBADF, errno.ESHUTDOWN})
 TRIES = 3  # another master won, or a spike on the line: once more costs less than a fault
 STUCK_AFTER = 3  # time-outs in a row: a line is held down, and each further transaction costs a time-out
-SYS_I2C = Path("/sys/class/i2c-dev")
 
 SWITCH_ON = (
     "On a Raspberry Pi: `sudo raspi-config nonint do_i2c 0`. An adapter on USB: plug it in, and "
@@ -227,7 +225,7 @@ class I2cPort:
         doing = f"{self.name} 0x{address:02X}"
         code = error.errno
         self._selected = None
-        if code in GONE or (code == errno.EIO and self._has_vanished()):
+        if code in GONE or (code in (errno.EIO, *NOBODY) and self._has_vanished()):
             self.close()
             return ChipError(FaultKind.BUS_GONE, doing, got=f"the bus is gone ({words})", expected=self.path)
         if code == errno.ETIMEDOUT or (code == errno.EIO and took_ms >= self._timeout_ms):
@@ -243,9 +241,12 @@ class I2cPort:
         return ChipError(FaultKind.NACK, doing, got=got, expected="an answer")
 
     def _has_vanished(self) -> bool:
-        """Whether a pulled adapter's node has gone from the kernel (an open one then answers EIO)."""
-        node = Path(self.path).resolve()  # it may be named by a link of udev's
-        return self.path.startswith("/dev/") and not (node.exists() and (SYS_I2C / node.name).exists())
+        """Whether a pulled adapter's node has gone from the kernel; an open one then answers EIO, mostly."""
+        try:
+            self._open_bus(self.path, self._timeout_ms).close()
+        except OSError as error:
+            return error.errno in GONE
+        return False
 
 
 class BusPlace:

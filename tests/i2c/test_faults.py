@@ -241,3 +241,17 @@ def test_a_chip_that_fails_its_own_test(case: Case, rig: Rig) -> None:
     taken = run(case, rig, chip, [at(4.0, setting(chip, "self_test_fails", False))], 20.0, from_first=False)
     check_told(taken, case, "self_test")
     assert taken.reasons(case.streams[0]) == {"self_test"}
+
+
+def test_a_bad_contact_is_one_fault_that_goes_on(rig: Rig) -> None:
+    case = BY_NAME["ADXL345"]
+    _, chip = case.make(rig, faults=True)
+    script: list[Step] = []
+    for i in range(20):
+        script.append(at(SOUND_S + 1.7 * i, setting(chip, "absent", True)))
+        script.append(at(SOUND_S + 1.7 * i + 0.3, setting(chip, "absent", False)))
+    taken = run(case, rig, chip, script, SOUND_S + 20 * 1.7 + 60)
+    starts = taken.kinds().count("start nack")
+    assert 2 <= starts <= 6, f"told {starts} times in 34 s: {taken.kinds()}"
+    assert taken.kinds()[-1] == "end nack", "and that it is over, once it stayed sound for long enough"
+    assert len([gap for gap in taken.gaps if gap.reason == "nack"]) >= 15, "each gap is told all the same"
