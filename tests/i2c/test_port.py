@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from pathlib import Path
 
 import pytest
 
+from agent.blocks import FaultKind
 from agent.errors import ConfigError
-from agent.sources import i2c_bus, i2c_port
+from agent.sources import i2c_bus
 from agent.sources.drivers.adxl345 import Adxl345Settings
 from agent.sources.drivers.base import ChipError, Driver
 from agent.sources.drivers.nau7802 import Nau7802Settings
@@ -75,20 +76,22 @@ def test_the_bus_is_closed_while_the_kernel_frees_its_lines(monkeypatch: pytest.
     assert open_meanwhile == [False] * 5
 
 
-def test_a_link_of_udev_is_as_good_as_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = tmp_path / "i2c-1"
-    node.touch()
-    (tmp_path / "class" / "i2c-1").mkdir(parents=True)
-    monkeypatch.setattr(i2c_port, "SYS_I2C", tmp_path / "class")
-    link = Path("/dev/shm") / f"i2c-box-{os.getpid()}"
-    link.symlink_to(node)
-    try:
-        port = I2cPort(str(link))
-        assert not port._has_vanished()
-        node.unlink()
-        assert port._has_vanished()
-    finally:
-        link.unlink()
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENXIO, errno.EREMOTEIO])
+def test_a_bus_that_cannot_be_opened_again_is_gone_whatever_the_error(number: int) -> None:
+    rig = SimulatedRig()
+    port = I2cPort(rig.path, open_bus=rig.open_bus, now_ns=rig.now_ns)
+    port.open()
+    rig.bus.gone_errno = number
+    place = port.place(0x53)
+    with pytest.raises(ChipError) as nobody:
+        place.read(1)
+    assert nobody.value.kind is FaultKind.NACK
+    assert port.is_open
+    rig.pull()
+    with pytest.raises(ChipError) as gone:
+        place.read(1)
+    assert gone.value.kind is FaultKind.BUS_GONE
+    assert not port.is_open, "the kernel waits until it is let go of"
 
 
 def test_switching_between_channels_is_planned() -> None:
