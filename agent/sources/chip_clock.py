@@ -4,7 +4,7 @@ Each look at a chip says: between `lo_ns` and `hi_ns` by the host's clock it had
 last of them was taken before `hi_ns` and the next one is taken after `lo_ns`: two walls, both true whatever
 held up the thread that looked. The line from index to time runs between all walls of the last seconds, as
 far from them as it can: the centre of what is possible (bounded-error estimation: Milanese and Vicino 1991;
-for clocks, with one wall a message each way: Zhang, Liu, Honghui Xia 2002). A late thread moves its walls
+for clocks, with one wall a message each way: Zhang, Liu and Xia 2002). A late thread moves its walls
 apart and thereby says less; it never says anything wrong.
 
 Looks at evenly spread phases of the sample's period make the walls narrow; `FreeRunner` sees to that.
