@@ -136,8 +136,21 @@ class ChipClock:
         """
         if not self.settled:
             return 0
-        slack_ns = self.doubt_ns + SLACK_PART * self._period_ns
-        return max(0, self.made_by(round(lo_ns - slack_ns)) - made)
+        return max(0, self.made_by(lo_ns - self._slack_ns) - made)
+
+    def sure_from_ns(self, next_index: int, lo_ns: int, hi_ns: int) -> int | None:
+        """Return from when on it is plain which sample is the newest; None if it is so already.
+
+        Only after a look that came so late that a sample beyond `next_index` may have been made.
+        """
+        most = self.made_by(hi_ns + self._slack_ns)
+        if not self.settled or most <= next_index + 1 or most == self.made_by(lo_ns - self._slack_ns):
+            return None
+        return self.time_ns(most - 1) + self._slack_ns
+
+    @property
+    def _slack_ns(self) -> int:
+        return round(self.doubt_ns + SLACK_PART * self._period_ns)
 
     def look(self, made: int, lo_ns: int, hi_ns: int) -> None:
         """Take a look: `made` samples existed at a moment between `lo_ns` and `hi_ns`."""

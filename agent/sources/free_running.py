@@ -78,6 +78,7 @@ class FreeRunner:
         """Sample for ever; the chip has just been set up. Raises `ChipError`."""
         driver, port = self._driver, self._port
         self._begin()
+        unsure = False
         while True:
             port.mark()
             waiting = driver.look(self._place)
@@ -86,6 +87,13 @@ class FreeRunner:
                 self._overflow(f"more than the {driver.depth} samples that it can keep")
                 yield port.now_ns(), self._slack_ns
                 continue
+            if driver.depth == 1 and waiting.count and self._placed and not unsure:
+                sure_ns = self.clock.sure_from_ns(self._next, lo_ns, hi_ns)
+                if sure_ns is not None:
+                    unsure = True  # near the moment at which it is overwritten: look once it has been
+                    yield sure_ns, self._slack_ns
+                    continue
+            unsure = False
             spoiled, left = self._count(waiting.count, lo_ns, hi_ns), waiting.count
             while left and not spoiled:
                 count = min(left, self.slice_samples)
