@@ -174,7 +174,7 @@ def test_a_chip_is_added_as_the_page_says(tmp_path: Path) -> None:
     section = page().split("## Add a chip")[1]
     code, line = (
         textwrap.dedent(block)
-        for block in re.findall(r"^   ```python\n(.*?)^   ```", section, re.MULTILINE | re.DOTALL)
+        for block in re.findall(r"^   ```(?:python|text)\n(.*?)^   ```", section, re.MULTILINE | re.DOTALL)
     )
     for package in ("agent", "calibration", "firmware_bridge"):
         shutil.copytree(TOP / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
