@@ -23,6 +23,7 @@ from scripts.virtual_pi.steps import say
 
 SUITE = "tests/i2c"
 A_DAY_S = 86_400.0
+LONGEST_TEST_S = 1800
 ENVIRONMENT = {
     "CARGOBOX_VIRTUAL_PI_GUEST": "1",
     "PATH": f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -112,7 +113,9 @@ def main() -> int:
             shell(Options(cpus=arguments.cpus))
         if arguments.verb == "suite":
             chosen = any(word.startswith("tests/") for word in rest)
-            words = ["pytest", "-p", "no:cacheprovider", *([] if chosen else [SUITE]), *rest]
+            # ten minutes of sampling are no hang
+            patient = ["-p", "no:cacheprovider", "-o", f"faulthandler_timeout={LONGEST_TEST_S}"]
+            words = ["pytest", *patient, *([] if chosen else [SUITE]), *rest]
             return run(words, Options(), seed=1, timeout_s=A_DAY_S)
         words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
         if not words:
