@@ -47,10 +47,12 @@ class TriggeredRunner:
         self._slots = RegularClock(0, begin_ns, self._period_ps)
         self._next: int | None = None
         self._clocks: list[RegularClock] = []
+        self._after_ns: list[int] = []  # of the slot's beginning, a conversion begins
         after_s = 0.0
         for which in range(len(driver.conversions)):
             centre_ns = begin_ns + round((after_s + driver.centre_s(which)) * NS_PER_S)
             self._clocks.append(RegularClock(0, centre_ns, self._period_ps))
+            self._after_ns.append(round(after_s * NS_PER_S))
             after_s += driver.conversion_s(which)
 
     def run(self) -> Iterator[Due]:
@@ -73,7 +75,12 @@ class TriggeredRunner:
             self._next = slot + 1
             for which, streams in enumerate(self._driver.conversions):
                 self._driver.start(self._place, which)
-                yield port.ended_ns + round(self._driver.conversion_s(which) * NS_PER_S), self._slack_ns
+                begun_ns = port.ended_ns
+                due_ns = self._slots.time_ns(slot) + self._after_ns[which]
+                yield begun_ns + round(self._driver.conversion_s(which) * NS_PER_S), self._slack_ns
+                if begun_ns - due_ns > self._late_ns:
+                    self._streams.lost_to(BUSY)  # held up on the bus: it measured another moment
+                    break
                 arrays: tuple[Counts, ...] | None = None
                 for _ in range(NOT_READY_TRIES):
                     try:

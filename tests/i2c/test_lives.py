@@ -133,3 +133,26 @@ def test_a_chip_that_tests_itself_does_not_keep_the_others_waiting() -> None:
     assert all(handed_ns - until_ns < 250_000_000 for until_ns, handed_ns in told_ns[3:-1])
     assert not any(isinstance(item, SensorFault) for item in taken.items)
     assert taken.samples["accel"][0].index == 0 and not taken.gaps, taken.gaps
+
+
+def test_a_measurement_that_is_held_up_on_the_bus_is_not_told_as_one_of_its_slot() -> None:
+    rig = SimulatedRig()
+    case = BY_NAME["ADS1115"]
+    settings, chip = case.settings(20), case.model(now_ns=rig.now_ns)
+    rig.put([chip])
+    write, starts = chip.write, 0
+
+    def held_up(data: bytes) -> bool:
+        nonlocal starts
+        if len(data) == 3 and data[0] == 1 and data[1] & 0x80:  # CONFIG, with the bit that starts
+            starts += 1
+            if starts == 30:
+                rig.clock.advance(40_000_000)
+        return write(data)
+
+    chip.write = held_up  # type: ignore[method-assign]
+    taken = sample(rig, [settings], seconds=4.0)
+    truth = truth_of(case, taken, chip)
+    assert starts > 60
+    assert abs(truth.errors_us).max() < 0.25 * 50_000, truth
+    assert [(gap.samples, gap.reason) for gap in taken.gaps] == [(1, "busy")], taken.gaps
