@@ -6,6 +6,7 @@ bus in real time, in the virtual Pi (`kernel_rig.py`).
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -160,6 +161,7 @@ def sample(
     taken = Taken(bus, rig, rig.now_ns(), rig.now_ns())
     steps = sorted(script, key=lambda step: step[0])
     stop = threading.Event()
+    gc.disable()  # all that is kept here for later would be looked through again and again, for a second each
     try:
         for item in _with_ticks(bus, stop, rig):
             if from_first and not taken.counts:
@@ -179,6 +181,7 @@ def sample(
             if (seconds is not None and passed_s >= seconds) or (until is not None and until(taken)):
                 break
     finally:
+        gc.enable()
         bus.close()
     _sort_out(taken)
     return taken
