@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from agent.blocks import NS_PER_S, FaultKind
 from agent.sources.chip_clock import ChipClock
 from agent.sources.chip_streams import ChipStreams
@@ -19,6 +21,8 @@ NS_PER_MS = 1_000_000
 
 SEARCH_PART = 16  # of a period: between two looks while the phase is being found
 SEARCH_LEAST_NS = 300_000
+SEARCH_COSTS = 4.0  # at least so many times what a look takes, with a FIFO: the others need the bus, too
+SEARCH_SLACK_PART = 0.2  # of a period, that a look may be late by, without one: none may come and go unseen
 GOLDEN = 0.6180339887498949  # its multiples are spread as evenly as numbers can be (Knuth, TAOCP 3, 6.4)
 DITHER_PART = 0.5  # of a period: no look is later than this for the sake of the clock
 EDGE_PART = 50  # of a period: a chip without a FIFO that had no sample yet is looked at again
@@ -32,6 +36,9 @@ HOPELESS_PERIODS = 40
 SPOILED_MOST = 5  # overflows without a sample between them: it must not take the others' time for ever
 SILENT_PERIODS = 6
 SILENT_LEAST_NS = 200 * NS_PER_MS
+SINGLE_SLACK_PART = (
+    0.3  # of a period, without a FIFO: another chip may be having its turn, and both take time
+)
 SLACK_PART = 0.7  # of the time until samples are lost, that a look may be late by
 
 Due = tuple[int, int]
@@ -64,12 +71,14 @@ class FreeRunner:
         self._begin_ns = begin_ns
         self._period_ns = round(NS_PER_S / driver.rate_hz)
         self._all = range(len(driver.streams))
-        self._slack_ns = round(SLACK_PART * self._period_ns * max(1, driver.depth // 2))
+        part = SINGLE_SLACK_PART if driver.depth == 1 else SLACK_PART * (driver.depth // 2)
+        self._slack_ns = round(part * self._period_ns)
         self._dither = 0.0
+        self._search_ns = max(SEARCH_LEAST_NS, self._period_ns // SEARCH_PART)
         self._next = 0  # index after the last sample that was fetched; from 0 in each run until it is placed
         self._placed = False
         self._held: list[tuple[int, tuple[Counts, ...]]] = []
-        self._newest_ns = self._run_ns = self._looked_ns = begin_ns
+        self._newest_ns = self._run_ns = self._before_ns = self._looked_ns = begin_ns
         self._spoiled = 0  # overflows since samples were last handed on
         # index and time of the last sample that was placed, and the period that was known then
         self._last: tuple[int, int, float] | None = None
@@ -79,6 +88,7 @@ class FreeRunner:
         driver, port = self._driver, self._port
         self._begin()
         unsure = False
+        late_ns = port.now_ns() + self._slack_ns  # later than this, and samples are lost
         while True:
             port.mark()
             waiting = driver.look(self._place)
@@ -94,13 +104,20 @@ class FreeRunner:
                     yield sure_ns, self._slack_ns
                     continue
             unsure = False
+            if waiting.count and self._is_blind(self._looked_ns, hi_ns):
+                port.mark()
+                driver.take(self._place, 1)
+                self._start_over()
+                yield port.now_ns(), self._slack_ns
+                continue
             spoiled, left = self._count(waiting.count, lo_ns, hi_ns), waiting.count
             while left and not spoiled:
                 count = min(left, self.slice_samples)
                 spoiled = self._fetch(count)
                 left -= count
                 if left:
-                    yield port.now_ns(), self._slack_ns
+                    now_ns = port.now_ns()
+                    yield now_ns, late_ns - now_ns
             if spoiled:
                 self._overflow(spoiled)
                 yield port.now_ns(), self._slack_ns
@@ -109,7 +126,13 @@ class FreeRunner:
             self._hand_on()
             self._heed_silence(hi_ns)
             self._tend()
-            yield self._next_look_ns(waiting.count, port.now_ns()), self._slack_ns
+            now_ns = port.now_ns()
+            due_ns = self._next_look_ns(waiting.count, hi_ns - lo_ns, now_ns)
+            slack_ns = self._slack_ns
+            if driver.depth == 1 and not self._placed:
+                slack_ns = round(SEARCH_SLACK_PART * self._period_ns)
+            late_ns = due_ns + slack_ns
+            yield due_ns, slack_ns
 
     def _begin(self) -> None:
         """Find the phase anew: samples count from 0 until their place is known."""
@@ -117,7 +140,7 @@ class FreeRunner:
         self.clock.begin()
         self._next, self._placed = 0, False
         self._held.clear()
-        self._newest_ns = self._run_ns = self._looked_ns = now_ns
+        self._newest_ns = self._run_ns = self._before_ns = self._looked_ns = now_ns
         self._streams.quiet(now_ns)
 
     def _overflow(self, got: str) -> None:
@@ -137,9 +160,7 @@ class FreeRunner:
     def _count(self, waiting: int, lo_ns: int, hi_ns: int) -> str:
         """Let the clock see how many samples there are; return what makes that count worthless, if so."""
         driver = self._driver
-        if driver.depth == 1 and not self._placed and waiting:
-            self._begin_if_uncertain(lo_ns, hi_ns)
-        self._looked_ns = lo_ns
+        self._before_ns, self._looked_ns = self._looked_ns, lo_ns
         made = self._next + waiting
         # where nothing waits, the oscillator may stand still; that is another fault, and needs more patience
         lost = self.clock.missed(made, lo_ns) if waiting else 0
@@ -149,26 +170,27 @@ class FreeRunner:
             return f"{lost} samples fewer than its oscillator has made"
         if lost:
             # it keeps one sample: those before it were overwritten
-            self._streams.overflows += 1
-            got = f"{lost} samples overwritten before they were read"
-            self._streams.fail(
-                ChipError(FaultKind.OVERFLOW, str(self._place), got=got, expected="to be read in time"),
-                hi_ns,
-                hold=True,
-            )
-            self._next += lost
+            self._lose(lost, f"{lost} samples overwritten before they were read", hi_ns)
             made += lost
         if waiting < driver.depth or driver.depth == 1:
             self.clock.look(made, lo_ns, hi_ns)
         return "a count that contradicts its oscillator" if self.clock.contradicted else ""
 
-    def _begin_if_uncertain(self, lo_ns: int, hi_ns: int) -> None:
-        """Without a FIFO and without a clock yet, two looks a period apart may have missed a sample."""
-        if hi_ns - self._looked_ns > SURE_PART * self._period_ns:
-            run_ns = self._run_ns
-            self._begin()
-            self._run_ns = run_ns
-        if lo_ns - self._run_ns > max(HOPELESS_NS, HOPELESS_PERIODS * self._period_ns):
+    def _is_blind(self, before_ns: int, ended_ns: int) -> bool:
+        """Without a FIFO and with hardly a clock yet: whether more than one sample may have been made."""
+        return (
+            self._driver.depth == 1
+            and not self._placed
+            and ended_ns - before_ns > SURE_PART * self._period_ns
+            and not (self.clock.settled and not self.clock.may_have_made(self._next + 2, ended_ns))
+        )
+
+    def _start_over(self) -> None:
+        """Count from the sample that was just read; those that waited for their times are lost."""
+        read_ns, run_ns = self._port.begun_ns, self._run_ns
+        self._begin()
+        self._run_ns, self._looked_ns = run_ns, read_ns
+        if read_ns - run_ns > max(HOPELESS_NS, HOPELESS_PERIODS * self._period_ns):
             raise ChipError(
                 FaultKind.OVERFLOW,
                 str(self._place),
@@ -178,18 +200,33 @@ class FreeRunner:
 
     def _fetch(self, count: int) -> str:
         """Fetch samples; return in what words the chip says that it has lost some meanwhile."""
+        self._port.mark()
         try:
             arrays = self._driver.take(self._place, count)
         except ChipError as error:
             if error.kind is FaultKind.OVERFLOW:
                 return error.got
             raise
-        if all(not values.any() or not (values + 1).any() for values in arrays):
+        if all(values.item(0) in (0, -1) and not (values - values.item(0)).any() for values in arrays):
             # a line that nobody drives reads as ones, one that is held down as zeros
             self._driver.identify(self._place)
+        ended_ns = self._port.ended_ns
+        if self._is_blind(self._before_ns, ended_ns):
+            self._start_over()
+            return ""
+        if self._driver.depth == 1 and self._placed and self.clock.may_have_made(self._next + 2, ended_ns):
+            self._lose(1, "1 sample that may have been overwritten while it was read", ended_ns)
+            return ""
         self._held.append((self._next, arrays))
         self._next += count
         return ""
+
+    def _lose(self, count: int, got: str, now_ns: int) -> None:
+        """Without a FIFO: tell that samples were overwritten, and count on."""
+        self._streams.overflows += 1
+        error = ChipError(FaultKind.OVERFLOW, str(self._place), got=got, expected="to be read in time")
+        self._streams.fail(error, now_ns, hold=True)
+        self._next += count
 
     def _hand_on(self) -> None:
         """Give what was fetched, once it is known which samples those are."""
@@ -197,6 +234,8 @@ class FreeRunner:
             return
         if not self._placed:
             self._place_run()
+        if len(self._held) > 1:
+            self._held = _joined(self._held)  # each block costs as much as its samples
         for first, arrays in self._held:
             time_ns = self.clock.time_ns(first)
             self._streams.give(self._all, first, arrays, time_ns=time_ns, period_ns=self.clock.period_ns)
@@ -247,10 +286,12 @@ class FreeRunner:
                 expected=f"{self._driver.rate_hz:g} a second",
             )
 
-    def _next_look_ns(self, waiting: int, now_ns: int) -> int:
+    def _next_look_ns(self, waiting: int, took_ns: int, now_ns: int) -> int:
         self._dither = (self._dither + GOLDEN) % 1.0
         if not self._placed:
-            step_ns = max(SEARCH_LEAST_NS, self._period_ns // SEARCH_PART)
+            step_ns = self._search_ns
+            if self._driver.depth > 1:
+                step_ns = max(step_ns, min(self.interval_ns, round(SEARCH_COSTS * took_ns)))
             return now_ns + round(step_ns * (0.5 + self._dither))
         if self._driver.depth > 1:
             return now_ns + self.interval_ns + round(DITHER_PART * self._dither * self._period_ns)
@@ -262,3 +303,15 @@ class FreeRunner:
             early_ns = min(round(self.clock.doubt_ns), self._period_ns // EARLY_MOST_PART)
             return max(now_ns, due_ns - round(early_ns * self._dither / EARLY_PART))
         return max(now_ns, due_ns + EDGE_LEAST_NS)
+
+
+def _joined(held: list[tuple[int, tuple[Counts, ...]]]) -> list[tuple[int, tuple[Counts, ...]]]:
+    """Make one of each row of blocks between which nothing is missing."""
+    rows: list[tuple[int, list[tuple[Counts, ...]]]] = []
+    end = -1
+    for first, arrays in held:
+        if first != end:
+            rows.append((first, []))
+        rows[-1][1].append(arrays)
+        end = first + len(arrays[0])
+    return [(first, tuple(np.concatenate(parts) for parts in zip(*row, strict=True))) for first, row in rows]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from smbus2 import SMBus, i2c_msg
+from smbus2.smbus2 import I2C_RDWR, i2c_rdwr_ioctl_data
 
 from agent.blocks import FaultKind
 from agent.sources.drivers.base import ChipError
@@ -26,6 +27,7 @@ _I2C_TIMEOUT = 0x0702  # in units of 10 ms
 
 NOBODY = frozenset({errno.ENXIO, errno.EREMOTEIO})
 GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.EBADF, errno.ESHUTDOWN})
+KEPT_REQUESTS = 256
 TRIES = 3  # another master won, or a spike on the line: once more costs less than a fault
 STUCK_AFTER = 3  # time-outs in a row: a line is held down, and each further transaction costs a time-out
 
@@ -84,7 +86,35 @@ def open_kernel_bus(path: str, timeout_ms: int) -> Bus:
     # holds nobody off; it shows other users' programs, as the doctor, that the bus is in use (/proc/locks)
     with contextlib.suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    return bus
+    return _KernelBus(bus)
+
+
+class _KernelBus:
+    """smbus2's bus, with the kernel's request for a pair of messages that comes again made only once."""
+
+    def __init__(self, bus: SMBus) -> None:
+        self._bus = bus
+        # by the identity of the first message, which is kept alive with it
+        self._requests: dict[int, tuple[tuple[i2c_msg, ...], i2c_rdwr_ioctl_data]] = {}
+
+    def i2c_rdwr(self, *i2c_msgs: i2c_msg) -> None:
+        """Do these messages in one transaction. Raises OSError."""
+        kept = self._requests.get(id(i2c_msgs[0])) if len(i2c_msgs) == 2 else None
+        if kept is not None and kept[0][1] is i2c_msgs[1]:
+            request = kept[1]
+        else:
+            request = i2c_rdwr_ioctl_data.create(*i2c_msgs)  # type: ignore[arg-type]  # its stub is wrong
+            # single messages are made for one use
+            if len(i2c_msgs) == 2 and len(self._requests) < KEPT_REQUESTS:
+                self._requests[id(i2c_msgs[0])] = (i2c_msgs, request)
+        fd = self._bus.fd
+        if fd is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        fcntl.ioctl(fd, I2C_RDWR, request)
+
+    def close(self) -> None:
+        """Let go of the bus."""
+        self._bus.close()
 
 
 class I2cPort:
@@ -299,4 +329,5 @@ class BusPlace:
             if len(self._reads) < 64:
                 self._reads[register, count] = messages
         self._port.transact(self.address, *messages, octets=3 + count)
-        return bytes(messages[1])
+        answer: bytes = messages[1].buf[:count]  # a fifth of the time of bytes(message)
+        return answer

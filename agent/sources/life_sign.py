@@ -7,7 +7,6 @@ stays exactly where it is, is no measurement, and is held back until it moves.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, FaultKind, Quality, QualityFlags
 from agent.sources.drivers.base import ChipStream, Counts
@@ -23,7 +22,7 @@ class LifeSign:
         self._rails = stream.rails
         self._still_ns = None if stream.still_s is None else round(stream.still_s * NS_PER_S)
         self._pause_ns = round(PAUSE_PERIODS * NS_PER_S / stream.spec.rate_hz)
-        self._last: npt.NDArray[np.generic] | None = None
+        self._last: list[float] | None = None
         self._fed_ns = 0
         self._moved_ns = 0
         self._inside_ns: int | None = None
@@ -41,15 +40,21 @@ class LifeSign:
             self._moved_ns += pause_ns
             if self._inside_ns is not None:
                 self._inside_ns += pause_ns
-        if self._last is None or bool((values != self._last).any()):
+        newest = values[-1].tolist()
+        # numpy takes longer for the one sample of a chip without a FIFO than for a hundred
+        if newest != self._last or (len(values) > 1 and bool((values != newest).any())):
             self._moved_ns = last_ns
-            self._last = values[-1].copy()
+            self._last = newest
         self.quality = None
         if self._rails is not None:
             low, high = self._rails
             if self._inside_ns is None:
                 self._inside_ns = first_ns
-            if low < values.min() and values.max() < high:
+            if len(values) == 1:
+                least, most = min(newest), max(newest)
+            else:
+                least, most = values.min(), values.max()
+            if low < least and most < high:
                 self._inside_ns = last_ns
             else:
                 beyond = ((values <= low) | (values >= high)).any(axis=1)

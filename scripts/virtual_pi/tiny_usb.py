@@ -16,7 +16,7 @@ from typing import Protocol
 # USB/IP, all big-endian: command, number, device, direction, endpoint; for SUBMIT: flags, length, first
 # frame, packets, interval; then the 8 bytes of the USB setup packet, little-endian.
 HEAD_BYTES = 48
-SUBMIT_HEAD = struct.Struct(">5I5I")
+SUBMIT_HEAD = struct.Struct(">II4xI8xI")  # command, number, direction, length
 SETUP = struct.Struct("<BBHHH")  # request type, request, value, index, length; USB 2.0, table 9-2
 SETUP_OFFSET = 40
 RETURN_HEAD = struct.Struct(">5IiIIII8x")  # the five; then status, length, first frame, packets, errors
@@ -33,6 +33,7 @@ DEVICE, CONFIGURATION, STRING = 1, 2, 3
 # i2c-tiny-usb.c: commands, functionality, states
 ECHO, GET_FUNC, SET_DELAY, GET_STATE = 0, 1, 2, 3
 IO, IO_BEGIN, IO_END = 4, 1, 2
+LAST_IO = IO | IO_BEGIN | IO_END
 FUNCTIONALITY = 0x0EFF0009  # I2C_FUNC_I2C | I2C_FUNC_SMBUS_EMUL of <linux/i2c.h>
 ADDRESS_ACKNOWLEDGED, ADDRESS_REFUSED = b"\1", b"\2"
 READ = 1  # I2C_M_RD
@@ -158,36 +159,40 @@ class TinyUsb:
                 return
             if not data:
                 return
-            waiting += data
-            while len(waiting) >= HEAD_BYTES:
-                _, _, _, direction, _, _, length, _, _, _ = head = SUBMIT_HEAD.unpack_from(waiting)
-                outgoing = head[0] == CMD_SUBMIT and direction != TO_HOST
-                end = HEAD_BYTES + (length if outgoing else 0)
-                if len(waiting) < end:
+            if waiting:
+                data = bytes(waiting + data)
+                waiting.clear()
+            at = 0
+            while len(data) - at >= HEAD_BYTES:
+                command, number, direction, length = SUBMIT_HEAD.unpack_from(data, at)
+                begin = at + HEAD_BYTES
+                end = begin + (length if command == CMD_SUBMIT and direction != TO_HOST else 0)
+                if len(data) < end:
                     break
-                reply = self._answer(head, waiting, end)
-                del waiting[:end]
+                reply = self._answer(command, number, direction, length, data, at, data[begin:end])
+                at = end
                 if reply:
                     try:
                         cable.sendall(reply)
                     except OSError:
                         return
+            waiting += data[at:]
 
-    def _answer(self, head: tuple[int, ...], waiting: bytearray, end: int) -> bytes:
-        command, number, _, direction, _, _, length = head[:7]
+    def _answer(
+        self, command: int, number: int, direction: int, length: int, data: bytes, at: int, sent: bytes
+    ) -> bytes:
         if command == CMD_UNLINK:
             # asked for when the driver has waited long enough; there is an answer only to this, then
             return UNLINKED_HEAD.pack(RET_UNLINK, number, 0, 0, 0, -errno.ECONNRESET)
-        setup = SETUP.unpack_from(waiting, SETUP_OFFSET)
-        answer = self._control(setup, bytes(waiting[HEAD_BYTES:end]))
+        answer = self._control(SETUP.unpack_from(data, at + SETUP_OFFSET), sent)
         if answer is None:
             return b""
-        status, data = answer
+        status, found = answer
         if status:
-            data, length = b"", 0
+            found, length = b"", 0
         elif direction == TO_HOST:
-            length = len(data)
-        return RETURN_HEAD.pack(RET_SUBMIT, number, 0, 0, 0, status, length, 0, NOT_ISOCHRONOUS, 0) + data
+            length = len(found)
+        return RETURN_HEAD.pack(RET_SUBMIT, number, 0, 0, 0, status, length, 0, NOT_ISOCHRONOUS, 0) + found
 
     def _control(self, setup: tuple[int, ...], sent: bytes) -> tuple[int, bytes] | None:
         """Return the status and the data for the host, or None for a silence."""
@@ -196,7 +201,7 @@ class TinyUsb:
             return self._standard(request, value, length)
         if request == GET_STATE:
             return 0, self._state
-        if IO <= request <= IO | IO_BEGIN | IO_END:
+        if IO <= request <= LAST_IO:
             return self._transfer(request, value, index, length, sent)
         if request == GET_FUNC:
             return 0, struct.pack("<L", FUNCTIONALITY)[:length]

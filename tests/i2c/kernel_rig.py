@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,8 @@ from scripts.virtual_pi.chips.wire import Wire
 from scripts.virtual_pi.usbip import Adapter, Fault
 
 READER_PRIORITY = 40  # below the adapter's
+# else the kernel takes the processor from both, for 50 ms, after a second in which they hardly rested
+THROTTLE = Path("/proc/sys/kernel/sched_rt_runtime_us")
 
 
 class KernelRig:
@@ -36,6 +39,8 @@ class KernelRig:
         # beside the adapter's thread: waking another processor is what takes an emulator longest
         self._processors = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {self.adapter.cpu})
+        self._throttle = THROTTLE.read_text()
+        THROTTLE.write_text("-1")
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(READER_PRIORITY))
         return self
 
@@ -44,6 +49,7 @@ class KernelRig:
     ) -> None:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, self._processors)
+        THROTTLE.write_text(self._throttle)
         self.adapter.detach()
 
     def put(self, chips: Iterable[Chip]) -> None:

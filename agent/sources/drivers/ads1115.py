@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-import numpy as np
 
 from agent.blocks import FaultKind
 from agent.errors import ConfigError
@@ -28,8 +27,8 @@ from agent.sources.drivers.base import (
     Place,
     StreamName,
     Triggered,
+    one_signed,
     read_cost,
-    signed,
     write_cost,
     wrong_chip,
 )
@@ -288,7 +287,7 @@ class Ads1115(Triggered):
             raise _lost(CONFIG, found & SETTINGS, f"0x{wanted:04X}")
         if not found & OS:
             raise NotReady
-        return (signed(np.array([[_read(place, CONVERSION)]]), BITS),)
+        return (one_signed(_read(place, CONVERSION), BITS),)
 
     @property
     def round_cost(self) -> BusCost:

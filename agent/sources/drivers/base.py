@@ -272,3 +272,9 @@ def signed(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.int32]:
     wide = values.astype(np.int64)
     half = np.int64(1 << (bits - 1))
     return ((wide ^ half) - half).astype(np.int32)
+
+
+def one_signed(value: int, bits: int) -> npt.NDArray[np.int32]:
+    """Return one two's complement number of `bits` bits as (1, 1) int32."""
+    half = 1 << (bits - 1)
+    return np.array(((value ^ half) - half,), np.int32).reshape(1, 1)

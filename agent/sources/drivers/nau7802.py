@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-import numpy as np
 
 from agent.blocks import FaultKind
 from agent.errors import ConfigError
@@ -32,9 +31,9 @@ from agent.sources.drivers.base import (
     StreamName,
     Waiting,
     expect,
+    one_signed,
     read_cost,
     set_and_check,
-    signed,
     wrong_chip,
 )
 from agent.streams import StreamClass, StreamSpec, Unit
@@ -241,7 +240,7 @@ class Nau7802(FreeRunning):
     def take(self, place: Place, count: int) -> tuple[Counts, ...]:
         """Fetch the result: (1, 1) int32."""
         high, middle, low = place.read_registers(ADCO_B2, 3)
-        return (signed(np.array([[high << 16 | middle << 8 | low]]), BITS),)
+        return (one_signed(high << 16 | middle << 8 | low, BITS),)
 
     def restart(self, place: Place) -> None:
         """Throw away the result that waits."""

@@ -74,6 +74,8 @@ class Chip(ABC):
     axes: ClassVar[int] = 3
     coded_bits: ClassVar[int] = 16
     """Width of the default signal: of the smallest format in which the chip gives it."""
+    behind: Callable[[], Sequence[Chip]] | None = None
+    """Of a multiplexer: the chips that it connects now."""
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from scripts.virtual_pi.chips.base import Chip
 
@@ -16,7 +16,9 @@ class Wire:
 
     def heard_by(self, address: int) -> list[Chip]:
         """Return the chips that hear this address now."""
-        return [chip for chip in _reach(self.chips) if chip.address == address]
+        heard: list[Chip] = []
+        _reach(self.chips, address, heard)
+        return heard
 
     def write(self, address: int, data: bytes) -> bool:
         """Send one write message; False when nobody acknowledged."""
@@ -44,9 +46,9 @@ class Wire:
             chip.stop()
 
 
-def _reach(chips: Iterable[Chip]) -> Iterator[Chip]:
+def _reach(chips: Iterable[Chip], address: int, heard: list[Chip]) -> None:
     for chip in chips:
-        yield chip
-        behind = getattr(chip, "behind", None)
-        if behind is not None:
-            yield from _reach(behind())
+        if chip.address == address:
+            heard.append(chip)
+        if chip.behind is not None:
+            _reach(chip.behind(), address, heard)
