@@ -8,7 +8,7 @@ from agent.config import Config
 from agent.errors import ConfigError
 from agent.sources import LiveSource
 from agent.sources.gathered_source import GatheredSource, call_cells
-from agent.sources.i2c_bus import I2cBus
+from agent.sources.i2c_bus import I2cBus, take_precedence
 from agent.sources.i2c_settings import I2cSettings, speed_hz_of
 from agent.sources.serial_box import SerialBox
 from agent.sources.several import FIRST_RETRY_S, SeveralSources
@@ -53,6 +53,7 @@ def _bus_of(settings: I2cSettings) -> LiveSource:
         speed_hz=speed_hz_of(settings),
         timeout_ms=settings.timeout_ms,
         latency_ms=settings.latency_ms,
+        hurry=take_precedence,
     )
     return GatheredSource(bus, groups, now_ns=bus.port.now_ns) if groups else bus
 

@@ -145,13 +145,13 @@ class ChipClock:
         Only after a look that came so late that a sample beyond `next_index` may have been made.
         """
         most = self.made_by(hi_ns + self._slack_ns)
-        if not self.settled or most <= next_index + 1 or most == self.made_by(lo_ns - self._slack_ns):
+        if most <= next_index + 1 or most == self.made_by(lo_ns - self._slack_ns):
             return None
         return self.time_ns(most - 1) + self._slack_ns
 
     def may_have_made(self, count: int, time_ns: int) -> bool:
         """Whether `count` samples may have been made by `time_ns`, by the line and all doubt of it."""
-        return self.settled and self.made_by(time_ns + self._slack_ns) >= count
+        return self.made_by(time_ns + self._slack_ns) >= count
 
     @property
     def _slack_ns(self) -> int:

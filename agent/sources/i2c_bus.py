@@ -6,7 +6,9 @@ for less and less often, and a bus that is gone or held down is left alone until
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +31,7 @@ Item = Block | Silence | SensorFault | TimeMark
 Waiter = Callable[[int, threading.Event], None]
 
 NS_PER_MS = 1_000_000
+PRIORITY = 10  # of SCHED_FIFO: below the kernel's own threads for interrupts, which have 50
 TICK_NS = 10 * NS_PER_MS  # how often silences are told while a chip fails
 TURN_NS = 1_500_000  # of bus time for one chip, where another cannot wait for longer
 SLICE_PART = 0.3  # of the period of the most impatient chip
@@ -44,11 +47,22 @@ def wait_until(due_ns: int, stop: threading.Event) -> None:
         stop.wait(left_ns / 1e9)
 
 
+def take_precedence() -> None:
+    """Let this thread run before all ordinary ones, where the system allows it (LimitRTPRIO= of a unit).
+
+    A chip without a FIFO loses a sample when its thread is held up for as long as a sample takes.
+    """
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+
+
 class I2cBus:
     """A source: all chips of one I2C bus.
 
     ``chips``: each driver with its place: address, and multiplexer and channel or None. ``speed_hz``: of the
-    bus; ``latency_ms``: how old a sample may be when it is handed on, where the bus allows it.
+    bus; ``latency_ms``: how old a sample may be when it is handed on, where the bus allows it; ``hurry`` is
+    called in the thread that samples, before it begins.
     """
 
     mount_up: tuple[float, float, float] | None = None
@@ -64,7 +78,9 @@ class I2cBus:
         open_bus: OpenBus = open_kernel_bus,
         now_ns: Callable[[], int] = time.monotonic_ns,
         wait: Waiter = wait_until,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
+        self._hurry = hurry
         self.port = I2cPort(path, timeout_ms=timeout_ms, open_bus=open_bus, now_ns=now_ns)
         self.plan: Plan | None = None
         self.lives: list[ChipLife] = []
@@ -112,6 +128,7 @@ class I2cBus:
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Sample until `stop` is set, through any trouble."""
         assert self.plan is not None
+        self._hurry()
         marks = WallMarks(self._now_ns)
         yield marks.first()
         self._begun_ns = self._now_ns()
