@@ -147,11 +147,15 @@ class ChipClock:
         most = self.made_by(hi_ns + self._slack_ns)
         if most <= next_index + 1 or most == self.made_by(lo_ns - self._slack_ns):
             return None
-        return self.time_ns(most - 1) + self._slack_ns
+        return self.surely_made_ns(most - 1)
 
     def may_have_made(self, count: int, time_ns: int) -> bool:
         """Whether `count` samples may have been made by `time_ns`, by the line and all doubt of it."""
         return self.made_by(time_ns + self._slack_ns) >= count
+
+    def surely_made_ns(self, index: int) -> int:
+        """Return from when on sample `index` has certainly been made."""
+        return self.time_ns(index) + self._slack_ns
 
     @property
     def _slack_ns(self) -> int:

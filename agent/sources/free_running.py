@@ -78,6 +78,7 @@ class FreeRunner:
         self._next = 0  # index after the last sample that was fetched; from 0 in each run until it is placed
         self._placed = False
         self._held: list[tuple[int, tuple[Counts, ...]]] = []
+        self._doubtful: tuple[Counts, ...] | None = None  # a sample that may be the next, or the one after it
         self._newest_ns = self._run_ns = self._before_ns = self._looked_ns = begin_ns
         self._spoiled = 0  # overflows since samples were last handed on
         # index and time of the last sample that was placed, and the period that was known then
@@ -97,13 +98,14 @@ class FreeRunner:
                 self._overflow(f"more than the {driver.depth} samples that it can keep")
                 yield port.now_ns(), self._slack_ns
                 continue
-            if driver.depth == 1 and waiting.count and self._placed and not unsure:
+            if driver.depth == 1 and waiting.count and self._placed and not unsure and self._doubtful is None:
                 sure_ns = self.clock.sure_from_ns(self._next, lo_ns, hi_ns)
                 if sure_ns is not None:
                     unsure = True  # near the moment at which it is overwritten: look once it has been
                     yield sure_ns, self._slack_ns
                     continue
             unsure = False
+            self._settle_doubt(waiting.count, hi_ns)
             if waiting.count and self._is_blind(self._looked_ns, hi_ns):
                 port.mark()
                 driver.take(self._place, 1)
@@ -140,6 +142,7 @@ class FreeRunner:
         self.clock.begin()
         self._next, self._placed = 0, False
         self._held.clear()
+        self._doubtful = None
         self._newest_ns = self._run_ns = self._before_ns = self._looked_ns = now_ns
         self._streams.quiet(now_ns)
 
@@ -215,11 +218,27 @@ class FreeRunner:
             self._start_over()
             return ""
         if self._driver.depth == 1 and self._placed and self.clock.may_have_made(self._next + 2, ended_ns):
-            self._lose(1, "1 sample that may have been overwritten while it was read", ended_ns)
+            self._doubtful = arrays
             return ""
         self._held.append((self._next, arrays))
         self._next += count
         return ""
+
+    def _settle_doubt(self, waiting: int, hi_ns: int) -> None:
+        """Which of two samples was read last, when it took so long that the second may have been there?
+
+        If another one waits now, at a moment when the second surely has been made, it was the first.
+        """
+        arrays, self._doubtful = self._doubtful, None
+        if arrays is None:
+            return
+        if self.clock.may_have_made(self._next + 3, hi_ns):
+            self._lose(1, "1 sample that may have been overwritten while it was read", hi_ns)
+            return
+        if not waiting:
+            self._lose(1, "1 sample overwritten while it was read", hi_ns)
+        self._held.append((self._next, arrays))
+        self._next += 1
 
     def _lose(self, count: int, got: str, now_ns: int) -> None:
         """Without a FIFO: tell that samples were overwritten, and count on."""
@@ -293,6 +312,8 @@ class FreeRunner:
             if self._driver.depth > 1:
                 step_ns = max(step_ns, min(self.interval_ns, round(SEARCH_COSTS * took_ns)))
             return now_ns + round(step_ns * (0.5 + self._dither))
+        if self._doubtful is not None:
+            return max(now_ns, self.clock.surely_made_ns(self._next + 1))
         if self._driver.depth > 1:
             return now_ns + self.interval_ns + round(DITHER_PART * self._dither * self._period_ns)
         if not waiting:
