@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from firmware_bridge.virtual.streams import VirtualStream
 
-AHEAD_S = 4
+AHEAD_S = 4  # but for a trip that has an `ahead_s` of its own, because somebody's hand changes it as it goes
 BEHIND_S = 3  # more than the sensors' FIFO, see board.py
 NS_PER_US = 1000
 US_PER_S = 1_000_000
@@ -66,6 +66,7 @@ class Playback:
         self._folder = folder
         self._epoch_ns = epoch_ns
         self._drift_ppm = drift_ppm
+        self._ahead_s: float = getattr(trip, "ahead_s", AHEAD_S)
         self._laid_out = 0
         self._removed = 0
         self._origin_us: int | None = None
@@ -73,14 +74,16 @@ class Playback:
     def attend(self) -> float:
         """Write what is due; return in how many seconds there is more to do."""
         now_s = self._now_s()
-        while self._laid_out < now_s + AHEAD_S:
+        while self._laid_out < now_s + self._ahead_s:
             self._lay_out(self._laid_out)
             self._laid_out += 1
             now_s = self._now_s()
         while self._removed < now_s - BEHIND_S:
             self._file(self._removed).unlink(missing_ok=True)
             self._removed += 1
-        return 0.5 if self._origin_us is not None else 0.1
+        if self._origin_us is None:
+            return 0.1
+        return min(0.5, max(0.01, self._laid_out - self._ahead_s - now_s))
 
     def _now_s(self) -> float:
         if self._origin_us is None:
