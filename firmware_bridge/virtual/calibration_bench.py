@@ -36,7 +36,7 @@ from firmware_bridge.virtual.streams import GRAVITY_MPS2, STREAMS, VirtualStream
 
 _START_TAG = 0x57A7
 _MEMORY = 8  # seconds that can be asked for again at no cost
-LATEST_START_S = 0.4  # into the second in which a move begins: nobody's hand keeps to whole seconds
+LATEST_START_S = 0.2  # into the second in which a move begins: nobody's hand keeps to whole seconds
 
 
 class CalibrationBench:
@@ -48,7 +48,7 @@ class CalibrationBench:
     zero and a haste that is not above zero.
     """
 
-    ahead_s = 0.3  # so late is a second made up that the hand can still change it: see playback.py
+    ahead_s = 0.15  # so late is a second made up that the hand can still change it: see playback.py
 
     def __init__(
         self,
@@ -98,8 +98,9 @@ class CalibrationBench:
         else:
             self._feel(max(k, self._world.next_second))
         while self._world.next_second <= k:
-            self._made[self._world.next_second] = self._world.step()
-            self._made.pop(self._world.next_second - 1 - _MEMORY, None)
+            made = self._world.next_second
+            self._made[made] = self._world.step()
+            self._made.pop(made - _MEMORY, None)
         return self._made[k]
 
     def samples(
