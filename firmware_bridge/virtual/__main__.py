@@ -1,4 +1,7 @@
-"""``python -m firmware_bridge.virtual --link PATH --seed N``: a virtual box until Ctrl-C."""
+"""``python -m firmware_bridge.virtual --link PATH --seed N``: a virtual box until Ctrl-C.
+
+With ``--bench`` it lies on a bench, its sensors lie too, and whoever types is the hand that calibrates it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import argparse
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
-from firmware_bridge.virtual import Interpreter, VirtualBox
-from firmware_bridge.virtual.trip import Trip
+from firmware_bridge.virtual import Interpreter, Trip, VirtualBox
+from firmware_bridge.virtual.calibration_bench import CalibrationBench
+from firmware_bridge.virtual.calibration_console import HELP, obey
+from firmware_bridge.virtual.trip import Trip as RoadTrip
 
 
 def main() -> int:
@@ -19,7 +25,12 @@ def main() -> int:
         description="A cargo box without hardware: the real firmware behind a pty, playing a trip.",
     )
     parser.add_argument("--link", type=Path, help="a path that shall lead to the port, e.g. /tmp/cargobox")
-    parser.add_argument("--seed", type=int, default=1, help="which trip (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="which trip, or which errors (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bench", action="store_true", help="no trip: a bench to calibrate on; commands on standard input"
+    )
     parser.add_argument("--state", type=Path, help="folder for the board's flash (default: a temporary one)")
     parser.add_argument(
         "--interpreter",
@@ -28,13 +39,14 @@ def main() -> int:
         help="what runs the firmware (default here: %(default)s)",
     )
     arguments = parser.parse_args()
+    trip: Trip = CalibrationBench(arguments.seed) if arguments.bench else RoadTrip(seed=arguments.seed)
     # before the box is plugged in, so that no signal finds the old handlers; the box's own processes
     # are in another session and end when this one does
     stop_signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     with tempfile.TemporaryDirectory(prefix="cargobox-virtual-") as scratch:
         box = VirtualBox(
-            Trip(seed=arguments.seed),
+            trip,
             arguments.link,
             arguments.state or Path(scratch),
             interpreter=Interpreter(arguments.interpreter),
@@ -46,8 +58,19 @@ def main() -> int:
                 "Ctrl-C ends",
                 file=sys.stderr,
             )
+            if isinstance(trip, CalibrationBench):
+                print(HELP, file=sys.stderr)
+                threading.Thread(target=_play, args=(trip,), daemon=True).start()
             signal.sigwait(stop_signals)
     return 0
+
+
+def _play(bench: CalibrationBench) -> None:
+    """Be the hand until there is no more to read; the box stays."""
+    for line in sys.stdin:
+        answer = obey(bench, line)
+        if answer:
+            print(answer, flush=True)
 
 
 if __name__ == "__main__":
