@@ -93,6 +93,7 @@ class StreamOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     full_scale: Positive | None = None
     watch: bool | None = None
     summarise: bool | None = None
+    sensor: str | None = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

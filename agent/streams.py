@@ -47,6 +47,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ``full_scale`` is in ``unit``; a sample at or beyond it, either way, is saturated.
     ``watch`` and ``summarise`` say what is done with it: whether detectors read it, and whether its
     features go up. Raw samples stay at home in any case.
+    ``sensor`` is which one gives it, in words that stay the same from start to start ("ADXL345 at
+    i2c-1 0x53"): what a certificate must name to be of this sensor. Empty: the source does not know.
     """
 
     name: str
@@ -60,6 +62,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     full_scale: float | None = None
     watch: bool = True
     summarise: bool = True
+    sensor: str = ""
 
     @property
     def raw_bytes_per_sample(self) -> float:

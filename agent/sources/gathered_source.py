@@ -76,12 +76,17 @@ class GatheredSource:
         """Open the source; return its streams, those that are gathered in the place of their first part."""
         self._specs = {}
         parts = {f"{name}.{axis}": name for name, axes in self._groups.items() for axis in axes}
-        for spec in self._source.open():
+        given = self._source.open()
+        sensors = {spec.name: spec.sensor for spec in given}
+        for spec in given:
             name = parts.get(spec.name)
             if name is None:
                 self._specs[spec.name] = spec
             else:
-                self._specs[name] = msgspec.structs.replace(spec, name=name, axes=self._groups[name])
+                axes = self._groups[name]
+                words = [sensors.get(f"{name}.{axis}", "") for axis in axes]
+                sensor = ", ".join(words) if all(words) else ""
+                self._specs[name] = msgspec.structs.replace(spec, name=name, axes=axes, sensor=sensor)
         return tuple(self._specs.values())
 
     def items(self, stop: threading.Event) -> Iterator[Item]:

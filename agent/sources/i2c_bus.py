@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from agent.blocks import Block, FaultKind, SensorFault, Silence
 from agent.errors import ConfigError
 from agent.sources.chip_life import ChipLife
@@ -126,7 +128,11 @@ class I2cBus:
             self.port.close()
             raise
         log.info("%s: %.0f %% of its time is planned", self.port.name, 100 * self.plan.load)
-        return tuple(stream.spec for driver in drivers for stream in driver.streams)
+        return tuple(
+            msgspec.structs.replace(stream.spec, sensor=f"{driver.chip} at {place}")
+            for driver, place in self._chips
+            for stream in driver.streams
+        )
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Sample until `stop` is set, through any trouble."""

@@ -89,7 +89,8 @@ class SerialBox:
         """Connect and return what the board measures; it begins with `items`. Raises `LinkError`."""
         description = self.link.open()
         self.mount_up = description.mount_up
-        specs = tuple(_spec(s, self.link.port_name) for s in description.streams)
+        board = f"{description.board} {description.unique_id}"
+        specs = tuple(_spec(s, self.link.port_name, board) for s in description.streams)
         periods_ps = {s.name: round(1e12 / s.rate_hz) for s in specs}
         self._states = {name: _StreamState(name, StreamClock(ps), ps) for name, ps in periods_ps.items()}
         self._faults = BoardFaults(self._states)
@@ -217,7 +218,7 @@ class SerialBox:
                 yield Silence(state.name, until_ns)
 
 
-def _spec(stream: BoardStream, port: str) -> StreamSpec:
+def _spec(stream: BoardStream, port: str, board: str) -> StreamSpec:
     try:
         unit = Unit(stream.unit)
     except ValueError:
@@ -237,4 +238,5 @@ def _spec(stream: BoardStream, port: str) -> StreamSpec:
         kind=_KIND_OF_UNIT[unit] if known is None else known.kind,
         scale=stream.scale,
         full_scale=stream.full_scale,
+        sensor=board,
     )
