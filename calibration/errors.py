@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-class CertificateError(Exception):
-    """A certificate cannot be read, or belongs to something else.
+class CalibrationError(Exception):
+    """Something about a calibration is wrong, in four parts.
 
     Same four parts as ``firmware_bridge.errors.FourPartError``; this package imports neither.
     """
@@ -15,3 +15,15 @@ class CertificateError(Exception):
         self.got = got
         self.expected = expected
         self.remedy = remedy
+
+
+class CertificateError(CalibrationError):
+    """A certificate cannot be read, or belongs to something else."""
+
+
+class CalibrationRefused(CalibrationError):
+    """What was measured is not enough, or not good enough, to calibrate by."""
+
+
+class SessionError(CalibrationError):
+    """The raw session of a calibration cannot be read, or not be written."""
