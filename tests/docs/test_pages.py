@@ -64,7 +64,8 @@ def test_the_rooms_are_those_of_the_house() -> None:
             assert re.search(rf"^  .*\b{re.escape(word)}", text, re.MULTILINE), f"no {word} among the rooms"
     rooms = re.findall(r"^  ([\w/]+(?:\.py)?)(?: |$)", text.split("## The laws")[0], re.MULTILINE)
     for word in rooms:
-        assert any((TOP / package / word).exists() for package in ("agent", "firmware_bridge")), word
+        packages = ("agent", "firmware_bridge", "calibration")
+        assert any((TOP / package / word).exists() for package in packages), word
 
 
 def test_the_errors_that_installers_meet_are_quoted() -> None:
