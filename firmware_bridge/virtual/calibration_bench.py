@@ -43,9 +43,9 @@ class CalibrationBench:
     """A trip that goes nowhere: the box lies level, with nothing on its platform, until the hand moves it.
 
     `truth`: what is wrong with the sensors; drawn from `seed` unless given. `haste`: how many times
-    faster than in nature things warm up, cool down and creep. `folder`: where the hand's moves are
-    written; a temporary one that goes with the bench unless given. Raises ValueError for a seed below
-    zero and a haste that is not above zero.
+    faster than that things warm up, cool down and creep; it is in `bench.truth`. `folder`: where the
+    hand's moves are written; a temporary one that goes with the bench unless given. Raises ValueError for
+    a seed below zero and a haste that is not above zero.
     """
 
     ahead_s = 0.15  # so late is a second made up that the hand can still change it: see playback.py
@@ -62,7 +62,8 @@ class CalibrationBench:
         if not haste > 0:
             raise ValueError(f"setting up the bench: haste {haste}, expected more than 0")
         self.seed = seed
-        self.truth = truth if truth is not None else draw_truth(seed)
+        self._natural = truth if truth is not None else draw_truth(seed)
+        self.truth = self._natural.hastened(haste)
         self.gravity_mps2 = gravity_mps2
         self.haste = haste
         self.streams: tuple[VirtualStream, ...] = STREAMS
@@ -77,7 +78,7 @@ class CalibrationBench:
         self._made: dict[int, dict[str, NDArray[np.int32]]] = {}
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return _bench, (self.seed, self.truth, self.gravity_mps2, self.haste, self._folder)
+        return _bench, (self.seed, self._natural, self.gravity_mps2, self.haste, self._folder)
 
     @property
     def felt(self) -> tuple[Timed, ...]:

@@ -74,6 +74,9 @@ class HandMotion:
         self._turns = [_Turned(-math.inf, 1.0, level, level, nothing, nothing, np.zeros((3, 4, 3)))]
         empty = np.zeros(len(CELLS))
         self._loads = [_Moved(-math.inf, empty, empty, False)]
+        self._place = ""
+        self._shares = empty
+        self._stands = False
 
     def add(self, begin_s: float, move: Turn | Put) -> None:
         """Let `move` begin at `begin_s`, not before the one before it."""
@@ -108,10 +111,13 @@ class HandMotion:
 
     def _put(self, begin_s: float, move: Put, rng: np.random.Generator) -> _Moved:
         start = self.load_kg(np.array([begin_s]))[0]
-        end = move.mass_kg * _shares(move.place, rng)
-        total = start.sum()
-        over = bool(total > 0 and move.mass_kg > 0 and np.abs(start / total - end / move.mass_kg).max() > 0.1)
-        return _Moved(begin_s, start, end, over)
+        over = move.place != self._place and move.mass_kg > 0 and self._stands
+        if move.mass_kg > 0 and (over or not self._stands):
+            self._place = move.place
+            self._shares = _shares(move.place, rng)
+        # else it is put on top of what stands there, or taken from it
+        self._stands = move.mass_kg > 0
+        return _Moved(begin_s, start, move.mass_kg * self._shares, over)
 
     def up(self, time_s: Floats) -> Floats:
         """Which way is up in the box's axes, at each of (n,) times: (n, 3) unit vectors."""

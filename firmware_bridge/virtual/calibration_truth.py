@@ -45,7 +45,7 @@ class SensorTruth:
     lag_s: float
     noise: float
 
-    def correct(self, measured: Floats, warmth_degc: float = 0.0, per_s: float = 0.0) -> Floats:
+    def correct(self, measured: NDArray[np.floating], warmth_degc: float = 0.0, per_s: float = 0.0) -> Floats:
         """Return what was to be measured: (n, axes) in the stream's unit.
 
         `warmth_degc`: how much warmer than at the reference the sensor is, and `per_s` how fast, in °C/s,
@@ -58,6 +58,11 @@ class SensorTruth:
         """Return what such a sensor shows, without its noise: (n, axes) in the stream's unit."""
         shown: Floats = true @ np.linalg.inv(np.array(self.gain)).T + self.drift(warmth_degc, per_s)
         return shown
+
+    def hastened(self, haste: float) -> SensorTruth:
+        """Return the same sensor, as warm and as wrong as it was, but `haste` times as fast."""
+        rates = tuple(value / haste for value in self.bias_per_degc_per_s)
+        return dataclasses.replace(self, lag_s=self.lag_s / haste, bias_per_degc_per_s=rates)
 
     def drift(self, warmth_degc: float, per_s: float) -> Floats:
         """Return what is shown where there is nothing: (axes,) in the stream's unit."""
@@ -107,6 +112,18 @@ class Truth:
 
     accel: AccelTruth
     load: LoadTruth
+
+    def hastened(self, haste: float) -> Truth:
+        """Return the same box where things warm up, cool down and creep `haste` times as fast."""
+        accel, load = self.accel, self.load
+        return Truth(
+            dataclasses.replace(accel, errors=accel.errors.hastened(haste)),
+            dataclasses.replace(
+                load,
+                errors=load.errors.hastened(haste),
+                creep_lags_s=tuple(lag_s / haste for lag_s in load.creep_lags_s),
+            ),
+        )
 
     def to_json(self) -> str:
         """Return it as one JSON document."""

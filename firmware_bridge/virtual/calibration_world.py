@@ -38,24 +38,23 @@ class Warmth:
     cells: float
 
     def step(self, truth: Truth, haste: float) -> None:
-        """Let one second pass; `haste` times as fast as in nature."""
+        """Let one second pass, in which the air gets warm `haste` times as fast as in nature."""
         before = self.air
         self.air = self.goal + (before - self.goal) * math.exp(-haste / AIR_LAG_S)
         mean = (before + self.air) / 2
         for name, lag_s in (
-            ("thermometer", THERMOMETER_LAG_S),
+            ("thermometer", THERMOMETER_LAG_S / haste),
             ("chip", truth.accel.errors.lag_s),
             ("cells", truth.load.errors.lag_s),
         ):
-            setattr(self, name, mean + (getattr(self, name) - mean) * math.exp(-haste / lag_s))
+            setattr(self, name, mean + (getattr(self, name) - mean) * math.exp(-1 / lag_s))
 
 
 class Cells:
     """What four cells make of the force on them: creep, hysteresis and a curve that is not quite straight."""
 
-    def __init__(self, truth: LoadTruth, haste: float) -> None:
+    def __init__(self, truth: LoadTruth) -> None:
         self._truth = truth
-        self._haste = haste
         self._crept = np.zeros((len(truth.creep_lags_s), len(CELLS)))  # kg
         self._held = np.zeros((SLIPS.size, len(CELLS)))  # kg
 
@@ -68,7 +67,7 @@ class Cells:
 
     def _creep(self, force_kg: Floats) -> Floats:
         before = self._crept
-        fade = np.exp(-self._haste / np.array(self._truth.creep_lags_s))[:, None]
+        fade = np.exp(-1 / np.array(self._truth.creep_lags_s))[:, None]
         goal = np.array(self._truth.creep) * force_kg.mean(axis=0)
         self._crept = goal + (before - goal) * fade
         into = np.linspace(0.0, 1.0, force_kg.shape[0], endpoint=False)[:, None]
@@ -99,7 +98,7 @@ class World:
         self._truth = truth
         self._haste = haste
         self._motion = HandMotion(seed, gravity_mps2)
-        self._cells = Cells(truth.load, haste)
+        self._cells = Cells(truth.load)
         self._heats: list[tuple[float, float]] = []
         start = truth.accel.errors.reference_degc
         self.warmth = Warmth(start, start, start, start, start)
@@ -135,12 +134,12 @@ class World:
 
     def _rates(self) -> dict[str, tuple[float, float]]:
         """How much warmer each sensor is than at its reference, and how fast it becomes so."""
-        air, hasted = self.warmth.air, self._haste
+        air = self.warmth.air
         accel, load = self._truth.accel.errors, self._truth.load.errors
         chip, cells = self.warmth.chip, self.warmth.cells
         return {
-            "accel": (chip - accel.reference_degc, hasted * (air - chip) / accel.lag_s),
-            "load": (cells - load.reference_degc, hasted * (air - cells) / load.lag_s),
+            "accel": (chip - accel.reference_degc, (air - chip) / accel.lag_s),
+            "load": (cells - load.reference_degc, (air - cells) / load.lag_s),
         }
 
     def _values(
