@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.virtual import calibration_motion
 from firmware_bridge.virtual.calibration_bench import CalibrationBench, Rehearsal
 from firmware_bridge.virtual.calibration_hand import Hand, Heat, Move, MovesReader, Put, Turn
 from firmware_bridge.virtual.calibration_truth import CELLS, Floats, Truth, draw_truth
@@ -64,6 +65,19 @@ def test_a_pose_is_gravity_behind_the_hidden_errors(seed: int) -> None:
     assert max(aims) < 12 and np.mean(aims) > 1, f"aims off by {aims} degrees"
 
 
+def test_the_mount_leads_from_the_chip_to_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration_motion, "AIM_DEG", 0.0)
+    rehearsal = Rehearsal(bench := CalibrationBench(7), ("accel",))
+    mount = np.array(bench.truth.accel.mount)
+    assert angle_deg(mount @ np.array([1.0, 2, 3]), mount.T @ np.array([1.0, 2, 3])) > 0.5, "hardly turned"
+    for up in POSES:
+        rehearsal.turn(up)
+        rehearsal.run(3)
+        still = rehearsal.run(2)["accel"].mean(axis=0) * ACCEL_MPS2_PER_COUNT
+        off_deg = angle_deg(mount @ bench.truth.accel.errors.correct(still[None])[0], unit(up))
+        assert off_deg < 0.03, f"{up}: {off_deg:.3f} degrees"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_uncorrected_it_is_wrong_by_more_than_a_level_allows(seed: int) -> None:
     counts = CalibrationBench(seed).samples("accel", 0, 2)
@@ -107,6 +121,24 @@ def test_a_mass_is_its_mass_wherever_it_stands(seed: int) -> None:
         expected[i] = 20
         assert shown[2 + i] == pytest.approx(expected, abs=0.8), CELLS[i]
     assert np.abs(shown[6]).max() < 0.03, shown[6]
+
+
+def test_a_cell_bends_as_its_curve_says() -> None:
+    natural = noiseless(1).truth
+    load = dataclasses.replace(
+        natural.load,
+        hysteresis=(0.0,) * 4,
+        creep=((0.0,) * 4,),
+        creep_lags_s=(1.0,),
+        nonlinearity=(3e-4,) * 4,
+    )
+    bench = CalibrationBench(1, truth=dataclasses.replace(natural, load=load))
+    moves: list[tuple[float, Move]] = [(0, Put(50.0)), (4, Put(100.0)), (8, Put(200.0))]
+    counts = bench.samples("load", 0, 12, moves)
+    for mass_kg, at_s, bent in ((50, 3, 0.75), (100, 7, 1.0), (200, 11, 0.0)):
+        mean = counts[at_s * 80 : (at_s + 1) * 80].mean(axis=0) * LOAD_KG_PER_COUNT
+        off_kg = load.errors.correct(mean[None]).sum() - mass_kg
+        assert off_kg == pytest.approx(4 * bent * 3e-4 * load.capacity_kg, abs=0.002), f"{mass_kg} kg"
 
 
 def test_the_plate_is_empty_while_a_mass_is_carried_over() -> None:
