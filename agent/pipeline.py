@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.alignment import FOREVER_NS, Aligner
@@ -17,12 +17,13 @@ from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
 from agent.detection import DetectorSettings, make_detectors
 from agent.detection.finding import Detector, Finding
-from agent.detection.mounting import Vector
 from agent.detection.sensor_fault import SensorFaults
 from agent.features import COLUMNS
 from agent.features.moments import Moments, Windows
+from agent.features.weighing import LOAD, make_weigher
 from agent.gaps import Gap, GapWatch
 from agent.hops import TICK_NS
+from agent.mounting import Vector
 from agent.records import Head, Kind, Phase, Record, Severity, publish_size_bytes, topic_of
 from agent.reduction import Body, Reduction, Row, UploadSettings
 from agent.streams import StreamSpec, table_order
@@ -121,6 +122,8 @@ class Pipeline:
             for name in detector.streams:
                 self._watching[name].append((rank, detector))
         self._windows = {name: Windows(WINDOW_NS) for name in self._specs}
+        known = {c.stream: c.standard_uncertainty or 0.0 for c in certificates}
+        self._weigher = make_weigher(self._specs.values(), mount_up, known)
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))
         self._reduction: Reduction[Moments] = Reduction(
@@ -214,6 +217,8 @@ class Pipeline:
         corrected = self._correction.apply(block)
         self._count(block, int(corrected.times_ns[-1]))
         self._windows[name].feed(corrected)
+        if self._weigher is not None and name in self._weigher.streams:
+            self._weigher.feed(corrected)
         for which, detector in self._watching[name]:
             for i, finding in enumerate(detector.feed(corrected)):
                 happened.append(((finding.decided_ns, _RANK_SAMPLE, which, i), finding))
@@ -226,6 +231,8 @@ class Pipeline:
         for name, windows in self._windows.items():
             for index, moments in windows.advance(horizon_ns):
                 rows[index][name] = moments
+        for index, weighing in self._weigher.advance(horizon_ns) if self._weigher is not None else ():
+            rows[index][LOAD] = replace(rows[index][LOAD], weighing=weighing)
         for index, streams in rows.items():
             happened.append((((index + 1) * WINDOW_NS, _RANK_WINDOW, 0, index), Row(index, 1, streams)))
 
@@ -311,7 +318,7 @@ class Pipeline:
             cells = [family(spec, row.streams[name]) if name in row.streams else None for row in rows]
             keys = dict.fromkeys(key for cell in cells if cell is not None for key in cell)
             for key in keys:
-                column = [None if cell is None else cell[key] for cell in cells]
+                column = [None if cell is None else cell.get(key) for cell in cells]
                 columns[key] = _by_axis(column, spec.axes)
         body["columns"] = columns
         return body

@@ -10,9 +10,9 @@ from agent.detection.band import BandDetector, HumiditySettings, TemperatureSett
 from agent.detection.drop import DropDetector, DropSettings
 from agent.detection.finding import Detector, EventType
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
-from agent.detection.mounting import Vector
 from agent.detection.pressure import PressureDetector, PressureSettings
 from agent.detection.tilt import TiltDetector, TiltSettings
+from agent.mounting import Vector
 from agent.streams import StreamSpec
 
 __all__ = ["DetectorSettings", "make_detectors"]

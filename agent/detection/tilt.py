@@ -15,8 +15,8 @@ import msgspec
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding
 from agent.detection.hold import Hold, Turn
-from agent.detection.mounting import RestReference, Vector, angle_between_deg
 from agent.hops import Hops
+from agent.mounting import RestReference, Vector, angle_between_deg
 from agent.ranges import Angle, NotNegative, Positive
 from agent.records import Phase, Severity
 

@@ -6,18 +6,20 @@ import math
 from dataclasses import dataclass
 
 from agent.blocks import SiBlock
+from agent.features.weighing import Weighing
 from agent.hops import Hops
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of each axis, in SI units."""
+    """Of each axis, in SI units. ``weighing``: of load cells in motion, where they could be weighed by."""
 
     count: int
     total: tuple[float, ...]
     squares: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    weighing: Weighing | None = None
 
     def merged(self, other: Moments) -> Moments:
         """Return the moments of both windows together."""
@@ -27,6 +29,7 @@ class Moments:
             tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
             tuple(map(min, self.low, other.low)),
             tuple(map(max, self.high, other.high)),
+            _both(self.weighing, other.weighing),
         )
 
     def mean(self) -> list[float]:
@@ -43,6 +46,10 @@ class Moments:
     def peak_about_mean(self) -> list[float]:
         """Largest distance from the mean, either way."""
         return [max(h - m, m - lo) for h, lo, m in zip(self.high, self.low, self.mean(), strict=True)]
+
+
+def _both(one: Weighing | None, other: Weighing | None) -> Weighing | None:
+    return one.merged(other) if one is not None and other is not None else one or other
 
 
 class Windows:
