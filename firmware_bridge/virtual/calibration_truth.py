@@ -59,6 +59,15 @@ class SensorTruth:
         shown: Floats = true @ np.linalg.inv(np.array(self.gain)).T + self.drift(warmth_degc, per_s)
         return shown
 
+    def off(self, gain: NDArray[np.floating], bias: NDArray[np.floating], true: Floats) -> Floats:
+        """Return by how much a calibration misses what is `true`, at the reference: (n, axes), found less true.
+
+        `gain` (axes, axes) and `bias` (axes,) are what was found. What four cells carry in all is missed by
+        the sum over the axes.
+        """
+        missed: Floats = (self.distort(true) - bias) @ np.asarray(gain).T - true
+        return missed
+
     def hastened(self, haste: float) -> SensorTruth:
         """Return the same sensor, as warm and as wrong as it was, but `haste` times as fast."""
         rates = tuple(value / haste for value in self.bias_per_degc_per_s)

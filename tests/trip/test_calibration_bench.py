@@ -65,6 +65,15 @@ def test_a_pose_is_gravity_behind_the_hidden_errors(seed: int) -> None:
     assert max(aims) < 12 and np.mean(aims) > 1, f"aims off by {aims} degrees"
 
 
+def test_a_calibration_is_off_by_what_it_does_not_know() -> None:
+    errors = draw_truth(9).load.errors
+    gain, bias = np.array(errors.gain), np.array(errors.bias)
+    loads = np.array([[0.0, 0, 0, 0], [20, 0, 0, 0], [5, 5, 5, 5]])
+    assert errors.off(gain, bias, loads) == pytest.approx(np.zeros((3, 4)), abs=1e-12)
+    assert errors.off(gain * 1.01, bias, loads) == pytest.approx(loads * 0.01)
+    assert errors.off(gain, bias - 0.1, loads).sum(axis=1) == pytest.approx([0.1 * gain.sum()] * 3)
+
+
 def test_the_mount_leads_from_the_chip_to_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration_motion, "AIM_DEG", 0.0)
     rehearsal = Rehearsal(bench := CalibrationBench(7), ("accel",))
