@@ -60,10 +60,10 @@ class SensorTruth:
         return shown
 
     def off(self, gain: NDArray[np.floating], bias: NDArray[np.floating], true: Floats) -> Floats:
-        """Return by how much a calibration misses what is `true`, at the reference: (n, axes), found less true.
+        """Return by how much a calibration misses what is `true`, at the reference: (n, axes).
 
-        `gain` (axes, axes) and `bias` (axes,) are what was found. What four cells carry in all is missed by
-        the sum over the axes.
+        Found less true; `gain` (axes, axes) and `bias` (axes,) are what was found. What four cells carry in
+        all is missed by the sum over the axes.
         """
         missed: Floats = (self.distort(true) - bias) @ np.asarray(gain).T - true
         return missed
