@@ -28,7 +28,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Let `mass_kg` stand on the platform at `place`, and nothing else; 0 kg: take off all."""
+    """Let `mass_kg` stand on the platform at `place`, and nothing else; 0 kg: take off all.
+
+    At the same place, some is put on top or taken from it; where it stands already, it is lifted and put
+    back.
+    """
 
     mass_kg: float
     place: str = "centre"
@@ -69,9 +73,10 @@ class Hand:
         self._do(checked(Turn((float(up[0]), float(up[1]), float(up[2])))))
 
     def put(self, mass_kg: float, place: str = "centre") -> None:
-        """Let `mass_kg` stand at `place`, "centre" or over a cell, in place of what stood there before.
+        """Let `mass_kg` stand at `place`, "centre" or over a cell, in place of what stood anywhere before.
 
-        Raises ValueError for a mass below zero and for a place that there is not.
+        At the same place, some is put on top or taken from it; where it stands already, it is lifted and
+        put back. Raises ValueError for a mass below zero and for a place that there is not.
         """
         self._do(checked(Put(float(mass_kg), place)))
 

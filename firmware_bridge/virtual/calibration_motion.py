@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.virtual.calibration_hand import Put, Turn
-from firmware_bridge.virtual.calibration_truth import CELLS
+from firmware_bridge.virtual.calibration_truth import CELLS, Floats, LoadTruth
 from firmware_bridge.virtual.physics_load import CELL_SIGNS, Cradle
-
-Floats = NDArray[np.float64]
 
 _HAND_TAG = 0x4A9D  # keeps these random numbers apart from the bench's others
 AIM_DEG = 2.5  # σ about each of two axes
@@ -29,8 +27,10 @@ KNOCK_HZ = 28.0
 KNOCK_S = 0.05
 TREMOR_S = 0.3  # the hand still touches the box for so long after it lies
 
+_CRADLE = Cradle()
 AIM_M = 0.004  # σ of where a mass is set down, each way
 LIFT_S = 0.5
+PUT_OVER = 2.5  # times that long for off, over and down again
 RING_HZ = 9.0
 RING_S = 0.12
 RING_SHARE = 0.02
@@ -48,10 +48,15 @@ class _Turned:
     knock: Floats  # (3,) m/s²
     tremor: Floats  # (3 axes, 4 waves, amplitude and frequency and phase)
 
+    @property
+    def end_s(self) -> float:
+        """When it lies."""
+        return self.begin_s + self.duration_s
+
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """One change of the load, from and to loads over the four cells (4,) kg.
+    """One change of the load, from and to loads on the four cells (4,) kg.
 
     `over`: taken off and set down elsewhere, so that nothing stands there in between.
     """
@@ -61,12 +66,18 @@ class _Moved:
     end: Floats
     over: bool
 
+    @property
+    def end_s(self) -> float:
+        """When it stands."""
+        return self.begin_s + (PUT_OVER if self.over else 1.0) * LIFT_S
+
 
 class HandMotion:
     """What the moves so far come to; they are added in the order of their times."""
 
-    def __init__(self, seed: int, gravity_mps2: float) -> None:
+    def __init__(self, seed: int, truth: LoadTruth, gravity_mps2: float) -> None:
         self._seed = seed
+        self._truth = truth
         self._gravity_mps2 = gravity_mps2
         self._number = 0
         level = np.array([0.0, 0.0, 1.0])
@@ -79,13 +90,16 @@ class HandMotion:
         self._stands = False
 
     def add(self, begin_s: float, move: Turn | Put) -> None:
-        """Let `move` begin at `begin_s`, not before the one before it."""
+        """Let `move` begin at `begin_s`, not before the one before it.
+
+        A hand that is busy ends that first.
+        """
         rng = np.random.default_rng((self._seed, _HAND_TAG, self._number))
         self._number += 1
         if isinstance(move, Turn):
-            self._turns.append(self._turn(begin_s, np.array(move.up), rng))
+            self._turns.append(self._turn(max(begin_s, self._turns[-1].end_s), np.array(move.up), rng))
         else:
-            self._loads.append(self._put(begin_s, move, rng))
+            self._loads.append(self._put(max(begin_s, self._loads[-1].end_s), move, rng))
 
     def _turn(self, begin_s: float, up: Floats, rng: np.random.Generator) -> _Turned:
         aim = np.deg2rad(AIM_DEG) * rng.standard_normal(3)
@@ -111,10 +125,11 @@ class HandMotion:
 
     def _put(self, begin_s: float, move: Put, rng: np.random.Generator) -> _Moved:
         start = self.load_kg(np.array([begin_s]))[0]
-        over = move.place != self._place and move.mass_kg > 0 and self._stands
+        again = move.place == self._place and abs(start.sum() - move.mass_kg) < 1e-6
+        over = self._stands and move.mass_kg > 0 and (again or move.place != self._place)
         if move.mass_kg > 0 and (over or not self._stands):
             self._place = move.place
-            self._shares = _shares(move.place, rng)
+            self._shares = self._truth.shares(*_aimed(move.place, rng))
         # else it is put on top of what stands there, or taken from it
         self._stands = move.mass_kg > 0
         return _Moved(begin_s, start, move.mass_kg * self._shares, over)
@@ -135,7 +150,7 @@ class HandMotion:
         return force
 
     def load_kg(self, time_s: Floats) -> Floats:
-        """Load over each cell at each of (n,) times: (n, 4) kg."""
+        """Load on each cell at each of (n,) times: (n, 4) kg."""
         load = np.empty((time_s.size, len(CELLS)))
         for moved, within in _parts(self._loads, time_s):
             load[within] = _carried(moved, time_s[within] - moved.begin_s)
@@ -199,18 +214,12 @@ def _shaken(turn: _Turned, time_s: Floats) -> Floats:
     return shaken
 
 
-def _shares(place: str, rng: np.random.Generator) -> Floats:
-    """Share over each cell of a mass at `place`, set down as well as a hand can: (4,), sum 1.
-
-    A stiff plate on four feet: bilinear in the place.
-    """
-    cradle = Cradle()
-    half = np.array([cradle.half_length_m, cradle.half_width_m])
-    signs = np.array(CELL_SIGNS)
-    where = np.zeros(2) if place == "centre" else signs[CELLS.index(place)].astype(np.float64)
-    where = where + AIM_M * rng.standard_normal(2) / half
-    shares: Floats = ((1 + signs * where) / 2).prod(axis=1)
-    return shares
+def _aimed(place: str, rng: np.random.Generator) -> Floats:
+    """Where a mass at `place` really stands, set down as well as a hand can: (2,) half distances."""
+    half = np.array([_CRADLE.half_length_m, _CRADLE.half_width_m])
+    where = (0, 0) if place == "centre" else CELL_SIGNS[CELLS.index(place)]
+    aimed: Floats = np.array(where) + AIM_M * rng.standard_normal(2) / half
+    return aimed
 
 
 def _carried(moved: _Moved, into_s: Floats) -> Floats:
@@ -218,10 +227,12 @@ def _carried(moved: _Moved, into_s: Floats) -> Floats:
     if math.isinf(moved.begin_s):
         return np.broadcast_to(moved.end, (into_s.size, moved.end.size))
     if moved.over:
-        load = moved.start * (1 - _smooth(into / LIFT_S)) + moved.end * _smooth(into / LIFT_S - 1.5)
+        load = moved.start * (1 - _smooth(into / LIFT_S)) + moved.end * _smooth(
+            into / LIFT_S - (PUT_OVER - 1)
+        )
     else:
         load = moved.start + (moved.end - moved.start) * _smooth(into / LIFT_S)
-    set_s = into - (2.5 if moved.over else 1.0) * LIFT_S
+    set_s = into - (PUT_OVER if moved.over else 1.0) * LIFT_S
     rung_s = np.clip(set_s, 0.0, 30 * RING_S)
     ring = np.exp(-rung_s / RING_S) * np.sin(2 * math.pi * RING_HZ * rung_s)
     carried: Floats = load + RING_SHARE * ring * (moved.end - (0 if moved.over else moved.start))

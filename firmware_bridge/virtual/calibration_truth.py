@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.virtual.physics_load import CELL_SIGNS
 from firmware_bridge.virtual.streams import GRAVITY_MPS2
 
 Row = tuple[float, ...]
@@ -101,18 +102,38 @@ class AccelTruth:
 class LoadTruth:
     """Four cells under one plate, in the order of `CELLS`.
 
-    What is true of them is the load over each: a mass that stands in the middle is a quarter over each.
-    `errors` hold for loads that came slowly and stay shortly. Beside them, which no gain can correct:
-    `nonlinearity`, at half of `capacity_kg`, and `hysteresis`, between the way up to the capacity and the
-    way down, as shares of the capacity; `creep`, shares of the load that come with `creep_lags_s`.
+    What is true of them is what each carries. How a mass is shared out is statics, but for `softness`: over
+    one cell of a soft plate (1), it is carried by that one alone; a stiff one (0) on springs like each other
+    lets its neighbours carry a quarter each.
+
+    `errors` hold for loads that came slowly and stay shortly; their gain is full since the cells feel each
+    other through plate and frame. Beside them, which no gain can correct: `nonlinearity`, at half of
+    `capacity_kg`, and `hysteresis`, between the way up to the capacity and the way down, as shares of the
+    capacity; `creep`, shares of the load that come with `creep_lags_s`.
     """
 
     errors: SensorTruth
+    softness: float
     capacity_kg: float
     nonlinearity: Row
     hysteresis: Row
     creep: Matrix  # (lags, cells)
     creep_lags_s: Row
+
+    def shares(self, x: float, y: float) -> Floats:
+        """Share of a mass that each cell carries: (4,), sum 1.
+
+        `x` forward and `y` to the left, in half distances: over a cell both are 1 or -1.
+        """
+        signs = np.array(CELL_SIGNS, dtype=np.float64)
+        warp = self.softness * signs.prod(axis=1) * x * y
+        shares: Floats = (1 + signs @ np.array([x, y]) + warp) / len(CELLS)
+        return shares
+
+    def carried_kg(self, mass_kg: float, place: str) -> Floats:
+        """What each cell carries of a mass exactly at "centre", or over a cell: (4,) kg."""
+        x, y = (0, 0) if place == "centre" else CELL_SIGNS[CELLS.index(place)]
+        return mass_kg * self.shares(x, y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +199,11 @@ def _draw_accel(rng: np.random.Generator, start_degc: float) -> AccelTruth:
 def _draw_load(rng: np.random.Generator, start_degc: float) -> LoadTruth:
     capacity_kg = 50.0
     span = 1 + rng.uniform(-0.1, 0.1, 4)
-    # The plate bends: of what stands over one cell, its neighbours carry a little. Nothing is lost.
-    plate = np.zeros((4, 4))
-    for cell in range(4):
-        for other in range(4):
-            if other != cell:
-                across = cell + other == 3  # fl and rr, fr and rl
-                plate[other, cell] = rng.uniform(-0.01, 0.005) if across else rng.uniform(0.005, 0.04)
-        plate[cell, cell] = 1 - plate[:, cell].sum()
+    felt = np.eye(4) + np.where(np.eye(4), 0.0, rng.uniform(-0.015, 0.015, (4, 4)))
     per_degc = 1e-4 * capacity_kg  # 0.1 % of the capacity over 10 °C
     return LoadTruth(
         SensorTruth(
-            gain=_matrix(np.linalg.inv(span[:, None] * plate)),
+            gain=_matrix(np.linalg.inv(span[:, None] * felt)),
             bias=_row(rng.uniform(-0.5, 0.5, 4)),
             reference_degc=start_degc,
             bias_per_degc=_row(per_degc * rng.uniform(-2, 2, 4)),
@@ -198,6 +212,7 @@ def _draw_load(rng: np.random.Generator, start_degc: float) -> LoadTruth:
             lag_s=float(rng.uniform(600, 1500)),  # a kilogram of steel
             noise=0.004,
         ),
+        softness=float(rng.uniform(0.7, 1.0)),
         capacity_kg=capacity_kg,
         nonlinearity=_row(rng.uniform(-2e-4, 2e-4, 4)),
         hysteresis=_row(rng.uniform(0.5e-4, 2e-4, 4)),

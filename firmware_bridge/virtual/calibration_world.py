@@ -97,7 +97,7 @@ class World:
         self._seed = seed
         self._truth = truth
         self._haste = haste
-        self._motion = HandMotion(seed, gravity_mps2)
+        self._motion = HandMotion(seed, truth.load, gravity_mps2)
         self._cells = Cells(truth.load)
         self._heats: list[tuple[float, float]] = []
         start = truth.accel.errors.reference_degc
@@ -158,9 +158,7 @@ class World:
             case "load":
                 errors = self._truth.load.errors
                 force = self._motion.load_kg(time_s)
-                plate = np.linalg.inv(np.array(errors.gain))
-                span = plate.sum(axis=1)  # what a cell shows of a kilogram everywhere: near its span
-                force = force + self._cells.show_kg(force @ (plate / span[:, None]).T)
+                force = force + self._cells.show_kg(force)
             case "pressure":
                 return np.full((time_s.size, 1), TANK_PA)
             case "temperature":
