@@ -70,8 +70,9 @@ class CalibrationBench:
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="cargobox-bench-"))
             weakref.finalize(self, _remove, folder, os.getpid())
+        self._felt_path = folder / "felt"
         self._folder = folder
-        self.hand = Hand(folder / "moves")
+        self.hand = Hand(folder / "moves", self._felt_path)
         self._reader = MovesReader(folder / "moves")
         self._world = self._new_world()
         self._timed: list[Timed] = []
@@ -83,7 +84,7 @@ class CalibrationBench:
     @property
     def felt(self) -> tuple[Timed, ...]:
         """What the box has felt of the hand so far, and when: seconds since it was started."""
-        return read_felt(self._folder / "felt")
+        return read_felt(self._felt_path)
 
     def second(self, k: int) -> dict[str, NDArray[np.int32]]:
         """Counts of every sample in [k, k + 1) s: for each stream (rate_hz, axes) int32.
@@ -142,7 +143,7 @@ class CalibrationBench:
             self._timed.append(timed)
             self._world.add(timed)
             felt.append(timed)
-        tell_felt(self._folder / "felt", felt)
+        tell_felt(self._felt_path, felt)
 
     def _new_world(self, moves: Iterable[Timed] = ()) -> World:
         world = World(self.seed, self.truth, gravity_mps2=self.gravity_mps2, haste=self.haste)

@@ -59,11 +59,17 @@ class Timed:
 class Hand:
     """Moves what is on the bench; each call returns at once, and is felt after a second or so.
 
-    With `journal` as the file through which the bench hears of it.
+    `journal` is the file through which the bench hears of it, `answer` the one in which it says what it felt.
     """
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, answer: Path) -> None:
         self._journal = journal
+        self._answer = answer
+
+    @property
+    def felt(self) -> bool:
+        """Whether all that was done is in seconds that are made up; they are about to be sampled."""
+        return len(read_felt(self._answer)) >= len(MovesReader(self._journal).newer())
 
     def turn(self, up: tuple[float, float, float]) -> None:
         """Turn the box until `up`, a direction in its axes of any length, points up, then let it lie.

@@ -264,9 +264,12 @@ def test_a_bench_in_another_process_feels_the_same_hand() -> None:
     other = pickle.loads(pickle.dumps(bench))
     assert (other.truth, other.haste, other.gravity_mps2) == (bench.truth, 3.0, 9.81)
     assert isinstance(other.truth, Truth)
+    assert bench.hand.felt, "there was nothing to feel"
     bench.hand.turn((0, -1, 0))
+    assert not bench.hand.felt
     for k in range(4):
         counts = other.second(k)["accel"]
+    assert bench.hand.felt
     assert angle_deg(counts.mean(axis=0), np.array([0, -1, 0])) < 20
     assert bench.felt == other.felt and len(bench.felt) == 1
 
@@ -275,7 +278,7 @@ def test_half_a_move_is_not_read(tmp_path: Path) -> None:
     journal = tmp_path / "moves"
     reader = MovesReader(journal)
     assert reader.newer() == []
-    Hand(journal).put(3, "fl")
+    Hand(journal, tmp_path / "felt").put(3, "fl")
     line = journal.read_bytes()
     for i in range(1, len(line) + 1):
         journal.write_bytes(line + line[:i])
@@ -284,7 +287,7 @@ def test_half_a_move_is_not_read(tmp_path: Path) -> None:
 
 
 def test_what_no_hand_can_do_is_refused(tmp_path: Path) -> None:
-    hand = Hand(tmp_path / "moves")
+    hand = Hand(tmp_path / "moves", tmp_path / "felt")
     with pytest.raises(ValueError, match="expected a direction"):
         hand.turn((0, 0, 0))
     with pytest.raises(ValueError, match="expected 0 or more"):
