@@ -6,6 +6,7 @@ that one may take back the last step, or go on tomorrow from the journal. No clo
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -193,6 +194,8 @@ class LoadSession:
             times_s=np.array([(s.begin_s + s.end_s) / 2 if s.kind != "creep" else s.begin_s
                               for s in self._steps], float),
         )  # fmt: skip
+        if (np.diff(seen.times_s) < 0).any():  # another clock since a pause: the order is what is left
+            seen = dataclasses.replace(seen, times_s=np.arange(len(self._steps), dtype=float))
         expected_kg = _EXPECTED_REPEATABILITY_V * self.limits.verification_interval_kg
         matrix = fit_load_cells(
             seen, self.plate, mass_standard=self._mass_standard, expected_repeatability_kg=expected_kg

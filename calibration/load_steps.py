@@ -8,6 +8,7 @@ verification interval; none from a recording.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,7 @@ FIRST_S = 5.0  # of a creep step that stand for its reading
 BLOCKS = 5  # whose means are compared: OIML R 76-1 T.4.1 looks at 5 s
 STEADY_V = 0.5  # of the verification interval: so far may the means lie apart
 _LEAST_SAMPLES = 8
+_IDLE = 0.05  # of what the busiest cell carries of a mass in the centre: a foot in the air
 _MISTAKEN = 0.3  # by so much may reading and mass disagree with the steps before, corner or not
 _MOST_CREEP_POINTS = 720
 
@@ -102,6 +104,8 @@ def measure_steadiness(readings_kg: F64, limit_kg: float) -> Steadiness:
     """Compare the means of five parts of readings (n, cells), of each cell and of the sum."""
     columns = np.column_stack((readings_kg, readings_kg.sum(axis=1)))
     count = min(BLOCKS, len(columns))
+    if count == 0:
+        return Steadiness(math.inf, limit_kg, 0.0, None)
     parts = np.array([part.mean(axis=0) for part in np.array_split(columns, count)])
     wander = parts.max(axis=0) - parts.min(axis=0)
     worst = int(wander.argmax())
@@ -142,6 +146,13 @@ def check_readings(
     known = _kind_of(kind)
     doing = _doing(known, mass_kg, place)
     plate.position_of(place)
+    if plate.count > 1 and (known == "corner") != (place in plate.cells):
+        raise CalibrationRefused(
+            doing,
+            got=f"a step {known!r} at {place_words(place)}",
+            expected="a corner over a cell, all else in the centre",
+            remedy="Put the mass where the step asks for it.",
+        )
     if readings_kg.ndim != 2 or readings_kg.shape[1] != plate.count:
         raise CalibrationRefused(
             doing, got=f"readings of shape {readings_kg.shape}", expected=f"{plate.count} cells each",
@@ -186,7 +197,7 @@ def check_readings(
             doing,
             got=f"unsteady readings: {where} wandered by {1e3 * steadiness.wander_kg:.1f} g",
             expected=f"at most {1e3 * steadiness.limit_kg:.1f} g (half a verification interval)",
-            remedy="It is noise: let it average longer, or keep the cable away from the engine's."
+            remedy="It is noise: average longer, or choose a larger verification interval."
             if noisy
             else "Hands off, engine off, out of the wind; wait until it has come to rest.",
         )
@@ -232,8 +243,8 @@ def check_load(
             remedy="Swap its wires A+ and A− (often white and green), or turn the cell round: the arrow on "
             "it shows where the load goes.",
         )  # fmt: skip
-    if step.place == CENTRE and plate.count > 1 and (np.abs(rise) < LEAST_SPAN * size).any():
-        idle = np.abs(rise) < LEAST_SPAN * size
+    idle = np.abs(rise) < _IDLE * size
+    if step.place == CENTRE and plate.count > 1 and idle.any():
         raise CalibrationRefused(
             doing, got=f"{_names(plate, idle)} carrying nothing", expected="a share of the mass on each cell",
             remedy="Its foot hangs in the air or its wire is off: turn the foot until the plate does not "
@@ -288,6 +299,8 @@ def _names(plate: Plate, which: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> s
 
 def _noise(columns: F64) -> F64:
     """Noise of one reading, from the differences of neighbours, which slow changes do not enter: (k,)."""
+    if len(columns) < 2:
+        return np.zeros(columns.shape[1])
     out: F64 = np.sqrt((np.diff(columns, axis=0) ** 2).mean(axis=0) / 2)
     return out
 

@@ -172,6 +172,53 @@ def test_undo_takes_back_the_last_step_and_replay_makes_the_same_session() -> No
     assert [s.kind for s in session.plan()] == [s.kind for s in session_of().plan()]
 
 
+def test_a_session_goes_on_under_another_clock() -> None:
+    """After a pause times may begin again; the zeros stay in the order in which they were read."""
+    results = []
+    for second_start_s in (400.0, 0.0):
+        session, bench = session_of(), hidden_bench(9, noise_kg=1e-4)
+        while plan := session.plan():
+            start_s = 0.0 if len(session.steps) < 5 else second_start_s
+            take(session, bench, plan[0], start_s + 20.0 * len(session.steps) % 100, 20.0)
+        results.append(session.fit().gain.sum(axis=0))
+    apart = float(np.abs(results[0] - results[1]).max())
+    assert apart < 5e-4, f"sums differ by {apart}"
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["zero", "span", "span up", "span down", "corner", "repeat", "creep", "undo", ""]
+            ),
+            st.sampled_from([CENTRE, *FOUR, "roof"]),
+            st.sampled_from([0.0, 5.0, 10.0, 20.0, 300.0, float("nan"), -1.0]),
+            st.integers(0, 60),
+        ),
+        max_size=25,
+    ),
+    seed=st.integers(0, 1000),
+)
+def test_whatever_is_done_is_taken_or_refused(steps: list[tuple[str, str, float, int]], seed: int) -> None:
+    session, bench = session_of(creep_s=2.0), hidden_bench(seed)
+    for i, (kind, place, mass, samples) in enumerate(steps):
+        if kind == "undo":
+            session.undo()
+            continue
+        known_place = place if place in FOUR else CENTRE
+        shown = bench.shows(mass if 0 < mass < 300 and kind != "zero" else 0.0, known_place)[:samples]
+        judgement = session.step(kind, shown, mass_kg=mass, place=place, t_s=20.0 * i)
+        assert judgement.accepted == (judgement.refusal is None)
+    session.plan()
+    try:
+        fit = session.fit()
+    except CalibrationRefused:
+        return
+    assert np.isfinite(fit.gain).all()
+    assert np.isfinite(fit.standard_uncertainty_kg)
+
+
 def test_span_finds_its_direction() -> None:
     session, bench = session_of(), hidden_bench(1)
     masses = (0.0, 5.0, 20.0, 5.0, 0.0, 5.0)
@@ -255,6 +302,8 @@ def test_what_cannot_be_is_refused() -> None:
     assert "at most 200 kg" in refused(session, "span up", readings, mass_kg=201.0)
     assert "'tilt'" in refused(session, "tilt", readings, mass_kg=20.0)
     assert "'middle'" in refused(session, "corner", readings, mass_kg=20.0, place="middle")
+    assert "step 'corner' at the centre" in refused(session, "corner", readings, mass_kg=20.0)
+    assert "step 'repeat' at the cell" in refused(session, "repeat", readings, mass_kg=20.0, place="fl")
     assert "the empty plate first" in refused(session_of(), "span up", readings, mass_kg=20.0)
     with pytest.raises(CalibrationRefused, match="0 readings of the empty plate"):
         session_of().fit()
