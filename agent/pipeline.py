@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.alignment import FOREVER_NS, Aligner
 from agent.blocks import NS_PER_S, Block, SensorFault, Silence
@@ -41,6 +41,13 @@ _RANK_WINDOW, _RANK_HOP, _RANK_FAULT, _RANK_GAP, _RANK_SAMPLE = range(5)
 
 _Occurrence = Finding | Gap | Row[Moments]
 _Key = tuple[int, int, int, int]  # box time, rank, which stream or detector, which of its own
+
+
+class _Basis(NamedTuple):
+    """What a record stands on: the hash of the certificate, and how far that can be trusted."""
+
+    certificate: str
+    trust: str
 
 
 @dataclass(slots=True)
@@ -91,8 +98,9 @@ class Tally:
 class Pipeline:
     """Turns items of the sources into records.
 
-    ``mount_up``: which way is up in the accelerometer's axes, or None where nobody said.
-    Raises ConfigError when a certificate does not fit its stream.
+    ``mount_up``: which way is up in the accelerometer's axes, or None where nobody said. ``any_sensor``:
+    apply certificates of other sensors, too. Raises ConfigError when a certificate does not fit its stream,
+    or is of another sensor.
     """
 
     def __init__(
@@ -105,6 +113,7 @@ class Pipeline:
         upload: UploadSettings | None = None,
         certificates: Sequence[Certificate] = (),
         mount_up: Vector | None = None,
+        any_sensor: bool = False,
     ) -> None:
         self._specs = {spec.name: spec for spec in table_order(specs)}
         self._head = head
@@ -113,7 +122,7 @@ class Pipeline:
         order = sorted(self._specs, key=lambda name: name != TEMPERATURE)
         self._aligner = Aligner(order)
         self._certificates = tuple(certificates)
-        self._correction = Correction(tuple(self._specs.values()), certificates)
+        self._correction = Correction(tuple(self._specs.values()), certificates, any_sensor=any_sensor)
         self._detectors: tuple[Detector, ...] = make_detectors(
             detectors or DetectorSettings(), [s for s in self._specs.values() if s.watch], mount_up
         )
@@ -156,11 +165,18 @@ class Pipeline:
         """Marks of the wall clock that are held: those that a record may still need."""
         return len(self._wall)
 
+    @property
+    def trust(self) -> Mapping[str, tuple[str, str]]:
+        """How far each certified stream can be trusted now, and why not, in words."""
+        return self._correction.trust()
+
     def notes(self) -> list[str]:
         """Say, in plain words, what is not being watched and why."""
         said = [note for detector in self._detectors for note in detector.notes()]
         if self.tally.samples:
             said += [f"{name}: not one sample came" for name in self._specs if not self.tally.samples[name]]
+        said += self._correction.notes()
+        said += [f"{name}: {state}: {why}" for name, (state, why) in self.trust.items() if why]
         unused = [c for c in self._certificates if c.stream not in self._specs]
         said += [f"certificate {c.hash}: not used: there is no stream {c.stream!r}" for c in unused]
         return said
@@ -209,6 +225,7 @@ class Pipeline:
             oldest = self._reduction.oldest_row
             held_ns = horizon_ns if oldest is None else oldest * WINDOW_NS
             self._wall.forget_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
+            self._correction.forget_trust_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
 
     def _take_block(self, block: Block, happened: list[tuple[_Key, _Occurrence]]) -> None:
         name, rank = block.stream, self._rank[block.stream]
@@ -279,7 +296,7 @@ class Pipeline:
             "streams": list(finding.streams),
         }
         kind = Kind.ALARM if started and finding.severity >= Severity.MAJOR else Kind.EVENT
-        return self._record(kind, finding.decided_ns, self._correction.certificate_of(finding.streams), body)
+        return self._record(kind, finding.decided_ns, self._basis(finding.streams, finding.decided_ns), body)
 
     def _gap(self, gap: Gap) -> Record:
         self.tally.gaps += 1
@@ -293,10 +310,10 @@ class Pipeline:
             "start": rfc3339(gap.start_ns + offset_ns),
             "end": rfc3339(gap.end_ns + offset_ns),
         }
-        return self._record(Kind.GAP, gap.told_ns, self._correction.certificate_of((gap.stream,)), body)
+        return self._record(Kind.GAP, gap.told_ns, self._basis((gap.stream,), gap.told_ns), body)
 
     def _features(self, body: Body) -> Record:
-        return self._record(Kind.FEATURES, body.pop("_end_ns"), self._cal, body)
+        return self._record(Kind.FEATURES, body.pop("_end_ns"), body.pop("_basis"), body)
 
     def _render(self, rows: Sequence[Row[Moments]], span: int) -> Body:
         """Turn rows into columns: one array a feature and axis, nulls where a row has no such stream."""
@@ -304,6 +321,7 @@ class Pipeline:
         end_ns = (rows[-1].index + span) * WINDOW_NS
         body: Body = {
             "_end_ns": end_ns,
+            "_basis": _Basis(self._cal, self._trust_of(tuple(self._specs), start_ns, end_ns)),
             "window_s": span * WINDOW_NS // NS_PER_S,
             "start": rfc3339(start_ns + self._wall.at(end_ns).offset_ns),
             "n": len(rows),
@@ -324,23 +342,30 @@ class Pipeline:
         return body
 
     def _price(self, body: Body) -> int:
-        record = self._encode(
-            Kind.FEATURES, body["_end_ns"], self._cal, {k: v for k, v in body.items() if k != "_end_ns"}
-        )
+        public = {key: value for key, value in body.items() if not key.startswith("_")}
+        record = self._encode(Kind.FEATURES, body["_end_ns"], body["_basis"], public)
         return publish_size_bytes(self._topics[Kind.FEATURES], record)
 
-    def _encode(self, kind: Kind, time_ns: int, certificate: str, body: Mapping[str, Any]) -> bytes:
+    def _basis(self, streams: Sequence[str], time_ns: int) -> _Basis:
+        """Return what a record stands on that these streams made at `time_ns`."""
+        return _Basis(self._correction.certificate_of(streams), self._trust_of(streams, time_ns - 1, time_ns))
+
+    def _trust_of(self, streams: Sequence[str], start_ns: int, end_ns: int) -> str:
+        return self._correction.trust_of(streams, start_ns, end_ns, self._wall.at(end_ns))
+
+    def _encode(self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> bytes:
         mark = self._wall.at(time_ns)
         return self._head.payload(
             seq=self._seq,
             time=rfc3339(time_ns + mark.offset_ns),
             quality=mark.quality,
-            certificate=certificate or NO_CERTIFICATE,
+            certificate=basis.certificate or NO_CERTIFICATE,
+            trust=basis.trust,
             body=body,
         )
 
-    def _record(self, kind: Kind, time_ns: int, certificate: str, body: Mapping[str, Any]) -> Record:
-        payload = self._encode(kind, time_ns, certificate, body)
+    def _record(self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> Record:
+        payload = self._encode(kind, time_ns, basis, body)
         record = Record(kind, self._head.boot, self._seq, self._topics[kind], payload)
         self._seq += 1
         self._reduction.spend(record.published_bytes)

@@ -89,9 +89,16 @@ class Head:
     software: str
 
     def payload(
-        self, *, seq: int, time: str, quality: TimeQuality, certificate: str, body: Mapping[str, Any]
+        self,
+        *,
+        seq: int,
+        time: str,
+        quality: TimeQuality,
+        certificate: str,
+        body: Mapping[str, Any],
+        trust: str = "",
     ) -> bytes:
-        """Encode one payload; keys keep the order of the head, then of `body`."""
+        """Encode one payload; keys keep the order of the head, then of `body`. No `trust`: no key for it."""
         return _ENCODER.encode(
             {
                 "v": PAYLOAD_VERSION,
@@ -101,6 +108,7 @@ class Head:
                 "t": time,
                 "tq": quality.value,
                 "cal": certificate,
+                **({"trust": trust} if trust else {}),
                 "sw": self.software,
                 **body,
             }

@@ -29,6 +29,8 @@ from agent.streams import TABLE, StreamSpec, Unit
 from agent.timebase import TimeMark, TimeQuality
 from agent.uplink import BrokerConfig, Uplink
 from agent.uplink.topics import status_topic
+from calibration.certificate import Certificate
+from calibration.thermal_tracking import Trust
 from firmware_bridge.virtual.streams import MOUNT_UP
 from firmware_bridge.virtual.trip import Trip
 from tests.docs.contract import document, fault_of, resolve
@@ -135,7 +137,24 @@ def records() -> list[Record]:
         temperature=TemperatureSettings(low_degc=2.0, high_degc=8.0),
         humidity=HumiditySettings(high_percent=75.0),
     )
-    trip = Pipeline(trip_specs(), head=HEAD, fleet="north", detectors=band, mount_up=MOUNT_UP)
+    trip = Pipeline(
+        trip_specs(),
+        head=HEAD,
+        fleet="north",
+        detectors=band,
+        mount_up=MOUNT_UP,
+        certificates=[
+            Certificate(
+                stream="accel",
+                gain=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+                bias=(0.0, 0.0, 0.0),
+                standard_uncertainty=0.01,
+                method="m",
+                made_at="2026-01-01T00:00:00Z",
+                valid_until="2026-05-28T20:27:00Z",  # 40 s into the trip
+            )
+        ],
+    )
     odd = Pipeline(
         [TABLE[name] for name in ODD_STREAMS],
         head=HEAD,
@@ -177,6 +196,12 @@ def test_the_trips_show_all_that_is_described(payloads: list[tuple[str, Payload]
     assert any("at" in payload for kind, payload in payloads if kind == "features")
 
 
+def test_the_trips_show_what_is_trusted_and_what_is_not(payloads: list[tuple[str, Payload]]) -> None:
+    said = Counter((kind, payload.get("trust")) for kind, payload in payloads if "cal" in payload)
+    assert {("features", "degraded"), ("features", "trusted"), ("features", None)} <= set(said), said
+    assert {state for kind, state in said if kind in {"alarm", "event"}} >= {"trusted", "degraded"}, said
+
+
 def test_columns_are_as_long_as_they_say(payloads: list[tuple[str, Payload]]) -> None:
     for kind, payload in payloads:
         if kind != "features":
@@ -207,6 +232,7 @@ def test_words_are_those_of_the_code() -> None:
     assert schemas["EventType"]["enum"] == [e.value for e in EventType]
     assert schemas["TimeQuality"]["enum"] == [q.value for q in TimeQuality]
     assert schemas["Severity"]["enum"] == [int(s) for s in Severity]
+    assert schemas["Trust"]["enum"] == [t.value for t in Trust]
     assert schemas["FaultKind"]["enum"] == [k.value for k in FaultKind]
     assert schemas["Features"]["properties"]["window_s"]["enum"] == list(COARSER)
 
@@ -241,7 +267,10 @@ WRONG: dict[str, tuple[str, Spoil, str]] = {
     "a seq as text": ("features", lambda p: p.update(seq="7"), "integer"),
     "a time without a zone": ("event", lambda p: p.update(t=p["t"][:-1]), "match"),
     "a time quality of another word": ("gap", lambda p: p.update(tq="good"), "good"),
-    "a certificate that is no hash": ("event", lambda p: p.update(cal="mine"), "mine"),
+    "a certificate that is no hash": ("event", lambda p: p.update(cal="mine", trust="trusted"), "mine"),
+    "a certificate that nobody knows whether to trust": ("gap", lambda p: p.pop("trust"), "trust"),
+    "trust in no certificate": ("gap", lambda p: p.update(cal="none"), "not allow"),
+    "trust of another word": ("gap", lambda p: p.update(trust="some"), "some"),
     "an event of no known type": ("event", lambda p: p.update(type="theft"), "theft"),
     "an end without its time": ("event", lambda p: p.update(end=None, phase="end"), "None"),
     "an alarm that ends something": ("alarm", lambda p: p.update(phase="end", end=p["t"]), "start"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,18 +65,40 @@ CERTIFICATES = (
         stream="accel",
         gain=((1.01, 0.002, 0.0), (0.0, 0.99, -0.001), (0.0, 0.0, 1.002)),
         bias=(0.05, -0.02, 0.1),
-        temperature=TemperatureTerm(reference_degc=20.0, bias_per_degc=(0.001, 0.002, -0.003)),
+        temperature=TemperatureTerm(
+            reference_degc=20.0,
+            bias_per_degc=(0.001, 0.002, -0.003),
+            bias_per_degc2=(1e-5, -2e-5, 3e-5),
+            bias_per_degc_per_s=(0.1, 0.2, -0.3),
+            lag_s=3.0,
+        ),
+        standard_uncertainty=0.02,
+        high_degc=8.0,  # passed in the middle, by the sensor, which lags behind
         method="test",
         made_at="2026-01-01T00:00:00Z",
     ),
+    Certificate(
+        stream="load",
+        gain=tuple(tuple(1.0 if i == j else 0.001 for j in range(4)) for i in range(4)),
+        bias=(0.1, -0.1, 0.0, 0.2),
+        standard_uncertainty=0.02,
+        capacity=60.0,
+        verification_interval=0.2,
+        method="test",
+        made_at="2026-01-01T00:00:00Z",
+        valid_until="2026-05-01",  # which it is by the second mark
+    ),
 )
+# the platform's own weight taken off: nearly empty, until something is put on two of its corners
+EMPTY = (msgspec.structs.replace(CERTIFICATES[1], bias=(9.93, 10.05, 10.02, 9.96)),)
+NOT_FOLLOWED = (msgspec.structs.replace(EMPTY[0], capacity=None),)
 MARKS = (
     TimeMark(0, 1_770_000_000_000_000_000, TimeQuality.UNSET),
     TimeMark(9_000_000_000, 1_780_000_000_000_000_000, TimeQuality.SYNCED),
 )
 
 
-def pipeline() -> Pipeline:
+def pipeline(certificates: Sequence[Certificate] = CERTIFICATES) -> Pipeline:
     band = TemperatureSettings(low_degc=2.0, high_degc=8.0)
     return Pipeline(
         [TABLE[n] for n in NAMES],
@@ -81,12 +106,12 @@ def pipeline() -> Pipeline:
         fleet="f",
         detectors=DetectorSettings(temperature=band, humidity=HumiditySettings(high_percent=75.0)),
         upload=UploadSettings(batch_s=4),
-        certificates=CERTIFICATES,
+        certificates=certificates,
     )
 
 
-def run(items: list[Item]) -> list[Record]:
-    p = pipeline()
+def run(items: list[Item], certificates: Sequence[Certificate] = CERTIFICATES) -> list[Record]:
+    p = pipeline(certificates)
     for mark in MARKS:
         p.push(mark)
     records = [r for item in items for r in p.push(item)]
@@ -105,7 +130,9 @@ def with_hole(blocks: dict[str, Block]) -> dict[str, list[Block]]:
     return out
 
 
-REFERENCE = run([b for blocks in with_hole(WHOLE).values() for b in blocks])
+ALL = [b for blocks in with_hole(WHOLE).values() for b in blocks]
+REFERENCE = run([*ALL])
+EMPTY_REFERENCE = run([*ALL], EMPTY)
 
 
 def test_reference_has_every_event_once() -> None:
@@ -117,6 +144,27 @@ def test_reference_has_every_event_once() -> None:
     assert dict(p.tally.events) == expected, p.tally
     assert p.tally.gaps == 1 and p.tally.missing["accel"] == 37, p.tally
     assert [r.seq for r in REFERENCE] == list(range(len(REFERENCE)))
+
+
+def test_reference_is_followed_and_judged() -> None:
+    """So that what follows tries it: every part of the temperature term, the zero, each way to doubt."""
+    p = pipeline()
+    p.push(*MARKS, *ALL)
+    p.finish()
+    bodies = [json.loads(r.payload) for r in REFERENCE]
+    said = {(*b.get("streams", ["features"]), b.get("trust")) for b in bodies}
+    wanted = {("pressure", None), ("accel", "trusted"), ("accel", "degraded"), ("load", "accel", "degraded")}
+    assert said >= wanted, said
+    features = [b["trust"] for b in bodies if "columns" in b]
+    assert features[0] == "trusted" and features[-1] == "degraded", features
+    assert "outside" in p.trust["accel"][1], p.trust
+    followed, plain = totals(EMPTY_REFERENCE), totals(run([*ALL], NOT_FOLLOWED))
+    assert abs(followed[15]) < abs(plain[15]), f"the zero was not followed: {followed} and {plain}"
+
+
+def totals(records: list[Record]) -> list[float]:
+    bodies = [json.loads(r.payload) for r in records]
+    return [total for b in bodies if "columns" in b for total in b["columns"]["load_total_kg"]]
 
 
 @st.composite
@@ -141,11 +189,18 @@ def interleavings(draw: st.DrawFn) -> list[Item]:
     return items
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(interleavings())
 def test_any_partition_and_interleaving_gives_the_same_bytes(items: list[Item]) -> None:
     records = run(items)
     assert [(r.seq, r.topic, r.payload) for r in records] == [(r.seq, r.topic, r.payload) for r in REFERENCE]
+
+
+@settings(max_examples=30, deadline=None)
+@given(interleavings())
+def test_nor_does_it_change_how_the_zero_is_followed(items: list[Item]) -> None:
+    records = run(items, EMPTY)
+    assert [r.payload for r in records] == [r.payload for r in EMPTY_REFERENCE]
 
 
 @pytest.mark.parametrize("size", [2, 7, 64, 4096])
