@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import agent
 from agent.errors import ConfigError, FourPartError, UsageError, did_you_mean
-from calibration.errors import CertificateError
+from calibration.errors import CalibrationError, CertificateError
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2
@@ -42,6 +42,7 @@ VERBS: Mapping[str, str] = {
     "record": "raw streams of a box to an MCAP log",
     "replay": "logs through the same pipeline as the live agent",
     "flash": "the firmware onto the board, the old one kept until the new one has answered",
+    "calibrate": "a sensor against gravity, known masses or the weather, to a certificate",
     "outbox": "what waits for the broker",
     "doctor": "what is attached and answers, what is wrong, how to mend it",
 }
@@ -88,7 +89,7 @@ def _answered(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         return _dispatch(arguments)
-    except (FourPartError, CertificateError) as error:
+    except (FourPartError, CalibrationError) as error:
         _print_error(error, as_json=as_json)
         usage = isinstance(error, ConfigError | UsageError | CertificateError)
         return EXIT_USAGE if usage else EXIT_WRONG
@@ -190,7 +191,7 @@ def _overview() -> str:
     )
 
 
-def _print_error(error: FourPartError | CertificateError, *, as_json: bool) -> None:
+def _print_error(error: FourPartError | CalibrationError, *, as_json: bool) -> None:
     if as_json:
         parts = {
             "doing": error.doing,

@@ -327,11 +327,15 @@ class Journal:
         self._steps.append(step)
         return step
 
-    def undo(self) -> SessionStep | None:
-        """Take the last step that stands back; it stays in the file. None where there is none."""
-        if not self._steps:
+    def undo(self, number: int | None = None) -> SessionStep | None:
+        """Take a step back, the last that stands unless one is named; it stays in the file.
+
+        None where there is no such step.
+        """
+        found = [i for i, step in enumerate(self._steps) if number in (None, step.number)]
+        if not found:
             return None
-        step = self._steps.pop()
+        step = self._steps.pop(found[-1])
         self._append(_UndoLine(number=step.number))
         return step
 

@@ -1,0 +1,110 @@
+"""From a verdict to the certificate in its folder, and the lines for the configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+import agent
+from agent.config import Config
+from agent.streams import StreamSpec
+from calibration.certificate import Certificate, SessionData, read_certificate
+from calibration.errors import CertificateError
+from calibration.session import digest_of, read_session
+from calibration.store import CertificateStore
+
+USUAL_FOLDER = "certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who made it, and for how many days it holds (0: for ever)."""
+
+    by: str = ""
+    valid_days: int = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A certificate on the card. ``lines``: what the configuration must say for the agent to use it."""
+
+    path: Path
+    certificate: Certificate
+    lines: tuple[str, ...]
+
+
+def now_text() -> str:
+    """Return the wall time as certificates and sessions have it: RFC 3339, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def folder_of(out: Path | None, config_path: Path | None) -> Path:
+    """Return where certificates are kept: as asked, or else beside the configuration, or else here."""
+    if out is not None:
+        return out
+    return (config_path.parent if config_path is not None else Path()) / USUAL_FOLDER
+
+
+def signed(
+    certificate: Certificate, spec: StreamSpec, signature: Signature, session: Path | None
+) -> Certificate:
+    """Return the certificate with all that the mathematics cannot know."""
+    until = datetime.now(UTC) + timedelta(days=signature.valid_days)
+    data = certificate.data
+    if session is not None:
+        read = read_session(session)
+        data = SessionData(file=session.name, sha256=digest_of(session), samples=read.samples)
+    return msgspec.structs.replace(
+        certificate,
+        stream=spec.name,
+        sensor=spec.sensor,
+        unit=spec.unit.value,
+        made_at=now_text(),
+        made_by=signature.by,
+        valid_until=until.strftime("%Y-%m-%d") if signature.valid_days else "",
+        software=f"cargobox {agent.__version__}",
+        data=data,
+    )
+
+
+def keep(
+    certificate: Certificate, session: Path | None, folder: Path, config: Config, config_path: Path | None
+) -> Kept:
+    """Add the certificate to the store in `folder`. Raises CertificateError."""
+    store = CertificateStore(folder)
+    path = store.add(certificate, session)
+    kept = read_certificate(path)
+    files = [*_others(config, config_path, store, kept), path]
+    base = config_path.resolve().parent if config_path is not None else None
+    return Kept(path, kept, ("[certificates]", f"files = {json.dumps([_named(f, base) for f in files])}"))
+
+
+def _others(
+    config: Config, config_path: Path | None, store: CertificateStore, new: Certificate
+) -> Iterable[Path]:
+    """Return the files of other streams that the configuration should still name."""
+    if config_path is not None:
+        for name in config.certificates.files:
+            try:
+                if read_certificate(Path(name)).stream != new.stream:
+                    yield Path(name)
+            except CertificateError:
+                continue  # a line that is wrong already is not worth repeating
+        return
+    newest = {k.certificate.stream: k.path for k in store.history() if k.certificate.sensor == new.sensor}
+    for stream, path in newest.items():
+        if stream != new.stream:
+            yield path
+
+
+def _named(path: Path, base: Path | None) -> str:
+    if base is None:
+        return str(path.resolve())
+    relative = os.path.relpath(path.resolve(), base)
+    return str(path.resolve()) if relative.startswith("..") else relative

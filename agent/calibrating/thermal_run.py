@@ -1,0 +1,153 @@
+"""The temperature term, from recordings of ordinary days or of a soak; never worse than none.
+
+What comes of it is a certificate in any case where there is one before it: with the term, or with the words
+why there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from agent.calibrating.feed import F64, TEMPERATURE, Recorded
+from agent.calibrating.keep import now_text
+from agent.calibrating.outcome import Outcome
+from agent.errors import UsageError
+from calibration.certificate import Certificate, TemperatureTerm
+from calibration.thermal import ThermalFit, fit_thermal
+
+WHAT = "thermal"
+STILL_FACTOR = 4.0  # Tedaldi et al., ICRA 2014, IV-A: 4 to 20 × the variance at rest
+BIN_S = 10.0  # shorter than any lag of a sensor in a housing
+NOTE = "temperature term"
+
+
+def judge_recordings(
+    recorded: Sequence[dict[str, Recorded]], stream: str, before: Certificate | None, *, soak: bool | None
+) -> Outcome:
+    """Fit the term for `stream`; `before`: the certificate that it is added to.
+
+    `soak`: True: the load, or the box, did not move by itself; None: decided by the length.
+    Raises UsageError where no thermometer was recorded.
+    """
+    t_s, degc, values, still = _together(recorded, stream)
+    moves = None if soak is None else not soak
+    fit = fit_thermal(t_s, degc, values, still=still, value_moves=moves)
+    unit = recorded[0][stream].spec.unit.value
+    axes = recorded[0][stream].spec.axes
+    figures = _figures(fit, axes)
+    certificate = _certificate(before, recorded[0][stream], fit)
+    judged = tuple(
+        f"{axis}: scatter of what the fit did not see {b:.4g} → {a:.4g} {unit}"
+        for axis, b, a in zip(axes, fit.before, fit.after, strict=False)
+    )
+    if fit.term is None:
+        fault = "the sensor is faulty: " if fit.faulty else ""
+        todo = (
+            ("Look after the sensor, its wires and its plugs; then record anew.",)
+            if fit.faulty
+            else (
+                "Nothing needs to be done: without a term it is right as it was certified, and no worse.",
+                "To try again, record a soak: box shut, load left alone, for a day with sun and night.",
+            )
+        )
+        headline = f"no temperature term: {fault}{fit.reason}"
+        return Outcome(WHAT, False, headline, judged, todo, figures, certificate if before else None)
+    headline = f"{fit.reason} {unit}; from {fit.term.low_degc:g} to {fit.term.high_degc:g} °C"
+    return Outcome(WHAT, True, headline, judged, (), figures, certificate)
+
+
+def _together(recorded: Sequence[dict[str, Recorded]], stream: str) -> tuple[F64, F64, F64, Any]:
+    """Return time (n,), temperature (n,), values (n, axes), and whether the sensor was at rest (n,)."""
+    parts = []
+    for one in recorded:
+        if TEMPERATURE not in one:
+            raise UsageError(
+                "fitting a temperature term",
+                got="a log without temperature",
+                expected=f"{stream} and temperature in one log",
+                remedy="Record with the thermometer: one far away would be worse than none.",
+            )
+        parts.append(_binned(one[stream], one[TEMPERATURE]))
+    t_s, degc, values, still = (np.concatenate([part[i] for part in parts]) for i in range(4))
+    return t_s, degc, values, still
+
+
+def _binned(sensor: Recorded, thermometer: Recorded) -> tuple[F64, F64, F64, Any]:
+    """Bring both to the same times: hourly rows as they are, faster ones as means of ten seconds at rest."""
+    times = sensor.t_s
+    if len(times) > 1 and sensor.rate_hz > 2 / BIN_S:
+        number = np.floor((times - times[0]) / BIN_S).astype(np.int64)
+        _, first, count = np.unique(number, return_index=True, return_counts=True)
+        whole = count >= 2
+        sums = np.add.reduceat(sensor.values, first, axis=0)
+        squares = np.add.reduceat((sensor.values - sensor.values.mean(axis=0)) ** 2, first, axis=0)
+        mean = sums / count[:, None]
+        off = mean - sensor.values.mean(axis=0)
+        variance = (squares / count[:, None] - off**2).sum(axis=1)
+        any_saturated = np.logical_or.reduceat(sensor.saturated, first)
+        times = times[first] + BIN_S / 2
+        # the quietest tenth is the sensor's own noise, also where the box drove for most of the day
+        rest = float(np.percentile(variance[whole], 10.0)) if whole.any() else 0.0
+        still = whole & ~any_saturated & (variance <= STILL_FACTOR * max(rest, 1e-12))
+        values = mean
+    else:
+        values, still = sensor.values, ~sensor.saturated
+    order = np.argsort(thermometer.t_s, kind="stable")
+    degc = np.interp(times, thermometer.t_s[order], thermometer.values[order, 0])
+    return times, degc, values, still
+
+
+def _certificate(before: Certificate | None, recorded: Recorded, fit: ThermalFit) -> Certificate:
+    """Return the certificate before it with the term, or with the reason why there is none."""
+    axes = len(recorded.spec.axes)
+    if before is None:
+        identity = tuple(tuple(float(i == j) for j in range(axes)) for i in range(axes))
+        before = Certificate(
+            stream=recorded.spec.name,
+            gain=identity,
+            bias=(0.0,) * axes,
+            method="nominal scale",
+            made_at=now_text(),
+        )
+    words = f"{NOTE} accepted: {fit.reason}" if fit.term is not None else f"{NOTE} refused: {fit.reason}"
+    findings = (*(f for f in before.findings if not f.startswith(NOTE)), words)
+    method = before.method.partition("; lagged temperature")[0]
+    return msgspec.structs.replace(
+        before,
+        temperature=before.temperature if fit.term is None else _referred(fit.term, before),
+        method=f"{method}; lagged temperature with a rate term" if fit.term is not None else before.method,
+        findings=findings,
+        replaces=before.hash if before.data is not None or before.method != "nominal scale" else "",
+        made_at=now_text(),
+    )
+
+
+def _referred(term: TemperatureTerm, before: Certificate) -> TemperatureTerm:
+    """Return the term about the temperature at which the bias was found: there it adds nothing."""
+    if before.low_degc is None or before.high_degc is None:
+        return term
+    reference = (before.low_degc + before.high_degc) / 2
+    away = reference - term.reference_degc
+    squares = term.bias_per_degc2 or (0.0,) * len(term.bias_per_degc)
+    slopes = tuple(b1 + 2 * b2 * away for b1, b2 in zip(term.bias_per_degc, squares, strict=True))
+    return msgspec.structs.replace(term, reference_degc=reference, bias_per_degc=slopes)
+
+
+def _figures(fit: ThermalFit, axes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "axes": list(axes),
+        "before": list(fit.before),
+        "after": list(fit.after),
+        "tried": list(fit.tried),
+        "reason": fit.reason,
+        "faulty": fit.faulty,
+        "rows": fit.rows,
+        "repeated_rows": fit.repeated,
+        "missing_rows": fit.missing,
+        "interval_s": fit.interval_s,
+        "term": None if fit.term is None else msgspec.to_builtins(fit.term),
+    }
