@@ -45,18 +45,27 @@ class RestReference:
         if float((recent.max(axis=0) - recent.min(axis=0)).max()) > REST_SPREAD_MPS2:
             return
         force = recent.mean(axis=0)
-        magnitude_mps2 = float(np.sqrt((force * force).sum()))
-        if magnitude_mps2 < LEAST_FORCE_MPS2:
+        up, angle_deg = nearest_axis(force.tolist())
+        if angle_deg is None:
             return
-        axis = int(np.argmax(np.abs(force)))
-        cosine = abs(float(force[axis])) / magnitude_mps2
-        angle_deg = math.degrees(math.acos(min(1.0, cosine)))
-        if angle_deg > SQUARE_WITHIN_DEG:
-            self.odd_deg = angle_deg
-            return
-        up = [0.0, 0.0, 0.0]
-        up[axis] = math.copysign(1.0, float(force[axis]))
-        self.up = (up[0], up[1], up[2])
+        self.up, self.odd_deg = up, angle_deg if up is None else None
+
+
+def nearest_axis(force_mps2: Sequence[float]) -> tuple[Vector | None, float | None]:
+    """Return the axis along which a specific force points, None if it is too odd; and how far off it is.
+
+    No angle, either, where there is too little force to point anywhere.
+    """
+    magnitude_mps2 = math.hypot(*force_mps2)
+    if magnitude_mps2 < LEAST_FORCE_MPS2:
+        return None, None
+    axis = max(range(len(force_mps2)), key=lambda i: abs(force_mps2[i]))
+    angle_deg = math.degrees(math.acos(min(1.0, abs(force_mps2[axis]) / magnitude_mps2)))
+    if angle_deg > SQUARE_WITHIN_DEG:
+        return None, angle_deg
+    up = [0.0, 0.0, 0.0]
+    up[axis] = math.copysign(1.0, force_mps2[axis])
+    return (up[0], up[1], up[2]), angle_deg
 
 
 def angle_between_deg(a: Sequence[float], b: Sequence[float]) -> float:

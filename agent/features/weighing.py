@@ -29,17 +29,19 @@ from agent.blocks import SiBlock
 from agent.features.held_windows import WINDOW_NS, HeldWindows, Samples
 from agent.features.lowpass import LIKENESS, POINTS, lowpassed
 from agent.hops import F64
-from agent.mounting import RestReference, Vector
+from agent.mounting import RestReference, Vector, nearest_axis
 from agent.streams import StreamSpec, Unit
 
 GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901: the cells' kilogram
 LEAST_FORCE_MPS2 = 4.9  # half of gravity: with less, the load floats
 MOTION, LOAD = "accel", "load"
+LEARN_WINDOWS = 10
 FOUR_CELLS = 4
 XYZ = 3
 
 POOLED_WINDOWS = 120.0  # for so long, in windows, what is known of delay, resonance and height counts
 NOISE_WINDOWS = 8.0  # the road changes
+STRANGE = 10.0  # times the mean square of the noise: a window of this or more is not of the same kind
 SCATTER_WINDOWS = 60.0
 SCATTER_PRIOR = 3.0  # windows for which the regression's own word of its scatter counts
 SURPRISE = 4.0  # a step of the mass counts for no more than 4 σ: it is loading, not noise
@@ -122,7 +124,8 @@ class Weighing:
 class Weigher:
     """Weighs by one stream of cells and one accelerometer.
 
-    ``up``: the box's up in the accelerometer's axes, a unit vector; None: learned from the first rest.
+    ``up``: the box's up in the accelerometer's axes, a unit vector; None: learned from the first rest, or, on
+    a road without one, from the mean force of `LEARN_WINDOWS`: gravity, most of the time.
     ``accel_uncertainty_mps2``, ``load_uncertainty_kg``: standard, of a corrected reading (of one cell).
     """
 
@@ -138,6 +141,7 @@ class Weigher:
         self.streams = (load, motion)
         self._up = up
         self._reference = RestReference()
+        self._means: list[list[float]] = []
         self._scale_u = accel_uncertainty_mps2 / GRAVITY_MPS2
         self._zero_u_kg = load_uncertainty_kg
         self._held = {name: HeldWindows() for name in self.streams}
@@ -157,13 +161,16 @@ class Weigher:
         return [(k, weighing) for k, weighing in found if weighing is not None]
 
     def _learn(self, motion: Samples) -> Vector | None:
-        """Look for a rest that tells which way is up."""
-        if not self._reference.decided:
+        """Look for what tells which way is up."""
+        if self._reference.up is None and len(self._means) < LEARN_WINDOWS:
             (smooth,) = lowpassed(motion.times_s, motion.counts, motion.values)
             for point in smooth.T.tolist():
                 if not self._reference.decided:
                     self._reference.step(point)
-        return self._reference.up
+            self._means.append((np.add.reduce(smooth, axis=1) / POINTS).tolist())
+        if self._reference.up is not None or len(self._means) < LEARN_WINDOWS:
+            return self._reference.up
+        return nearest_axis([sum(column) / LEARN_WINDOWS for column in zip(*self._means, strict=True)])[0]
 
     def _window(self, index: int, cells: Samples, motion: Samples) -> Weighing | None:
         if not (cells.whole and motion.whole):
@@ -262,26 +269,60 @@ class _Pooled:
         n = len(self._priors)
         self._gram = [[0.0] * n for _ in range(n)]
         self._right = [0.0] * n
+        self._found = [0.0] * n
+        self._noise = _Noise()
 
     def step(self, reading: F64, f: F64, more: Sequence[F64], per_force: float) -> list[float]:
         """Take a window's points and its m; return c."""
         square = _dot(f, f)
         rest = reading - _dot(reading, f) / square * f
         parts = [per_force * (g - _dot(g, f) / square * f) for g in more]
-        keep = 1 - 1 / POOLED_WINDOWS
+        unlike = rest.copy()
+        for c, part in zip(self._found, parts, strict=True):
+            unlike -= c * part
         quiet = POINTS * (per_force * QUIET_MPS2) ** 2
+        weight = self._noise.weight(_dot(unlike, unlike), quiet)
+        keep = 1 - 1 / POOLED_WINDOWS
         for i, part in enumerate(parts):
-            _decay(self._gram[i], keep, [_dot(part, other) for other in parts])
+            _decay(self._gram[i], keep, [weight * _dot(part, other) for other in parts])
             self._gram[i][i] += quiet / self._priors[i] ** 2
-        _decay(self._right, keep, [_dot(part, rest) for part in parts])
-        return _solved(self._gram, self._right)
+        _decay(self._right, keep, [weight * _dot(part, rest) for part in parts])
+        self._found = _solved(self._gram, self._right)
+        return self._found
+
+
+class _Noise:
+    """Mean square of what a regression leaves, over the last windows; loading does not count as noise."""
+
+    def __init__(self) -> None:
+        self._sum = self._count = 0.0
+
+    def weight(self, square: float, quiet: float, count: float = 1.0) -> float:
+        """Take the sum of squares of a window, of so many values; return for how much it counts, up to 1.
+
+        It counts for no more than `STRANGE` times the mean so far, nor is `quiet` too little for that: so a
+        rougher road is believed within seconds, and a load that is put on among two seconds forgotten.
+        """
+        weight = 1.0
+        if self._count:
+            most = STRANGE * max(self.mean * count, quiet)
+            weight = min(1.0, most / square) if square > 0 else 1.0
+        keep = 1 - 1 / NOISE_WINDOWS
+        self._sum = self._sum * keep + weight * square
+        self._count = self._count * keep + count
+        return weight
+
+    @property
+    def mean(self) -> float:
+        """Mean square."""
+        return self._sum / self._count
 
 
 class _Scatter:
     """How far a window's mass may be off by chance."""
 
     def __init__(self) -> None:
-        self._noise = [0.0, 0.0]
+        self._noise = _Noise()
         self._step = [SCATTER_PRIOR, SCATTER_PRIOR]
         self._before: tuple[int, float, float] | None = None
 
@@ -291,8 +332,8 @@ class _Scatter:
         alike = _alike(f)
         independent = POINTS - alike / square  # in the sense of E[Σ rest²] = σ²·independent
         own = _dot(rest, rest)
-        _decay(self._noise, 1 - 1 / NOISE_WINDOWS, [own, independent])
-        noise = max(self._noise[0] / self._noise[1], OWN_PART * own / independent)
+        self._noise.weight(own, POINTS * (force / square * QUIET_MPS2) ** 2, independent)
+        noise = max(self._noise.mean, OWN_PART * own / independent)
         said = noise * alike / (square * square)
         slope = force / square
         if self._before is not None and self._before[0] == index - 1 and said > 0:
