@@ -67,9 +67,10 @@ class MountingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class CertificateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[certificates]``: files to correct by."""
+    """``[certificates]``: files to correct by, and a folder of which each sensor's latest is taken."""
 
     files: tuple[str, ...] = ()
+    folder: str = ""
 
 
 class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,12 +184,15 @@ def load_config(path: Path | None) -> Config:
             config.broker, **{name: str(here / file) for name, file in named.items() if file}
         ),
         outbox=msgspec.structs.replace(config.outbox, directory=str(here / config.outbox.directory)),
-        certificates=CertificateSettings(files=tuple(str(here / f) for f in config.certificates.files)),
+        certificates=CertificateSettings(
+            files=tuple(str(here / f) for f in config.certificates.files),
+            folder=str(here / config.certificates.folder) if config.certificates.folder else "",
+        ),
     )
 
 
 def load_certificates(config: Config) -> tuple[Certificate, ...]:
-    """Read the certificates that the configuration names. Raises CertificateError, ConfigError."""
+    """Read the files that the configuration names. Raises CertificateError, ConfigError."""
     certificates = tuple(read_certificate(Path(f)) for f in config.certificates.files)
     seen: dict[str, str] = {}
     for certificate, file in zip(certificates, config.certificates.files, strict=True):

@@ -87,9 +87,14 @@ class Correction:
         states += [Trust.DEGRADED for lane in lanes if expired(lane.certificate, end_ns, mark)]
         return worst(states).value
 
-    def trust(self) -> Mapping[str, tuple[Trust, str]]:
+    def trust(self, time_ns: int, mark: TimeMark) -> Mapping[str, tuple[str, str]]:
         """Return the present state of each certified stream, and why it is not trusted."""
-        return {name: (lane.trust.state, lane.trust.reason) for name, lane in self._lanes.items()}
+        return {name: lane.judged(time_ns, mark) for name, lane in self._lanes.items()}
+
+    @property
+    def trust_changes(self) -> int:
+        """How often a state has changed, but for certificates that expired."""
+        return sum(lane.trust.changes for lane in self._lanes.values())
 
     def notes(self) -> list[str]:
         """Say, in plain words, which certificates were not held against their sensor, or are another's."""
@@ -161,6 +166,14 @@ class _Lane:
             notes.append(f"{name}: its temperature term and range are not used for the thermometer itself")
         watch_note = self._watch.note() if self._watch is not None else ""
         return [*notes, watch_note] if watch_note else notes
+
+    def judged(self, time_ns: int, mark: TimeMark) -> tuple[str, str]:
+        """Return how far it is trusted at `time_ns`, the time of the last sample, and why not."""
+        state, why = self.trust.state, self.trust.reason
+        if expired(self.certificate, time_ns, mark):
+            until = f"its certificate was valid until {self.certificate.valid_until}"
+            state, why = worst((state, Trust.DEGRADED)), "; ".join(word for word in (why, until) if word)
+        return state.value, why
 
     def corrected(self, nominal: F32, times_ns: TimesNs) -> F32:
         """Return what the certificate makes of these samples."""

@@ -168,7 +168,13 @@ class Pipeline:
     @property
     def trust(self) -> Mapping[str, tuple[str, str]]:
         """How far each certified stream can be trusted now, and why not, in words."""
-        return self._correction.trust()
+        now_ns = self.tally.last_ns
+        return {} if now_ns is None else self._correction.trust(now_ns, self._wall.at(now_ns))
+
+    @property
+    def trust_changes(self) -> int:
+        """How often a state of `trust` has changed, but for what expired."""
+        return self._correction.trust_changes
 
     def notes(self) -> list[str]:
         """Say, in plain words, what is not being watched and why."""

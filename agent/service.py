@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Protocol
 
 import agent
-from agent.config import Config, load_certificates
+from agent.certificates import at_hand, warnings
+from agent.config import Config
 from agent.errors import FourPartError
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline, Tally
 from agent.records import Head, Record
 from agent.sources import LiveSource, Vector
 from agent.streams import StreamSpec
-from agent.timebase import new_boot_id
+from agent.timebase import measure_mark, new_boot_id
 from agent.uplink import Uplink
+from calibration.certificate import Certificate
+from calibration.thermal_tracking import Trust
 
 log = logging.getLogger("cargobox")
 
@@ -32,6 +35,7 @@ QUEUE_ITEMS = 4096  # ten seconds of a busy box; more would only hide that the m
 MOST_ITEMS_AT_ONCE = 256
 HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
+EXPIRY_LOOK_S = 86_400.0
 
 
 class Recorder(Protocol):
@@ -80,7 +84,11 @@ class Service:
         self._recorder: Recorder | None = None
         self._pipeline: Pipeline | None = None
         self._beat_s = time.monotonic()
-        self._certificates = load_certificates(config)
+        self._certificates = at_hand(config)
+        self._trust: dict[str, str] = {}
+        self._trust_changes = 0
+        self._in_use: tuple[Certificate, ...] = ()
+        self._expiry_due_s = 0.0
         self.outbox = Outbox(
             Path(config.outbox.directory),
             commit_window_s=config.outbox.commit_window_s,
@@ -103,13 +111,20 @@ class Service:
         """Make contact with the source and begin. Raises a FourPartError when there is no contact."""
         specs = self._source.open()
         said_up = self._source.mount_up
+        streams = self._config.apply_to(specs)
+        self._in_use = certificates = self._certificates.of(streams)
+        for error in self._certificates.damaged:
+            log.warning("%s", error)
+        for words in self._certificates.passed_over(streams, certificates):
+            log.warning("%s", words)
+        self._warn_of_expiry()
         self._pipeline = Pipeline(
-            self._config.apply_to(specs),
+            streams,
             head=Head(self._config.box.id, self.boot, agent.__version__),
             fleet=self._config.box.fleet,
             detectors=self._config.detect,
             upload=self._config.upload,
-            certificates=self._certificates,
+            certificates=certificates,
             mount_up=self._config.mount_up(said_up),
         )
         if self._make_recorder is not None:
@@ -190,9 +205,27 @@ class Service:
             if items:
                 self._record(items)
                 self._emit(self._pipeline.push(*items))
+                self._tell_trust(self._pipeline)
                 self._on_items(items)
         self._emit(self._pipeline.finish())
         self.ended.set()
+
+    def _warn_of_expiry(self) -> None:
+        self._expiry_due_s = time.monotonic() + EXPIRY_LOOK_S
+        for words in warnings(self._in_use, measure_mark()):
+            log.warning("%s", words)
+
+    def _tell_trust(self, pipeline: Pipeline) -> None:
+        """Log when a certified stream becomes less to be trusted, or more; and now and then what runs out."""
+        if time.monotonic() >= self._expiry_due_s:
+            self._warn_of_expiry()
+        elif pipeline.trust_changes == self._trust_changes:
+            return
+        self._trust_changes = pipeline.trust_changes
+        for name, (state, why) in pipeline.trust.items():
+            if state != self._trust.get(name, Trust.TRUSTED):
+                log.warning("%s is %s%s", name, state, f": {why}" if why else " again")
+            self._trust[name] = state
 
     def _next_items(self) -> tuple[list[Item], bool]:
         """Wait for items; return them, and whether the source has ended."""

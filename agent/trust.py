@@ -35,6 +35,7 @@ class Timeline:
     def __init__(self) -> None:
         self._from_ns: list[int] = []
         self._states: list[Trust] = []
+        self.changes = 0
         self.reason = ""
         """Why the present state is not "trusted", in words."""
 
@@ -49,6 +50,7 @@ class Timeline:
         if state is not self.state:
             self._from_ns.append(time_ns)
             self._states.append(state)
+            self.changes += 1
 
     def before(self, time_ns: int) -> Trust:
         """Return the state that holds right before `time_ns`."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.config import load_certificates
+from agent.certificates import at_hand, warnings
+from agent.config import Config
 from agent.doctor.finding import Area, Finding, Patient, State, from_error
 from agent.errors import FourPartError
+from agent.timebase import measure_mark
 from calibration.errors import CertificateError
 
 USUAL_PATH = Path("/etc/cargobox/cargobox.toml")
@@ -45,14 +47,33 @@ def check(patient: Patient) -> Iterator[Finding]:
             'Write port = "/dev/serial/by-id/…" under [source.serial]; the ports that are there stand below. '
             "Or name a bus and its chips under [[source.i2c]].",
         )
+    yield from _certificates(config)
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
     try:
-        certificates = load_certificates(config)
+        certificates = at_hand(config)
     except FourPartError as error:
         yield from_error(Area.CONFIGURATION, error)
+        return
     except CertificateError as error:
-        found = f"{error.got}, expected {error.expected}"
-        yield Finding(Area.CONFIGURATION, State.WRONG, error.doing, found, error.remedy)
-    else:
-        if certificates:
-            streams = ", ".join(c.stream for c in certificates)
-            yield Finding(Area.CONFIGURATION, State.OK, "certificates", f"for {streams}")
+        yield _of(error)
+        return
+    yield from map(_of, certificates.damaged)
+    newest = certificates.newest()
+    for words in warnings(newest, measure_mark()):
+        yield Finding(
+            Area.CONFIGURATION,
+            State.WARNING,
+            "certificates",
+            words,
+            "`cargobox calibrate` makes the next one; from its last day on records say `degraded`.",
+        )
+    if newest:
+        streams = ", ".join(c.stream for c in newest)
+        yield Finding(Area.CONFIGURATION, State.OK, "certificates", f"for {streams}")
+
+
+def _of(error: CertificateError) -> Finding:
+    found = f"{error.got}, expected {error.expected}"
+    return Finding(Area.CONFIGURATION, State.WRONG, error.doing, found, error.remedy)

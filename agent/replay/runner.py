@@ -20,7 +20,8 @@ import msgspec
 
 import agent
 from agent.blocks import NS_PER_S, Block
-from agent.config import Config, load_certificates
+from agent.certificates import at_hand
+from agent.config import Config
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
 from agent.sources.log_file import LogSource, open_log
@@ -88,7 +89,8 @@ def pipeline_of(source: LogSource, config: Config) -> Pipeline:
         fleet=config.box.fleet,
         detectors=config.detect,
         upload=config.upload,
-        certificates=load_certificates(config),
+        certificates=at_hand(config).of(specs, any_sensor=True),
+        any_sensor=True,
         mount_up=config.mount_up(identity.mount_up),
     )
 
