@@ -55,10 +55,15 @@ GOAL_TILT_DEG = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PoseTaken:
-    """Pose `number` (from 1) was taken; its mean so far (3,). It grows while the sensor lies still."""
+    """Pose `number` (from 1) was taken; its mean so far (3,). It grows while the sensor lies still.
+
+    `begin`, `end`: the whole rest so far, in samples of the session. Fed again, they give the same pose.
+    """
 
     number: int
     mean_mps2: F64
+    begin: int = 0
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,29 @@ class AccelSession:
             out += self._ended(self._detector.interrupt())
         return out
 
+    def restore(self, values_mps2: F64) -> Pose:
+        """Take a pose from the samples (n, 3) by which a journal has kept it, asking nothing of it again.
+
+        Raises CalibrationRefused where they are too few to be one.
+        """
+        self._ended(self._detector.interrupt())
+        blocks = self._detector.blocks(np.asarray(values_mps2, dtype=np.float64).reshape(-1, 3))
+        self._detector.interrupt()
+        self._next_s = math.nan
+        self.samples += len(values_mps2)
+        if not blocks:
+            raise CalibrationRefused(
+                "taking a pose from a journal",
+                got=f"{len(values_mps2)} samples",
+                expected=f"at least {self._detector.block_samples}",
+                remedy="Take the original file of the session.",
+            )
+        stretch = Stretch(blocks)
+        pose = pose_of(stretch, self._detector.resolution)
+        self._poses.append((pose, stretch.variance))
+        self._last = None
+        return pose
+
     def undo(self) -> Pose | None:
         """Take back the last pose; returns it. It has to move before another is taken."""
         if not self._poses:
@@ -259,7 +287,7 @@ class AccelSession:
         self._poses.append((pose, stretch.variance))
         self._growing = True
         self._last = None
-        return PoseTaken(len(self._poses), pose.mean)
+        return PoseTaken(len(self._poses), pose.mean, stretch.begin, stretch.end)
 
     def _grow(self, stretch: Stretch) -> None:
         if self._growing:

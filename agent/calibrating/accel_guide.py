@@ -50,11 +50,13 @@ def restore(session: AccelSession, steps: Iterable[tuple[SessionStep, F64]]) -> 
     The same samples give the same poses: who fits a session again gets the same result.
     """
     refused = []
+    hold_s = session.hold_s
     for step, values in steps:
-        # far from the step before it, so that it begins a rest of its own
-        happened = session.feed(values, step.number * 1e6)
-        if not any(isinstance(h, PoseTaken) for h in happened):
+        try:
+            session.restore(values)
+        except CalibrationRefused:
             refused.append(step)
+    session.hold_s = hold_s
     return refused
 
 
@@ -243,7 +245,7 @@ class AccelGuide:
         return []
 
     def _taken(self, pose: PoseTaken, temperature_degc: float | None) -> str:
-        raw, t_s = self._samples_of(self.session.poses[pose.number - 1])
+        raw, t_s = self._samples_of(pose)
         self._journal.append(POSE, raw, at=self._now(), t_s=t_s, temperature_degc=temperature_degc)
         up = _unit(np.asarray(pose.mean_mps2))
         self._ups.append(up)
@@ -286,11 +288,11 @@ class AccelGuide:
         while self._kept[0][0] < self.session.samples - KEEP_S * self._rate_hz:
             self._kept.popleft()
 
-    def _samples_of(self, pose: Pose) -> tuple[npt.NDArray[Any], float]:
+    def _samples_of(self, pose: PoseTaken) -> tuple[npt.NDArray[Any], float]:
         """Return the raw samples of the pose just taken, and the time of the first."""
         first = self._kept[0][0]
         raw = np.concatenate([chunk.raw for _, chunk in self._kept])
-        begin = max(0, pose.begin - first)
+        begin = pose.begin - first
         return raw[begin : pose.end - first], self._kept[0][1].t_s + begin / self._rate_hz
 
     def _look(self, chunk: Chunk) -> None:

@@ -1,7 +1,7 @@
 r"""Sketches in text: a box lying in any way, and the plate over four load cells seen from above.
 
-The box is projected in parallel onto the screen, seen from a little above and from its front left; only
-faces that one would see are drawn. With `unicode` lines are made of Braille dots (2 × 4 a character,
+The box is projected in parallel onto the screen, seen from above and from its front left; only
+sides that one would see are drawn. With `unicode` lines are made of Braille dots (2 × 4 a character,
 Unicode chapter 21.1), without it of ``/ \ | -``.
 """
 
@@ -30,7 +30,9 @@ SIDES: Mapping[str, Vector] = {
 _HALF = np.array([1.0, 0.72, 0.5])  # of the box: longer than wide, wider than high, so that sides differ
 _PART_OF = 0.34  # sin 20°: a side that is turned up by less than that is not meant
 _EYE_AZIMUTH_RAD = math.radians(28.0)
-_EYE_ELEVATION_RAD = math.radians(24.0)
+_EYE_ELEVATIONS_DEG = (24.0, 62.0)  # three sides of a corner that looks upwards are seen from above only
+_YAWS_DEG = sorted(range(-165, 181, 15), key=abs)
+_SEEN = 0.22  # cosine between a side and the eye; of less there is no room for the name
 _REACH = float(np.linalg.norm(_HALF))  # of a corner from the middle: any pose fits
 _CELL_ASPECT = 2.0  # a character is twice as high as it is wide
 _DOTS_WIDE, _DOTS_HIGH = 2, 4
@@ -77,21 +79,47 @@ def turned(up: Sequence[float]) -> F64:
     return rotation
 
 
-def _seen() -> tuple[F64, F64]:
+def _eye(elevation_rad: float) -> tuple[F64, F64]:
     """Return the projection (2, 3) to the screen (right, up), and the direction (3,) towards the eye."""
-    a, e = _EYE_AZIMUTH_RAD, _EYE_ELEVATION_RAD
+    a, e = _EYE_AZIMUTH_RAD, elevation_rad
     to_eye = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
     right = np.array([-math.sin(a), math.cos(a), 0.0])
     return np.stack((right, np.cross(to_eye, right))), to_eye
 
 
-def side_words(up: Sequence[float], sides: Mapping[str, Vector] = SIDES) -> str:
-    """Say which sides look upwards: "TOP up", "the edge of FRONT and LEFT up", "the corner of … up"."""
+def _seen(up: Sequence[float], sides: Mapping[str, Vector]) -> tuple[F64, F64, F64]:
+    """Return how the box is turned (3, 3), projection and direction of the eye.
+
+    It is walked around, as little as need be, until all sides that look upwards are seen.
+    """
+    tipped = turned(up)
+    upward = np.array([sides[name] for name in _upward(up, sides)])
+    best = -1.0
+    for elevation_deg in _EYE_ELEVATIONS_DEG:
+        screen, to_eye = _eye(math.radians(elevation_deg))
+        for yaw_deg in _YAWS_DEG:
+            c, s = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
+            rotation = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ tipped
+            facing = min(float((upward @ rotation.T @ to_eye).min()), 1.5 * _SEEN)
+            if facing > best + 1e-9:
+                best, chosen = facing, (rotation, screen, to_eye)
+        if best >= _SEEN:
+            break
+    return chosen
+
+
+def _upward(up: Sequence[float], sides: Mapping[str, Vector]) -> list[str]:
+    """Return the sides that look upwards, in the order of `sides`; at least the one that does most."""
     u = np.asarray(up, np.float64) / max(float(np.linalg.norm(up)), 1e-12)
     share = {name: float(np.dot(u, normal)) for name, normal in sides.items()}
-    upward = [name for name in share if share[name] > _PART_OF]
-    if len(upward) <= 1:
-        return f"{upward[0] if upward else max(share, key=lambda name: share[name])} up"
+    return [name for name in share if share[name] > _PART_OF] or [max(share, key=lambda name: share[name])]
+
+
+def side_words(up: Sequence[float], sides: Mapping[str, Vector] = SIDES) -> str:
+    """Say which sides look upwards: "TOP up", "the edge of FRONT and LEFT up", "the corner of … up"."""
+    upward = _upward(up, sides)
+    if len(upward) == 1:
+        return f"{upward[0]} up"
     names = ", ".join(upward[:-1]) + f" and {upward[-1]}"
     return f"the {'edge' if len(upward) == 2 else 'corner'} of {names} up"
 
@@ -105,8 +133,7 @@ def box_rows(
     unicode: bool = True,
 ) -> tuple[str, ...]:
     """Draw the box with the direction `up`, in its own axes, upwards; `sides` that are seen bear names."""
-    rotation = turned(up)
-    screen, to_eye = _seen()
+    rotation, screen, to_eye = _seen(up, sides)
     scale = min(width / 2.0, height * _CELL_ASPECT / 2.0) / _REACH
     canvas = _Canvas(width, height, unicode)
     labels: list[tuple[float, float, str]] = []
@@ -124,7 +151,7 @@ def box_rows(
             corners.append(screen @ (rotation @ point) * scale)
         for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
             canvas.line(float(a[0]), float(a[1]), float(b[0]), float(b[1]))
-        if facing > 0.2:  # a side seen edge on has no room for its name
+        if facing > _SEEN / 1.1:  # a side seen edge on has no room for its name
             x, y = screen @ (n * float(_HALF[axis])) * scale
             labels.append((float(x), float(y), name))
     for x, y, name in labels:

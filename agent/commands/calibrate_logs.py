@@ -7,7 +7,7 @@ import threading
 
 import msgspec
 
-from agent.calibrating import accel_run, thermal_run
+from agent.calibrating import accel_run
 from agent.calibrating.feed import TEMPERATURE, Recorded, read_log
 from agent.calibrating.keep import folder_of
 from agent.calibrating.outcome import Outcome
@@ -68,6 +68,8 @@ def from_logs(args: argparse.Namespace, config: Config, gravity: Gravity, stop: 
 
 def thermal(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
     """Fit the temperature term of a stream."""
+    from agent.calibrating import thermal_run
+
     stream = args.stream or LOAD
     recorded = _read(args, config, stream, stop)
     if recorded is None:
