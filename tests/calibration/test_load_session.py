@@ -359,6 +359,13 @@ def test_a_creep_step_that_was_broken_off_is_still_wanted() -> None:
     assert session.plan()[0].kind == "creep"
 
 
+def test_a_zero_before_the_mass_is_not_the_zero_after_it() -> None:
+    session, bench = ready()
+    assert session.step("zero", bench.shows(0.0), t_s=10.0).accepted
+    assert session.step("span", bench.shows(20.0), mass_kg=20.0, t_s=20.0).accepted
+    assert [step.kind for step in session.plan()][:2] == ["zero", "corner"]
+
+
 def test_every_word_of_the_plan_names_the_mass_and_the_place() -> None:
     plan = session_of(masses_kg=(5.0, 20.0)).plan()
     words = [step.words for step in plan]
