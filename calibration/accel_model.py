@@ -103,7 +103,7 @@ class Problem:
         means = self.means if keep is None else self.means[keep]
         sigma = sigma if keep is None else sigma[keep]
         parameters = start.copy()
-        damping = 1e-3
+        damping = 1e-3 if start is NOMINAL else 1e-6
         cost, residuals, jacobian = self._evaluate(parameters, means, sigma)
         for _ in range(200):
             normal = jacobian.T @ jacobian
@@ -113,15 +113,13 @@ class Problem:
             tried = parameters + step
             new_cost, new_residuals, new_jacobian = self._evaluate(tried, means, sigma)
             if new_cost <= cost:
-                done = np.sqrt(float(np.sum(scale * step * step))) < 1e-9
                 parameters, cost, residuals, jacobian = tried, new_cost, new_residuals, new_jacobian
                 damping = max(damping / 10, 1e-15)
-                if done:
-                    break
             else:
                 damping *= 10
-                if damping > 1e12:
-                    break
+            # a billionth of a standard deviation: whether such a step helps is a matter of rounding
+            if float(np.sum(scale * step * step)) < 1e-18 or damping > 1e12:
+                break
         return parameters
 
     def covariance(self, parameters: F64, sigma: F64) -> F64:

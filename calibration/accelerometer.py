@@ -48,8 +48,19 @@ CROSS_AXIS_RAD = 0.02
 # Of what one pose is wrong by, at most so much may come out in a parameter (both in parts of gravity): ten
 # well-spread poses make 2 of it, six faces alone infinitely much.
 AMPLIFICATION_LIMIT = 40.0
+NAMES = (
+    *(f"angle between {name}" for name in ANGLE_NAMES),
+    "scale of x",
+    "scale of y",
+    "scale of z",
+    "bias of x",
+    "bias of y",
+    "bias of z",
+)
 # Beyond this (standard deviation) an angle's square counts, and no uncertainty reckoned by slopes is honest.
 ANGLE_LIMIT_RAD = 0.1
+# The usual error of a pose, 0.2 mg, amplified so often, reaches that: 490.
+BLIND = ANGLE_LIMIT_RAD * STANDARD_GRAVITY_MPS2 / USUAL_STANDARD_MPS2
 NORMAL_95 = 1.959964
 # Student's t for 95 %, two-sided, 1 to 10 degrees of freedom (JCGM 100:2008, table G.2).
 STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -118,14 +129,14 @@ def fit_accelerometer(
     least = PARAMETERS if standard_errors_mps2 is not None else PARAMETERS + 1
     _refuse_few(means, least)
     errors = None if standard_errors_mps2 is None else np.asarray(standard_errors_mps2, dtype=np.float64)
-    usual = np.full(len(means), USUAL_STANDARD_MPS2)
-    hidden = len(_judge(NOMINAL, means, gravity_mps2, usual, cross_axis_rad)[2])
-    freedom = len(means) - PARAMETERS + hidden
+    alone = not math.isfinite(cross_axis_rad)
+    hidden = len(_judge(NOMINAL, means, gravity_mps2, alone)[2])
+    freedom = len(means) - PARAMETERS + (0 if alone else hidden)
     problem = Problem(means, errors, gravity_mps2, cross_axis_rad, freedom)
     start = first_guess(means, gravity_mps2)
     parameters, sigma, extra = problem.solve(start)
     _refuse_impossible(parameters)
-    condition, amplification, undetermined = _judge(parameters, means, gravity_mps2, sigma, cross_axis_rad)
+    condition, amplified, undetermined = _judge(parameters, means, gravity_mps2, alone)
     wider = student_95(freedom) / NORMAL_95 if errors is None else 1.0
     inverse = problem.covariance(parameters, sigma * wider)
     _refuse_vague(inverse, undetermined)
@@ -156,7 +167,7 @@ def fit_accelerometer(
         held_out_rms_mps2=rms(held_out) if len(held_out) else None,
         covariance=covariance,
         condition=condition,
-        amplification=amplification,
+        amplification=amplified,
         poses=len(means),
         pose_standard_mps2=extra,
         fit_standard_mps2=fit_standard,
@@ -193,51 +204,40 @@ def sphere(count: int) -> F64:
     return np.column_stack((r * np.cos(turn), r * np.sin(turn), z))
 
 
-def _judge(
-    parameters: F64, means: F64, gravity: float, sigma: F64, cross_axis: float
-) -> tuple[float, float, tuple[str, ...]]:
-    """Return condition, amplification and undetermined angles; refuses where the poses show too little."""
-    unit = np.array([1 / gravity] * 6 + [1.0] * 3)
-    shape = design(parameters, means)[1] * unit
+def _judge(parameters: F64, means: F64, gravity: float, alone: bool) -> tuple[float, float, tuple[str, ...]]:
+    """Return condition, amplification and undetermined angles; refuses where the poses show too little.
+
+    Too little: not even with one of the angles held can all others be told. ``alone``: none will be held.
+    """
+    shape = design(parameters, means)[1] * np.array([1 / gravity] * 6 + [1.0] * 3)
     singular = np.linalg.svd(shape, compute_uv=False)
     condition = float(singular[0] / max(singular[-1], 1e-15))
-    amplification = np.sqrt(np.diag(np.linalg.pinv(shape.T @ shape, rcond=1e-15, hermitian=True)))
-    blind = _blind(shape)
-    open_angles = tuple(
-        ANGLE_NAMES[i] for i in range(3) if amplification[i] > AMPLIFICATION_LIMIT or i in blind
-    )
-    # with what the data sheet knows of the angles, are scales and biases seen?
-    known = np.zeros((3, PARAMETERS))
-    known[:, :3] = np.eye(3) * float(np.median(sigma)) / gravity / cross_axis
-    helped = np.linalg.svd(np.vstack((shape, known)))
-    rest = np.sqrt(np.sum((helped[2][:, 3:] / np.maximum(helped[1], 1e-15)[:, None]) ** 2, axis=0))
-    alone = bool(blind) and not math.isfinite(cross_axis)
-    if alone or len(open_angles) > 1 or rest.max() > AMPLIFICATION_LIMIT:
+    free = amplification(shape)
+    if free.max() <= AMPLIFICATION_LIMIT:
+        return condition, float(free.max()), ()
+    held = [amplification(np.delete(shape, i, axis=1)) for i in range(len(ANGLE_NAMES))]
+    best = min(range(len(held)), key=lambda i: float(held[i].max()))
+    if held[best].max() > AMPLIFICATION_LIMIT or (alone and free.max() > BLIND):
+        rest = np.insert(held[best], best, np.inf)
+        hidden = [name for name, value in zip(NAMES, rest, strict=True) if value > AMPLIFICATION_LIMIT]
         raise CalibrationRefused(
             "fitting the poses of the accelerometer",
-            got=f"{len(means)} poses that look alike to the fit ({_words(open_angles, rest)})",
+            got=f"{len(means)} poses that are too much alike: no pose shows the {', '.join(hidden)}",
             expected="poses all around: each axis up and down, and each two axes tilted together",
             remedy="Add poses that stand on an edge or a corner, turned to other sides than before.",
         )
-    return condition, float(rest.max()), open_angles
+    return condition, float(held[best].max()), (ANGLE_NAMES[best],)
 
 
-def _blind(shape: F64) -> set[int]:
-    """Return the angles that have a part in a direction that no pose shows at all."""
+def amplification(shape: F64) -> F64:
+    """Return how many times a pose's error may come out in each parameter; `shape`: (n, parameters)."""
     _, singular, rows = np.linalg.svd(shape, full_matrices=True)
-    padded = np.zeros(PARAMETERS)
-    padded[: len(singular)] = singular
-    hidden = rows[padded < padded[0] * 1e-9]
-    return {i for i in range(3) if len(hidden) and np.abs(hidden[:, i]).max() > 1e-3}
-
-
-def _words(open_angles: tuple[str, ...], rest: F64) -> str:
-    parts = [f"no pose shows the angle between {name}" for name in open_angles]
-    names = ("scale of x", "scale of y", "scale of z", "bias of x", "bias of y", "bias of z")
-    hidden = [name for name, value in zip(names, rest, strict=True) if value > AMPLIFICATION_LIMIT]
-    if hidden:
-        parts.append(f"no pose shows the {', '.join(hidden)}")
-    return "; ".join(parts)
+    padded = np.full(shape.shape[1], 1e-15)
+    padded[: len(singular)] = np.maximum(singular, 1e-15)
+    # 1e-9: what rounding leaves of a parameter in a direction that is not its own
+    clean = np.where(np.abs(rows) < 1e-9, 0.0, rows)
+    out: F64 = np.sqrt(np.sum((clean / padded[:, None]) ** 2, axis=0))
+    return out
 
 
 def _refuse_few(means: F64, least: int) -> None:
@@ -255,9 +255,9 @@ def _refuse_vague(covariance: F64, undetermined: tuple[str, ...]) -> None:
     if not standard <= ANGLE_LIMIT_RAD:
         raise CalibrationRefused(
             "fitting the poses of the accelerometer",
-            got=f"an angle between {' or '.join(undetermined) or 'axes'} known to ±{standard:.2g} rad only",
-            expected=f"to ±{ANGLE_LIMIT_RAD:g} rad",
-            remedy="Add a pose in which both of these axes are halfway up, and one with either of them down.",
+            got=f"no pose shows the angle between {' or '.join(undetermined) or 'axes'}: ±{standard:.2g} rad",
+            expected=f"to know it to ±{ANGLE_LIMIT_RAD:g} rad",
+            remedy="Add a pose on an edge, in which both of these axes are halfway up.",
         )
 
 

@@ -301,6 +301,7 @@ def whole_parts(values: F64) -> list[slice]:
 
 def _block(begin: int, part: F64) -> BlockOfRest:
     mean = part.mean(axis=0)
-    variance = float(np.sum((part - mean) ** 2) / (len(part) - 1))
+    stuck = bool((part == part[0]).all())  # rounding of the mean would hide it
+    variance = 0.0 if stuck else float(np.sum((part - mean) ** 2) / (len(part) - 1))
     white: F64 = (np.diff(part, axis=0) ** 2).mean(axis=0) / 2
     return BlockOfRest(begin, len(part), mean, variance, white)
