@@ -22,7 +22,6 @@ from agent.calibrating.view import Gauge, View
 from calibration.accel_model import PARAMETERS
 from calibration.accel_session import AccelSession, Moved, PoseTaken, TooNear, Withdrawn, goal_mps2
 from calibration.errors import CalibrationRefused
-from calibration.poses import Pose
 from calibration.session import Journal, SessionStep
 
 POSE = "pose"
@@ -50,13 +49,11 @@ def restore(session: AccelSession, steps: Iterable[tuple[SessionStep, F64]]) -> 
     The same samples give the same poses: who fits a session again gets the same result.
     """
     refused = []
-    hold_s = session.hold_s
     for step, values in steps:
         try:
             session.restore(values)
         except CalibrationRefused:
             refused.append(step)
-    session.hold_s = hold_s
     return refused
 
 
