@@ -46,6 +46,7 @@ ZERO_NOISE_D = 0.25  # of a second's mean, as stable equilibrium allows
 # the ratio to the noise it takes 400 s, in which a load that is put on gently is no longer at zero.
 ZERO_WANDER_D_PER_SQRT_S = 6e-4
 LOAD_DOUBT_S = 600.0
+IDLE_NS = 60_000_000_000  # how often a loaded scale is asked how long it was not empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,8 @@ class ZeroWatch:
         self._rest = _Rest(EQUILIBRIUM_S)
         self._negative_since_ns: int | None = None
         self._below: tuple[Trust, str] = (Trust.TRUSTED, "")
+        self._followed_last: tuple[Trust, str] = (Trust.TRUSTED, "")
+        self._asked_ns = -IDLE_NS
         self._tracker: DriftTracker | None = None
         if self._d is not None and self._capacity is not None:
             self._tracker = DriftTracker(
@@ -247,6 +250,10 @@ class ZeroWatch:
             return Trust.TRUSTED, ""
         near = AT_ZERO_D * self._d
         empty = stable and abs(total) <= near and all(abs(value) <= near for value in second.mean)
+        idle_ns = second.end_ns - self._asked_ns
+        if not empty and 0 <= idle_ns < IDLE_NS:
+            return self._followed_last  # doubt and ignorance grow slowly
+        self._asked_ns = second.end_ns
         # before what was subtracted already: it is what the certificate alone would give
         values = [value + bias for value, bias in zip(second.mean, self._applied, strict=True)]
         drift = self._tracker.step(second.end_ns / 1e9, values, at_rest=empty)
@@ -254,7 +261,8 @@ class ZeroWatch:
             most = TRACKING_D_PER_S * self._d / self._axes
             for i, bias in enumerate(drift.bias):
                 self._applied[i] += min(most, max(-most, bias - self._applied[i]))
-        return drift.state, drift.reason
+        self._followed_last = drift.state, drift.reason
+        return self._followed_last
 
     def _below_zero(self, end_ns: int, total: float, sigma: float) -> None:
         """Judge a stable total; what was found last holds until it is stable again."""
