@@ -43,7 +43,7 @@ POOLED_WINDOWS = 120.0  # for so long, in windows, what is known of delay, reson
 NOISE_WINDOWS = 8.0  # the road changes
 STRANGE = 10.0  # times the mean square of the noise: a window of this or more is not of the same kind
 SCATTER_WINDOWS = 60.0
-SCATTER_PRIOR = 3.0  # windows for which the regression's own word of its scatter counts
+SCATTER_PRIOR = 1.0  # windows for which the regression's own word of its scatter counts
 SURPRISE = 4.0  # a step of the mass counts for no more than 4 σ: it is loading, not noise
 MEAN_MAGNITUDE = math.sqrt(2 / math.pi)  # of a normal variable of variance 1
 OWN_PART = 1 / 3  # of a window's own residual, which its uncertainty never falls under
@@ -126,7 +126,7 @@ class Weigher:
 
     ``up``: the box's up in the accelerometer's axes, a unit vector; None: learned from the first rest, or, on
     a road without one, from the mean force of `LEARN_WINDOWS`: gravity, most of the time.
-    ``accel_uncertainty_mps2``, ``load_uncertainty_kg``: standard, of a corrected reading (of one cell).
+    ``accel_uncertainty_mps2``, ``load_uncertainty_kg``: standard, of a corrected reading, of the cells' sum.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Weigher:
             right,
             front,
             self._scale_u,
-            self._zero_u_kg * math.sqrt(len(shares)),
+            self._zero_u_kg,
         )
 
     def _turns(

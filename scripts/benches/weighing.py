@@ -27,10 +27,10 @@ UP = (0.0, 0.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """What the certificates say: standard uncertainty of a reading of the accelerometer, and of one cell."""
+    """What the certificates say: standard uncertainty of the accelerometer, and of the cells' sum."""
 
     accel_mps2: float = 0.0
-    cell_kg: float = 0.0
+    load_kg: float = 0.0
 
 
 NONE = Certified()
@@ -70,7 +70,7 @@ class Errors:
 def weigh(ride: Ride, certified: Certified) -> list[tuple[Weighing, float]]:
     """Return each second's weighing, and the plain mean in kg of the same samples."""
     load, accel = blocks(ride)
-    weigher = Weigher(UP, accel_uncertainty_mps2=certified.accel_mps2, load_uncertainty_kg=certified.cell_kg)
+    weigher = Weigher(UP, accel_uncertainty_mps2=certified.accel_mps2, load_uncertainty_kg=certified.load_kg)
     for block in (load, accel):
         weigher.feed(SiBlock(block.stream, 0, block.times_ns(), block.period_ns, block.values))
     total_kg = load.values.sum(axis=1, dtype=np.float64)
@@ -101,9 +101,9 @@ def drawn(seed: int) -> tuple[Ride, Certified]:
         return float(math.exp(rng.uniform(math.log(low), math.log(high))))
 
     mass_kg = between(3, 1000)
-    certified = Certified(accel_mps2=between(0.0005, 0.01), cell_kg=mass_kg * between(1e-5, 3e-4))
+    certified = Certified(accel_mps2=between(0.0005, 0.01), load_kg=mass_kg * between(2e-5, 6e-4))
     bias = rng.normal(0, certified.accel_mps2, 3).tolist()
-    cells = rng.normal(0, certified.cell_kg, 4).tolist()
+    cells = rng.normal(0, certified.load_kg / 2, 4).tolist()
     ride = Ride(
         seed=seed,
         mass_kg=mass_kg,

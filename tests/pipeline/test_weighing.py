@@ -77,7 +77,7 @@ def test_what_the_certificates_leave_in_doubt_is_in_the_uncertainty() -> None:
             accel_bias_mps2=tuple(10 * b for b in ride.accel_bias_mps2),  # type: ignore[arg-type]
             cell_bias_kg=ride.cell_bias_kg,
         )
-        known = Certified(10 * certified.accel_mps2, certified.cell_kg)
+        known = Certified(10 * certified.accel_mps2, certified.load_kg)
         for errors, say in ((with_it, known), (without, NONE)):
             _, long = judge([(small, say)])
             errors.held += long.held
@@ -291,9 +291,9 @@ def test_the_certificates_say_how_well_it_is_known() -> None:
         )  # fmt: skip
 
     ride = Ride(seed=18, seconds=11)
-    certificates = (made("accel", 3, 0.0980665), made("load", 4, 0.2))
+    certificates = (made("accel", 3, 0.0980665), made("load", 4, 0.4))
     said = run(ride, step=500, certificates=certificates)["load_mass_u95_kg"]
-    expected = 2 * np.hypot(0.01 * 60, 2 * 0.2)  # 1 % of 60 kg, and four cells
+    expected = 2 * np.hypot(0.01 * 60, 0.4)  # 1 % of 60 kg, and the cells'
     assert [u for u in said if u is not None] == pytest.approx([expected] * 11, rel=0.03), said
 
 
