@@ -4,10 +4,11 @@ F. Ferraris, U. Grimaldi, M. Parvis, "Procedure for effortless in-field calibrat
 and accelerometers", Sensors and Materials 7 (1995) 311–330: each axis of the housing points up once and
 down once, then the housing is turned once about each. The axes are then those of the housing.
 
-Other than there, a position is not taken for exact. How far the housing was tilted by is estimated with
-the rest, and only the length of gravity is believed to the noise: so bias and scale do not inherit the
-hand's degree of error. The gyroscope: bias and the effect of gravity from the rests, the matrix from the
-angles of the turns.
+Other than there, a position is not taken for exact. The length of gravity is believed to the noise, its
+direction to what the hand is off by, which is estimated with the rest; and that the sensor's axes stand
+square, to what data sheets allow. So the hand's degree of error stays out of scale and bias as far as six
+positions can tell, and is in the uncertainty. The gyroscope: bias and the effect of gravity from the rests,
+the matrix from the angles of the turns.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.accel_model import LEAST_STANDARD_MPS2, rms
+from calibration.accelerometer import CROSS_AXIS_RAD, NORMAL_95, student_95
 from calibration.errors import CalibrationRefused
 from calibration.gravity import Gravity
 from calibration.poses import HOLD_S, Pose, angle_deg, find_poses
@@ -30,10 +32,12 @@ F64 = npt.NDArray[np.float64]
 AXES = "xyz"
 FACES = ("x_p", "x_a", "y_p", "y_a", "z_p", "z_a")  # plus: this axis up; anti: down. Names as in imucal.
 TURNS = ("x_rot", "y_rot", "z_rot")
+PAIRS = ((0, 1), (0, 2), (1, 2))
 # A face is the one whose axis is nearest: nearer than halfway to an edge.
 FACE_DEG = 22.5
 # What hands that put a box on a table are off by, for a first guess; then it is estimated.
 HAND_RAD = math.radians(1.0)
+HAND_FREEDOM = 6  # twelve level components, six of which go into the matrix
 # How well a turn against an edge comes back to where it began.
 TURN_STANDARD_RAD = math.radians(1.0)
 
@@ -168,16 +172,20 @@ def fit_six(means_mps2: F64, noise_mps2: float, gravity: Gravity | None = None) 
         jacobian, residuals, across = _six_rows(matrix, homogeneous, up, gravity.mps2, noise, hand)
         step = np.linalg.lstsq(jacobian, -residuals, rcond=None)[0]
         matrix = np.asarray(matrix + step.reshape(4, 3), np.float64)
-        # twelve level components, six of which went into the matrix
-        hand = max(math.sqrt(float(np.sum(across**2)) / 6) / gravity.mps2, noise / gravity.mps2)
+        hand = max(math.sqrt(float(np.sum(across**2)) / HAND_FREEDOM), noise) / gravity.mps2
         if float(np.abs(step).max()) < 1e-12 * gravity.mps2:
             break
-    jacobian, _, _ = _six_rows(matrix, homogeneous, up, gravity.mps2, noise, hand)
+    wide = hand * student_95(HAND_FREEDOM) / NORMAL_95
+    jacobian, _, _ = _six_rows(matrix, homogeneous, up, gravity.mps2, noise, wide)
     inner = np.linalg.inv(jacobian.T @ jacobian)
     gain = matrix[:3].T
     bias: F64 = np.asarray(np.linalg.solve(gain, matrix[3]), np.float64)
     change = _to_gain_and_bias(gain, bias)
     covariance = change @ inner @ change.T
+    # What a lean that is not known does to an angle that is not known is of second order, and a slope's
+    # uncertainty passes it over: a bias inherits g times both.
+    sheared = [float((inner[3 * i + j] + inner[3 * j + i])[[3 * i + j, 3 * j + i]].sum()) for i, j in PAIRS]
+    covariance[9:, 9:] += np.eye(3) * (gravity.mps2 * wide) ** 2 * float(np.mean(sheared))
     with_gravity = np.concatenate((gain.ravel(), np.zeros(3))) / gravity.mps2
     covariance = covariance + gravity.standard_mps2**2 * np.outer(with_gravity, with_gravity)
     lengths = np.sqrt(((homogeneous @ matrix) ** 2).sum(axis=1))
@@ -195,7 +203,7 @@ def face_of(mean_mps2: F64) -> str | None:
 def _six_rows(
     matrix: F64, homogeneous: F64, up: F64, gravity: float, noise: float, hand: float
 ) -> tuple[F64, F64, F64]:
-    """Return Jacobian (24, 12), residuals (24,), and what is across (6, 3), for matrix (4, 3) row by row."""
+    """Return Jacobian (21, 12), residuals (21,), and what is across (6, 3), for matrix (4, 3) row by row."""
     a = homogeneous @ matrix
     length = np.sqrt((a * a).sum(axis=1))
     unit = a / length[:, None]
@@ -208,6 +216,11 @@ def _six_rows(
             if up[i, axis] == 0:
                 rows.append(np.outer(homogeneous[i], np.eye(3)[axis]).ravel() / (hand * gravity))
                 residuals.append(a[i, axis] / (hand * gravity))
+    for i, j in PAIRS:
+        square = np.zeros((4, 3))
+        square[i, j] = square[j, i] = 1 / CROSS_AXIS_RAD
+        rows.append(square.ravel())
+        residuals.append(float(np.sum(square * matrix)))
     return np.array(rows), np.array(residuals), across
 
 
