@@ -40,7 +40,7 @@ MUST_HELP_NEWEST = 0.95  # of the newest block, which is nearest to what will co
 NO_WORSE = 1.01  # what counts as no worse than before
 MAY_WORSEN = 1.15  # one block, by so much: a day of rain
 WORTH_A_TERM = 0.95  # what another coefficient must bring
-MUST_BE_CONSTANT = 0.5  # scatter about ONE level that the terms may leave, or the true value moves
+CONSTANT = 0.15  # scatter about ONE level that the terms leave at most, where the true value is constant
 AS_GOOD = 1.03  # fits that differ by less are equally good
 LAGS = 12
 
@@ -100,7 +100,7 @@ def fit_thermal(
     if value_moves is None and days:
         # a soak of some days: a level that holds from block to block is none that moves
         constant = _solve(used, value_moves=False)
-        if all(trial.score <= MUST_BE_CONSTANT for trial in constant.trials):
+        if all(trial.score <= CONSTANT and not trial.judged.stepped() for trial in constant.trials):
             return _verdict(series, constant)
     return _verdict(series, _solve(used, value_moves=days if value_moves is None else value_moves))
 
@@ -198,12 +198,14 @@ def _try(problem: Problem, axis: int, model: Model) -> _Trial:
     return _Trial(model, judged, judged.ratio() if len(judged.before) else np.inf, slope)
 
 
-def _objection(trial: _Trial) -> str:
+def _objection(trial: _Trial, *, level: bool) -> str:
     """Return why a fit is not to be used, in words; nothing when it helped."""
     if not np.isfinite(trial.score):
         return "the record is too short to keep some of it for judging"
     if trial.score > MUST_HELP:
         return f"it leaves {trial.score:.0%} of the scatter of what it did not see"
+    if level and trial.judged.stepped():
+        return "the value stepped by itself: a soak wants a load that is left alone"
     ratios = trial.judged.block_ratios()
     if ratios[-1] > MUST_HELP_NEWEST:
         return f"it does not hold for the newest part of the record, where it leaves {ratios[-1]:.0%}"
@@ -215,7 +217,7 @@ def _objection(trial: _Trial) -> str:
 
 def _verdict(series: Series, solved: _Solved) -> ThermalFit:
     problem, trials = solved.problem, solved.trials
-    objections = [_objection(trial) for trial in trials]
+    objections = [_objection(trial, level=problem.level) for trial in trials]
     helped = [axis for axis, objection in enumerate(objections) if not objection]
     before = tuple(robust_sigma(trial.judged.before) for trial in trials)
     tried = tuple(robust_sigma(trial.judged.after) for trial in trials)
@@ -231,7 +233,7 @@ def _verdict(series: Series, solved: _Solved) -> ThermalFit:
     )
     if len(trials) > 1:
         trials = [_try(problem, axis, model) for axis in range(len(trials))]
-        objections = [_objection(trial) for trial in trials]
+        objections = [_objection(trial, level=problem.level) for trial in trials]
         helped = [axis for axis in helped if not objections[axis]]
         tried = tuple(robust_sigma(trial.judged.after) for trial in trials)
         if not helped:

@@ -31,6 +31,8 @@ from calibration.thermal_series import (
 
 HUBER = 1.345  # 95 % efficient on normal noise (Huber & Ronchetti, section 4.5)
 ROUNDS = 25
+STEP_SIGMAS = 10.0  # of what lies between two rows
+STEP_SHARE = 0.25  # of the scatter without any correction
 CREEPS_S = (600.0, 1800.0, 5400.0)
 NO_CREEP = 0.9  # of the scatter that remains without: less is no creep to be seen
 
@@ -170,6 +172,12 @@ class HeldOut:
             least = 1e-9 + 1e-6 * float(np.abs(before).max(initial=0.0))
             worst = max(worst, (sigma(after) + least) / (sigma(before) + least))
         return worst
+
+    def stepped(self) -> bool:
+        """Whether what is left leaps, from one row to the next, as no warmth makes a sensor do."""
+        leaps = np.abs(np.diff(self.after))
+        least = max(STEP_SIGMAS * robust_sigma(leaps), STEP_SHARE * _about_zero(self.before))
+        return bool(len(leaps)) and float(leaps.max()) > least
 
     def block_ratios(self) -> list[float]:
         """`ratio` of each block, in time."""

@@ -29,6 +29,7 @@ from statistics import median
 from calibration.thermal_lag import LaggedTemperature
 
 SLOPE_FORGET_DAYS = 10.0  # a slope may become another one, by its own uncertainty, within so many days
+DOUBTFUL_HOPS = 2  # in a row are told: by chance one hop in 370 is outside of 3 σ, two in 140,000
 SCATTER_SHARE = 0.005  # of each hop in the running scatter of innovations: a memory of 200 hops
 DAY_S = 86400.0
 
@@ -54,7 +55,8 @@ class DriftSettings:
     ``reference``: the true value at rest where it is known; None: what lies on the sensor is not known.
     ``relax_s``: where the level itself may change slowly (a hive, a leaking tank), the time within which what
     has stayed is taken for the level after all; None: never, what changes slowly at rest is drift.
-    ``confirm_hops``: so many hops at rest, within the gate of each other, make a new level.
+    ``confirm_hops``: so many hops at rest, within the gate of each other, make a new level; it is as well
+    known as their median.
     ``doubt_s``: doubt that lasts longer than this ends trust.
     """
 
@@ -68,7 +70,7 @@ class DriftSettings:
     reference: float | None = None
     relax_s: float | None = None
     gate_sigmas: float = 3.0
-    confirm_hops: int = 3
+    confirm_hops: int = 10
     doubt_s: float = 600.0
 
 
@@ -127,11 +129,12 @@ class DriftTracker:
             for axis, value in zip(self._axes, values, strict=True):
                 axis.learn(value)
         doubtful = any(axis.doubtful for axis in self._axes)
-        if not (doubtful or broken):
+        told = any(axis.doubts >= DOUBTFUL_HOPS for axis in self._axes)
+        if not (told or broken):
             self._since_s = None
         elif self._since_s is None:
             self._since_s = time_s
-        state, reason = self._judge(time_s, doubtful, broken)
+        state, reason = self._judge(time_s, broken)
         return Drift(
             tuple(axis.bias for axis in self._axes),
             tuple(axis.sigma for axis in self._axes),
@@ -152,7 +155,7 @@ class DriftTracker:
             self._origin_degc = lagged_degc
         return lagged_degc - self._origin_degc, temperature_degc - lagged_degc
 
-    def _judge(self, time_s: float, doubtful: bool, broken: bool) -> tuple[Trust, str]:
+    def _judge(self, time_s: float, broken: bool) -> tuple[Trust, str]:
         s = self._settings
         worst = max(abs(axis.bias) for axis in self._axes)
         if worst > s.limit:
@@ -186,7 +189,12 @@ class _Axis:
         self._scatter = settings.noise**2
         self._outside: deque[float] = deque(maxlen=settings.confirm_hops)
         self.level = settings.reference
-        self.doubtful = False
+        self.doubts = 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last hop at rest was outside of the gate."""
+        return self.doubts > 0
 
     @property
     def bias(self) -> float:
@@ -219,7 +227,7 @@ class _Axis:
         if abs(innovation) > gate:
             self._doubt(innovation, gate)
             return
-        self.doubtful = False
+        self.doubts = 0
         self._outside.clear()
         self._scatter += SCATTER_SHARE * (innovation**2 - self._scatter)
         for i in range(3):
@@ -228,7 +236,7 @@ class _Axis:
                 self._p[i][j] -= carried[i] * carried[j] / variance
 
     def _doubt(self, innovation: float, gate: float) -> None:
-        self.doubtful = True
+        self.doubts += 1
         if self._s.reference is not None or self.level is None:
             return
         self._outside.append(innovation)
@@ -236,7 +244,7 @@ class _Axis:
         if len(self._outside) == self._s.confirm_hops and steady:
             self.level += median(self._outside)
             self._outside.clear()
-            self.doubtful = False
+            self.doubts = 0
 
     def _carried(self) -> list[float]:
         return [sum(row[j] * self._a[j] for j in range(3)) for row in self._p]
