@@ -70,6 +70,8 @@ class Scale:
         """Sample; after each step's seconds do what it says. Returns the gaps."""
         (spec,) = self.source.open()
         assert (spec.name, spec.axes, spec.rate_hz) == ("load", TABLE["load"].axes, 80.0)
+        places = [f"NAU7802 at i2c-9 0x70/{CELLS.index(axis)} 0x2A" for axis in spec.axes]
+        assert spec.sensor == ", ".join(places), "which cell is where belongs to its name"
         stop = threading.Event()
         waiting = list(steps)
         due_ns = self.rig.now_ns() + round(waiting[0][0] * NS_PER_S)
