@@ -22,6 +22,7 @@ from agent.calibrating.view import Gauge, View
 from calibration.accel_model import PARAMETERS
 from calibration.accel_session import AccelSession, Moved, PoseTaken, TooNear, Withdrawn, goal_mps2
 from calibration.errors import CalibrationRefused
+from calibration.poses import ENOUGH_POSES
 from calibration.session import Journal, SessionStep
 
 POSE = "pose"
@@ -187,7 +188,11 @@ class AccelGuide:
             words = self._words(missing[0].up)
             ask = f"Lay it down with {words}, and take your hands off."
             if self._hand is not None:
-                ask = f"Enter: the virtual hand lays it down with {words}."
+                ask = (
+                    f"Enter: the virtual hand lays it down with {words}."
+                    if self.listening
+                    else "Wait: two seconds of rest make a pose."
+                )
             sketches.append(Sketch(f"{words}", self._drawn(missing[0].up), strong=True))
             steps += [
                 (f"{len(steps) + i}  {self._words(m.up)}", "now" if i == 1 else "later")
@@ -198,7 +203,9 @@ class AccelGuide:
         return View(
             title="cargobox calibrate accel",
             device=self._device,
-            now=f"pose {poses + 1}, {poses} taken" if not session.good_enough else f"{poses} poses taken",
+            now=f"{poses} poses taken"
+            if session.good_enough
+            else f"pose {poses + 1} of {max(ENOUGH_POSES, poses + 1)}",
             ask=ask,
             keys="Enter next   u take the last one back   e end here   q stop, go on later",
             sketches=tuple(sketches),

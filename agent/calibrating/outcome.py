@@ -31,7 +31,8 @@ class Outcome:
 
 def words(outcome: Outcome) -> list[str]:
     """Return the verdict as lines for a person."""
-    lines = [f"{'GOOD' if outcome.good else 'NOT GOOD ENOUGH'}: {outcome.headline}"]
+    bad = "REFUSED" if outcome.what == "thermal" else "NOT GOOD ENOUGH"
+    lines = [f"{'GOOD' if outcome.good else bad}: {outcome.headline}"]
     lines += [f"  {sentence}" for sentence in outcome.judged]
     lines += [f"  → {sentence}" for sentence in outcome.todo]
     if outcome.truth is not None:

@@ -7,6 +7,7 @@ why there is none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -35,9 +36,9 @@ def judge_recordings(
     """
     t_s, degc, values, still = _together(recorded, stream)
     moves = None if soak is None else not soak
-    fit = fit_thermal(t_s, degc, values, still=still, value_moves=moves)
+    fit, shared = _fit(t_s, degc, values, still, moves, before)
     unit = recorded[0][stream].spec.unit.value
-    axes = recorded[0][stream].spec.axes
+    axes = ("the sum",) if shared else recorded[0][stream].spec.axes
     figures = _figures(fit, axes)
     certificate = _certificate(before, recorded[0][stream], fit)
     judged = tuple(
@@ -58,6 +59,40 @@ def judge_recordings(
         return Outcome(WHAT, False, headline, judged, todo, figures, certificate if before else None)
     headline = f"{fit.reason} {unit}; from {fit.term.low_degc:g} to {fit.term.high_degc:g} °C"
     return Outcome(WHAT, True, headline, judged, (), figures, certificate)
+
+
+def _fit(
+    t_s: F64, degc: F64, values: F64, still: Any, moves: bool | None, before: Certificate | None
+) -> tuple[ThermalFit, bool]:
+    """Return the fit of each axis, or of the sum where a scale's cells help only together; and which.
+
+    What visits one cell is not drift, and hides it in each; in the sum it shows. A term of the sum is then
+    shared out so that the weight, the sum after the certificate's gain, is put right by all of it.
+    """
+    single = fit_thermal(t_s, degc, values, still=still, value_moves=moves)
+    axes = values.shape[1]
+    if axes in {1, 3} or (single.term is not None and all(map(_helps, single.before, single.after))):
+        return single, False
+    weights = np.ones(axes) if before is None else np.array(before.gain).sum(axis=0)
+    whole = fit_thermal(t_s, degc, values @ weights, still=still, value_moves=moves, cells=values)
+    if whole.term is None:
+        return whole, True
+    shares = weights / float(weights @ weights)
+
+    def shared_out(row: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(float(row[0] * share) for share in shares) if row else ()
+
+    term = msgspec.structs.replace(
+        whole.term,
+        bias_per_degc=shared_out(whole.term.bias_per_degc),
+        bias_per_degc2=shared_out(whole.term.bias_per_degc2),
+        bias_per_degc_per_s=shared_out(whole.term.bias_per_degc_per_s),
+    )
+    return replace(whole, term=term, reason=f"{whole.reason} (of the sum, shared out among the cells)"), True
+
+
+def _helps(before: float, after: float) -> bool:
+    return after < before
 
 
 def _together(recorded: Sequence[dict[str, Recorded]], stream: str) -> tuple[F64, F64, F64, Any]:
