@@ -260,6 +260,8 @@ class LoadSession:
             standard_uncertainty=fit.standard_uncertainty_kg,
             low_degc=low_degc,
             high_degc=high_degc,
+            capacity=self.capacity_kg * self.plate.count,
+            verification_interval=self.limits.verification_interval_kg,
             findings=self._findings(fit),
             data=data,
             made_at=made_at,

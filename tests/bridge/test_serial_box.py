@@ -101,6 +101,7 @@ def test_the_box_as_blocks(source: SerialBox) -> None:
             stream.full_scale,
         )
         assert spec.kind is TABLE[spec.name].kind
+        assert spec.sensor and spec.sensor == specs[0].sensor, "the board's name and number"
     assert source.mount_up == MOUNT_UP
     stop = threading.Event()
     ends: dict[str, int] = {}
