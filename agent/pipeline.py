@@ -131,7 +131,7 @@ class Pipeline:
             for name in detector.streams:
                 self._watching[name].append((rank, detector))
         self._windows = {name: Windows(WINDOW_NS) for name in self._specs}
-        known = {c.stream: c.standard_uncertainty or 0.0 for c in certificates}
+        known = {c.stream: c.standard_uncertainty for c in certificates if c.standard_uncertainty is not None}
         self._weigher = make_weigher(self._specs.values(), mount_up, known)
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))

@@ -28,6 +28,7 @@ import numpy as np
 from agent.blocks import SiBlock
 from agent.features.held_windows import WINDOW_NS, HeldWindows, Samples
 from agent.features.lowpass import LIKENESS, POINTS, lowpassed
+from agent.features.pooled import QUIET_MPS2, Noise, Pooled, decay, dot
 from agent.hops import F64
 from agent.mounting import RestReference, Vector, nearest_axis
 from agent.streams import StreamSpec, Unit
@@ -36,19 +37,18 @@ GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901: the cells' kilogram
 LEAST_FORCE_MPS2 = 4.9  # half of gravity: with less, the load floats
 MOTION, LOAD = "accel", "load"
 LEARN_WINDOWS = 10
+GRAVITY_WINDOWS = 120.0
+GRAVITY_PRIOR = 10.0  # windows: a second of a rough road is off by more than a bad accelerometer
+GRAVITY_WITHIN = 0.01  # gravity itself differs by 0.003 on Earth; braking and slopes leave as much again
 FOUR_CELLS = 4
 XYZ = 3
 
-POOLED_WINDOWS = 120.0  # for so long, in windows, what is known of delay, resonance and height counts
-NOISE_WINDOWS = 8.0  # the road changes
-STRANGE = 10.0  # times the mean square of the noise: a window of this or more is not of the same kind
 SCATTER_WINDOWS = 60.0
 SCATTER_PRIOR = 1.0  # windows for which the regression's own word of its scatter counts
 SURPRISE = 4.0  # a step of the mass counts for no more than 4 σ: it is loading, not noise
 MEAN_MAGNITUDE = math.sqrt(2 / math.pi)  # of a normal variable of variance 1
 OWN_PART = 1 / 3  # of a window's own residual, which its uncertainty never falls under
 
-QUIET_MPS2 = 0.003
 LAG_PRIORS = (0.03, 0.001, 0.00003)  # of c1 in s, c2 in s², c3 in s³
 LEVER_PRIORS = (0.5, 0.5)  # height of the load over its cells, in half widths of the platform
 OTHER_LOAD = 0.05  # a mass that changed by more is another load, of another height
@@ -127,13 +127,14 @@ class Weigher:
     ``up``: the box's up in the accelerometer's axes, a unit vector; None: learned from the first rest, or, on
     a road without one, from the mean force of `LEARN_WINDOWS`: gravity, most of the time.
     ``accel_uncertainty_mps2``, ``load_uncertainty_kg``: standard, of a corrected reading, of the cells' sum.
+    An accelerometer without a certificate (None) is held against gravity itself.
     """
 
     def __init__(
         self,
         up: Vector | None,
         *,
-        accel_uncertainty_mps2: float = 0.0,
+        accel_uncertainty_mps2: float | None = None,
         load_uncertainty_kg: float = 0.0,
         motion: str = MOTION,
         load: str = LOAD,
@@ -142,11 +143,12 @@ class Weigher:
         self._up = up
         self._reference = RestReference()
         self._means: list[list[float]] = []
-        self._scale_u = accel_uncertainty_mps2 / GRAVITY_MPS2
+        self._accel_u_mps2 = accel_uncertainty_mps2
+        self._gravity = [GRAVITY_PRIOR * GRAVITY_MPS2, GRAVITY_PRIOR]
         self._zero_u_kg = load_uncertainty_kg
         self._held = {name: HeldWindows() for name in self.streams}
-        self._lag = _Pooled(LAG_PRIORS)
-        self._levers = [_Pooled(LEVER_PRIORS) for _ in range(2)]
+        self._lag = Pooled(LAG_PRIORS)
+        self._levers = [Pooled(LEVER_PRIORS) for _ in range(2)]
         self._per_force = 0.0
         self._scatter = _Scatter()
 
@@ -196,7 +198,7 @@ class Weigher:
         for c, derivative in zip(lag, derivatives, strict=True):
             smooth += c * derivative
         f, *sideways = smooth
-        force, square = _dot(reading, f), _dot(f, f)
+        force, square = dot(reading, f), dot(f, f)
         variance = self._scatter.step(index, reading, f, force, square)
         right, front = self._turns(turns, f, sideways, force / square) if turns else (None, None)
         return Weighing(
@@ -207,9 +209,22 @@ class Weigher:
             variance,
             right,
             front,
-            self._scale_u,
+            self._scale_uncertainty(smooth),
             self._zero_u_kg,
         )
+
+    def _scale_uncertainty(self, axes: F64) -> float:
+        """Return by what part the specific force may be wrong, k = 1: by the certificate, or by gravity.
+
+        Over minutes a box feels gravity and nothing else. An accelerometer that sees another is wrong, by
+        as much at least; how much of it along up, and whether it stays so, nobody knows.
+        """
+        if self._accel_u_mps2 is not None:
+            return self._accel_u_mps2 / GRAVITY_MPS2
+        felt_mps2 = math.hypot(*(np.add.reduce(axes, axis=1) / POINTS).tolist())
+        decay(self._gravity, 1 - 1 / GRAVITY_WINDOWS, [felt_mps2, 1.0])
+        wrong = abs(self._gravity[0] / self._gravity[1] / GRAVITY_MPS2 - 1)
+        return wrong if wrong > GRAVITY_WITHIN else 0.0
 
     def _turns(
         self, turns: Sequence[F64], f: F64, sideways: Sequence[F64], per_force: float
@@ -229,7 +244,7 @@ class Weigher:
             upright = turn.copy()
             for height, q in zip(heights, sideways, strict=True):
                 upright -= per_force * height * q
-            sums.append(_dot(upright, f))
+            sums.append(dot(upright, f))
         right, front = sums
         return right, front
 
@@ -249,80 +264,16 @@ def make_weigher(
         return None
     return Weigher(
         up,
-        accel_uncertainty_mps2=uncertainties.get(MOTION, 0.0),
+        accel_uncertainty_mps2=uncertainties.get(MOTION),
         load_uncertainty_kg=uncertainties.get(LOAD, 0.0),
     )
-
-
-class _Pooled:
-    """c of R = m·(f + Σ c·g) for some more signals g, from the windows of the last minutes.
-
-    ``priors``: while nothing is known, each c is 0 ± this, against a noise of the force of `QUIET_MPS2`.
-    """
-
-    def __init__(self, priors: Sequence[float]) -> None:
-        self._priors = priors
-        self.forget()
-
-    def forget(self) -> None:
-        """Another load stands there."""
-        n = len(self._priors)
-        self._gram = [[0.0] * n for _ in range(n)]
-        self._right = [0.0] * n
-        self._found = [0.0] * n
-        self._noise = _Noise()
-
-    def step(self, reading: F64, f: F64, more: Sequence[F64], per_force: float) -> list[float]:
-        """Take a window's points and its m; return c."""
-        square = _dot(f, f)
-        rest = reading - _dot(reading, f) / square * f
-        parts = [per_force * (g - _dot(g, f) / square * f) for g in more]
-        unlike = rest.copy()
-        for c, part in zip(self._found, parts, strict=True):
-            unlike -= c * part
-        quiet = POINTS * (per_force * QUIET_MPS2) ** 2
-        weight = self._noise.weight(_dot(unlike, unlike), quiet)
-        keep = 1 - 1 / POOLED_WINDOWS
-        for i, part in enumerate(parts):
-            _decay(self._gram[i], keep, [weight * _dot(part, other) for other in parts])
-            self._gram[i][i] += quiet / self._priors[i] ** 2
-        _decay(self._right, keep, [weight * _dot(part, rest) for part in parts])
-        self._found = _solved(self._gram, self._right)
-        return self._found
-
-
-class _Noise:
-    """Mean square of what a regression leaves, over the last windows; loading does not count as noise."""
-
-    def __init__(self) -> None:
-        self._sum = self._count = 0.0
-
-    def weight(self, square: float, quiet: float, count: float = 1.0) -> float:
-        """Take the sum of squares of a window, of so many values; return for how much it counts, up to 1.
-
-        It counts for no more than `STRANGE` times the mean so far, nor is `quiet` too little for that: so a
-        rougher road is believed within seconds, and a load that is put on among two seconds forgotten.
-        """
-        weight = 1.0
-        if self._count:
-            most = STRANGE * max(self.mean * count, quiet)
-            weight = min(1.0, most / square) if square > 0 else 1.0
-        keep = 1 - 1 / NOISE_WINDOWS
-        self._sum = self._sum * keep + weight * square
-        self._count = self._count * keep + count
-        return weight
-
-    @property
-    def mean(self) -> float:
-        """Mean square."""
-        return self._sum / self._count
 
 
 class _Scatter:
     """How far a window's mass may be off by chance."""
 
     def __init__(self) -> None:
-        self._noise = _Noise()
+        self._noise = Noise()
         self._step = [SCATTER_PRIOR, SCATTER_PRIOR]
         self._before: tuple[int, float, float] | None = None
 
@@ -331,7 +282,7 @@ class _Scatter:
         rest = reading - force / square * f
         alike = _alike(f)
         independent = POINTS - alike / square  # in the sense of E[Σ rest²] = σ²·independent
-        own = _dot(rest, rest)
+        own = dot(rest, rest)
         self._noise.weight(own, POINTS * (force / square * QUIET_MPS2) ** 2, independent)
         noise = max(self._noise.mean, OWN_PART * own / independent)
         said = noise * alike / (square * square)
@@ -340,7 +291,7 @@ class _Scatter:
             _, slope_before, said_before = self._before
             ratio = abs(slope - slope_before) / math.sqrt(said + said_before) / MEAN_MAGNITUDE
             ratio = min(ratio, SURPRISE * self._step[0] / self._step[1])
-            _decay(self._step, 1 - 1 / SCATTER_WINDOWS, [ratio, 1.0])
+            decay(self._step, 1 - 1 / SCATTER_WINDOWS, [ratio, 1.0])
         self._before = (index, slope, said)
         return noise * alike * (self._step[0] / self._step[1]) ** 2
 
@@ -356,42 +307,15 @@ def across(up: Vector) -> tuple[Vector, Vector]:
     return (x, y, z), second
 
 
-def _dot(a: F64, b: F64) -> float:
-    """Sum of products, in an order that no library may choose."""
-    return float(np.add.reduce(a * b))
-
-
 def _slope(reading: F64, f: F64) -> float:
     """Least-squares slope of `reading` over `f`, through the origin."""
-    return _dot(reading, f) / _dot(f, f)
+    return dot(reading, f) / dot(f, f)
 
 
 def _alike(f: F64) -> float:
     """f·C·f, with C the likeness of noise at two points."""
     rows = np.add.reduce(LIKENESS * f[None, :], axis=1)
-    return _dot(f, rows)
-
-
-def _decay(sums: list[float], keep: float, more: Sequence[float]) -> None:
-    for i, value in enumerate(more):
-        sums[i] = sums[i] * keep + value
-
-
-def _solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """Solve matrix · x = right for a positive definite matrix, by elimination; zeros where it is none."""
-    n = len(right)
-    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
-    for i in range(n):
-        if rows[i][i] <= 0:
-            return [0.0] * n
-        for below in rows[i + 1 :]:
-            part = below[i] / rows[i][i]
-            below[:] = [b - part * a for a, b in zip(rows[i], below, strict=True)]
-    out = [0.0] * n
-    for i in reversed(range(n)):
-        known = sum(rows[i][j] * out[j] for j in range(i + 1, n))
-        out[i] = (rows[i][n] - known) / rows[i][i]
-    return out
+    return dot(f, rows)
 
 
 def _sum(a: float | None, b: float | None) -> float | None:

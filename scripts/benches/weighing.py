@@ -29,7 +29,7 @@ UP = (0.0, 0.0, 1.0)
 class Certified:
     """What the certificates say: standard uncertainty of the accelerometer, and of the cells' sum."""
 
-    accel_mps2: float = 0.0
+    accel_mps2: float | None = None
     load_kg: float = 0.0
 
 
@@ -101,8 +101,9 @@ def drawn(seed: int) -> tuple[Ride, Certified]:
         return float(math.exp(rng.uniform(math.log(low), math.log(high))))
 
     mass_kg = between(3, 1000)
-    certified = Certified(accel_mps2=between(0.0005, 0.01), load_kg=mass_kg * between(2e-5, 6e-4))
-    bias = rng.normal(0, certified.accel_mps2, 3).tolist()
+    accel_mps2 = between(0.0005, 0.01)
+    certified = Certified(accel_mps2, load_kg=mass_kg * between(2e-5, 6e-4))
+    bias = rng.normal(0, accel_mps2, 3).tolist()
     cells = rng.normal(0, certified.load_kg / 2, 4).tolist()
     ride = Ride(
         seed=seed,

@@ -77,7 +77,7 @@ def test_what_the_certificates_leave_in_doubt_is_in_the_uncertainty() -> None:
             accel_bias_mps2=tuple(10 * b for b in ride.accel_bias_mps2),  # type: ignore[arg-type]
             cell_bias_kg=ride.cell_bias_kg,
         )
-        known = Certified(10 * certified.accel_mps2, certified.load_kg)
+        known = Certified(10 * (certified.accel_mps2 or 0.0), certified.load_kg)
         for errors, say in ((with_it, known), (without, NONE)):
             _, long = judge([(small, say)])
             errors.held += long.held
@@ -295,6 +295,18 @@ def test_the_certificates_say_how_well_it_is_known() -> None:
     said = run(ride, step=500, certificates=certificates)["load_mass_u95_kg"]
     expected = 2 * np.hypot(0.01 * 60, 0.4)  # 1 % of 60 kg, and the cells'
     assert [u for u in said if u is not None] == pytest.approx([expected] * 11, rel=0.03), said
+
+
+def test_an_accelerometer_that_sees_another_gravity_is_not_believed() -> None:
+    """Without a certificate, 4 % off along up: the mass is wrong by as much, and the uncertainty says so."""
+    load, accel = blocks(Ride(seed=21, seconds=SECONDS))
+    for part, least, most in ((1.04, 2.0, 8.0), (1.0, 0.0, 0.1)):
+        found = list(weighed(load, changed(accel, accel.values * part)).values())[6:]
+        said = [100 * w.expanded_uncertainty_kg / w.mass_kg for w in found]
+        assert all(least < u < most for u in said), (
+            f"gravity × {part}: ± {min(said):.3f} to {max(said):.3f} %"
+        )
+        assert all(abs(w.mass_kg - 60) < 2 * w.expanded_uncertainty_kg for w in found), f"gravity × {part}"
 
 
 def test_derivatives_are_those_of_the_low_passed_signal() -> None:
