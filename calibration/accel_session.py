@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -334,7 +334,7 @@ def fit_poses(poses: Sequence[Pose], gravity: Gravity | None = None) -> AccelFit
         if len(poses) < PARAMETERS:
             raise
         return fit(CROSS_AXIS_RAD)
-    return fit(CROSS_AXIS_RAD) if alone.undetermined else alone
+    return replace(fit(CROSS_AXIS_RAD), alone=alone) if alone.undetermined else alone
 
 
 def fit_recording(
@@ -375,9 +375,16 @@ def is_good(fit: AccelFit) -> bool:
 def findings(fit: AccelFit, gravity: Gravity) -> tuple[str, ...]:
     """Say in words what else a certificate has to tell."""
     out = [
-        f"the angle between {name} was not shown by any pose; data sheets allow ±{CROSS_AXIS_RAD:g} rad"
+        f"no pose shows the angle between {name}: held to what data sheets allow, ±{CROSS_AXIS_RAD:g} rad"
         for name in fit.undetermined
     ]
+    if fit.alone is not None and fit.alone.held_out_rms_mps2 is not None:
+        open_rad = math.sqrt(float(np.diag(fit.alone.covariance)[:3].max()))
+        left_mg = fit.alone.held_out_rms_mps2 / STANDARD_GRAVITY_MPS2 * 1000
+        out.append(
+            f"left free, it would be known to ±{open_rad:.2g} rad only; "
+            f"poses left out, each in turn, would then be met to {left_mg:.2f} mg RMS"
+        )
     out.append(f"gravity {gravity.mps2:.5f} ± {gravity.standard_mps2:.5f} m/s²: {gravity.source}")
     verdict = "known" if is_good(fit) else "not known"
     out.append(f"tilt is {verdict} to {GOAL_TILT_DEG:g}° with 95 %")

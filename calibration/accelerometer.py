@@ -74,7 +74,9 @@ class AccelFit:
     ``parameters``, gravity included. ``standard_uncertainty_mps2``: of a reading of 1 g corrected with it,
     in the worst direction, k = 1. ``fit_standard_mps2``: the same without gravity, which only scales.
     ``undetermined``: pairs of axes whose angle the poses do not show and the data sheet stands for.
-    ``condition``: of the scaled problem; ``pose_standard_mps2``: what the poses scatter beyond their noise.
+    ``alone``: then the fit of the poses alone, if there is one.
+    ``condition``: of the scaled problem; ``amplification``: of a pose's error, in the parameter that suffers
+    most; ``pose_standard_mps2``: what the poses scatter beyond their noise.
     """
 
     parameters: F64
@@ -94,6 +96,7 @@ class AccelFit:
     standard_uncertainty_mps2: float
     budget: tuple[UncertaintyTerm, ...]
     undetermined: tuple[str, ...] = ()
+    alone: AccelFit | None = None
 
     def correct(self, measured_mps2: F64) -> F64:
         """Return gain · (measured − bias) for readings of (n, 3)."""
@@ -241,10 +244,12 @@ def amplification(shape: F64) -> F64:
 
 
 def _refuse_few(means: F64, least: int) -> None:
-    if means.ndim != 2 or means.shape[1:] != (3,) or len(means) < least or not np.isfinite(means).all():
+    shaped = means.ndim == 2 and means.shape[1] == 3
+    if not shaped or len(means) < least or not np.isfinite(means).all():
+        got = f"{len(means)} poses" if shaped else f"readings of shape {means.shape}"
         raise CalibrationRefused(
             "fitting the poses of the accelerometer",
-            got=f"{len(means)} poses of shape {means.shape}, finite: {bool(np.isfinite(means).all())}",
+            got=got if np.isfinite(means).all() else f"{got}, some without a number",
             expected=f"at least {least} poses at rest, three axes each",
             remedy="Go on: put the box down in another position, and keep it still for two seconds.",
         )

@@ -48,13 +48,15 @@ Section = tuple[int, int]
 class AxesFit:
     """true = gain · (measured − bias), with the covariance (12, 12) of gain (row by row) and bias.
 
-    ``residual_rms_mps2``: over the six rests; ``hand_rad``: by what the housing was tilted in them.
+    ``residual_rms_mps2``, ``worst_mps2``: over the six rests; ``hand_rad``: by what the housing was tilted
+    in them.
     """
 
     gain: F64
     bias: F64
     covariance: F64
     residual_rms_mps2: float
+    worst_mps2: float
     hand_rad: float
 
     def correct(self, measured_mps2: F64) -> F64:
@@ -189,7 +191,8 @@ def fit_six(means_mps2: F64, noise_mps2: float, gravity: Gravity | None = None) 
     with_gravity = np.concatenate((gain.ravel(), np.zeros(3))) / gravity.mps2
     covariance = covariance + gravity.standard_mps2**2 * np.outer(with_gravity, with_gravity)
     lengths = np.sqrt(((homogeneous @ matrix) ** 2).sum(axis=1))
-    return AxesFit(gain, bias, covariance, rms(lengths - gravity.mps2), hand)
+    left = lengths - gravity.mps2
+    return AxesFit(gain, bias, covariance, rms(left), float(np.abs(left).max()), hand)
 
 
 def face_of(mean_mps2: F64) -> str | None:

@@ -129,6 +129,7 @@ def _judge(
         f"uncertainty of a reading without gravity's own (k = 2): {2 * fit.fit_standard_mps2 / MG:.2f} mg, "
         f"allowed {goal / MG:.2f} mg ({GOAL_TILT_DEG:g}° of tilt)",
         f"{poses} different poses, wanted {ENOUGH_POSES}",
+        *(line for line in certificate.findings if fit.undetermined),
     )
     todo: tuple[str, ...] = ()
     if not good:

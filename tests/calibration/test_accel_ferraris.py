@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.certificate import parse_certificate
 from calibration.errors import CalibrationRefused
 from calibration.ferraris import FACES, TURNS, FerrarisFit, face_of, find_sections, fit_ferraris, fit_six
+from calibration.ferraris_certificate import accel_certificate, gyro_certificate, six_of
 from calibration.gravity import STANDARD_GRAVITY_MPS2, Gravity
+from calibration.poses import find_poses
 from tests.calibration.accel_bench import F64, MG_MPS2, units
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -119,6 +122,37 @@ def test_a_missing_face_or_turn_is_named() -> None:
         fit_six(np.tile(UPS[0] * 9.8, (6, 1)), 1e-3)
     assert face_of(np.array([7.0, 7.0, 0.1])) is None
     assert fit_ferraris(accel, None, RATE_HZ).gyro is None
+
+
+def test_certificates_of_both() -> None:
+    accel, gyro, truth = session(5)
+    fit = fit_ferraris(accel, gyro, RATE_HZ)
+    of_accel = accel_certificate(
+        fit.accel, made_at="2026-01-01T00:00:00Z", unseen_rms_mps2=fit.unseen_rms_mps2
+    )
+    of_gyro = gyro_certificate(fit, made_at="2026-01-01T00:00:00Z")
+    assert of_gyro is not None
+    for certificate, gain in ((of_accel, truth["gain"]), (of_gyro, truth["gyro"])):
+        assert parse_certificate(certificate.to_json()) == certificate
+        assert certificate.standard_uncertainty is not None
+        off = np.abs(np.array(certificate.gain) - gain).max()
+        assert off < 2e-3, off
+    assert of_accel.standard_uncertainty is not None
+    up = units(np.random.default_rng(6).normal(size=(300, 3))) * STANDARD_GRAVITY_MPS2
+    read = np.linalg.solve(truth["gain"], up.T).T + truth["bias"]
+    worst = np.abs(fit.accel.correct(read) - up).max()
+    assert worst < 3 * of_accel.standard_uncertainty, (worst, of_accel.standard_uncertainty)
+    assert of_accel.standard_uncertainty < 0.03
+    assert gyro_certificate(fit_ferraris(accel, None, RATE_HZ), made_at="") is None
+
+
+def test_six_faces_among_other_poses() -> None:
+    accel, _, truth = session(7)
+    poses = find_poses(accel, RATE_HZ)
+    fit = six_of(poses)
+    assert fit is not None
+    assert np.abs(fit.bias - truth["bias"]).max() < 0.5 * MG_MPS2
+    assert six_of(poses[1:5]) is None
 
 
 def recorded() -> tuple[FerrarisFit, F64, F64]:

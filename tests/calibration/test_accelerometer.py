@@ -116,7 +116,7 @@ def test_too_few_poses_or_nonsense_are_refused() -> None:
         fit_accelerometer(means[:8], standard_errors_mps2=np.full((8, 3), 1e-3))
     with pytest.raises(CalibrationRefused, match="at least 10 poses"):
         fit_accelerometer(means[:9])
-    with pytest.raises(CalibrationRefused, match="finite: False"):
+    with pytest.raises(CalibrationRefused, match="some without a number"):
         fit_accelerometer(np.where(np.arange(30).reshape(10, 3) == 4, np.nan, means))
     with pytest.raises(CalibrationRefused, match="unit and the range"):
         fit_accelerometer(means * 2)
