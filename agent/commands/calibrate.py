@@ -68,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kept = parser.add_argument_group("the certificate")
     kept.add_argument("--certificate", type=Path, metavar="FILE", help="thermal: add to this one")
     kept.add_argument("--out", type=Path, metavar="DIR", help="where it is kept (default: certificates/)")
+    kept.add_argument("--accept", action="store_true", help="keep it although it is not good enough")
     kept.add_argument("--by", default="", metavar="NAME", help="who calibrated")
     kept.add_argument(
         "--valid-days", type=int, default=365, metavar="N", help="how long it holds; 0: for ever"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace as replace_in
+
 from agent.calibrating import accel_run, load_run
 from agent.calibrating.keep import Kept, Signature, keep, signed
 from agent.calibrating.outcome import Outcome, document, words
@@ -59,10 +61,13 @@ def finish(
 ) -> int:
     """Keep the certificate, compare it with what was hidden, and say what came of it."""
     kept: Kept | None = None
-    worth = outcome.certificate is not None and (outcome.good or args.what == THERMAL)
+    worth = outcome.good or args.what == THERMAL or args.accept
     if worth and outcome.certificate is not None:
         signature = Signature(args.by, args.valid_days)
         certificate = signed(outcome.certificate, spec, signature, session)
+        if not outcome.good and args.what != THERMAL:
+            accepted = f"not good enough, and accepted all the same: {outcome.headline}"
+            certificate = replace_in(certificate, findings=(*certificate.findings, accepted))
         kept = keep(certificate, session, folder, config, args.config)
         outcome = replace(outcome, certificate=kept.certificate)
     if hidden is not None and outcome.certificate is not None:
