@@ -20,6 +20,9 @@ from calibration.session import digest_of, read_session
 from calibration.store import CertificateStore
 
 USUAL_FOLDER = "certificates"
+# A session is too short to show more than one temperature. In so much around it a MEMS chip drifts by 1.2 mg
+# (ADXL345, typical) and a cell's zero by 0.14 v_min (OIML R 60): less than the certificate owns to anyway.
+SPEAKS_FOR_DEGC = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,13 @@ def folder_of(out: Path | None, config_path: Path | None) -> Path:
 def signed(
     certificate: Certificate, spec: StreamSpec, signature: Signature, session: Path | None
 ) -> Certificate:
-    """Return the certificate with all that the mathematics cannot know."""
+    """Return the certificate with all that the mathematics cannot know.
+
+    One that is new, and has no temperature term, holds a little around the temperatures of its session.
+    """
+    low, high = certificate.low_degc, certificate.high_degc
+    if certificate.temperature is None and not certificate.software and low is not None and high is not None:
+        low, high = round(low - SPEAKS_FOR_DEGC, 1), round(high + SPEAKS_FOR_DEGC, 1)
     until = datetime.now(UTC) + timedelta(days=signature.valid_days)
     data = certificate.data
     if session is not None:
@@ -65,6 +74,8 @@ def signed(
         stream=spec.name,
         sensor=spec.sensor,
         unit=spec.unit.value,
+        low_degc=low,
+        high_degc=high,
         made_at=now_text(),
         made_by=signature.by,
         valid_until=until.strftime("%Y-%m-%d") if signature.valid_days else "",

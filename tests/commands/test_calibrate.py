@@ -81,7 +81,7 @@ def test_a_session_is_fitted_again_and_the_agent_takes_what_comes_of_it(tmp_path
         certificate = read_certificate(path)
         assert certificate.hash == document["hash"]
         assert (certificate.made_by, certificate.sensor) == ("M. Muster", "virtual 01")
-        assert (certificate.low_degc, certificate.high_degc) == (21.0, 21.0)
+        assert (certificate.low_degc, certificate.high_degc) == (20.0, 22.0)
         assert certificate.data is not None
         assert (path.parent / certificate.data.file).read_bytes() == session.read_bytes()
         config.write_text(f'[box]\nid = "box-7"\n{document["configuration"]}\n')
