@@ -41,7 +41,8 @@ NO_WORSE = 1.01  # what counts as no worse than before
 MAY_WORSEN = 1.15  # one block, by so much: a day of rain
 WORTH_A_TERM = 0.95  # what another coefficient must bring
 CONSTANT = 0.15  # scatter about ONE level that the terms leave at most, where the true value is constant
-AS_GOOD = 1.03  # fits that differ by less are equally good
+MAY_BE_CONSTANT = 3.0 * CONSTANT  # after a rough look
+AS_GOOD = 1.01  # fits that differ by less are equally good
 LAGS = 12
 
 
@@ -99,8 +100,10 @@ def fit_thermal(
     days = used.span_s >= DAYS_FOR_DAYS * DAY_S
     if value_moves is None and days:
         # a soak of some days: a level that holds from block to block is none that moves
-        constant = _solve(used, value_moves=False)
-        if all(trial.score <= CONSTANT and not trial.judged.stepped() for trial in constant.trials):
+        constant = _solve(used, value_moves=False) if _may_be_constant(used) else None
+        if constant and all(
+            trial.score <= CONSTANT and not trial.judged.stepped() for trial in constant.trials
+        ):
             return _verdict(series, constant)
     return _verdict(series, _solve(used, value_moves=days if value_moves is None else value_moves))
 
@@ -128,6 +131,16 @@ def _solve(series: Series, *, value_moves: bool) -> _Solved:
     return _Solved(problem, [_best_trial(problem, axis) for axis in range(series.values.shape[1])])
 
 
+def _may_be_constant(series: Series) -> bool:
+    """A rough look, since the thorough one takes its time: every third lag, all terms."""
+    problem = make_problem(series, value_moves=False, blocks=BLOCKS)
+    models = [Model(lag, squared=True, rate=True) for lag in _lags_s(series)[1::3]]
+    axes = range(series.values.shape[1])
+    return bool(models) and all(
+        min(_try(problem, axis, model).score for model in models) <= MAY_BE_CONSTANT for axis in axes
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Trial:
     model: Model
@@ -139,6 +152,8 @@ class _Trial:
 def _too_little(series: Series) -> str:
     if int(series.still.sum()) < LEAST_ROWS:
         return f"only {int(series.still.sum())} readings at rest, fewer than {LEAST_ROWS}"
+    if series.span_s <= 0.0:
+        return "the record lasts no time"
     reach = float(np.ptp(np.percentile(series.temperature_degc, (1.0, 99.0))))
     if reach < LEAST_RANGE_DEGC:
         return f"the temperature moved by {reach:.1f} °C only, less than {LEAST_RANGE_DEGC:g}"

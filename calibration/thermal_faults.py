@@ -29,6 +29,8 @@ def find_fault(
     (n, cells) of the platform whose sum `series` is, row by row.
     """
     numbers = series.values
+    if not len(series):
+        return ""
     rows = len(series) + series.missing + series.repeated
     if series.missing > MISSING_SHARE * rows:
         return f"{series.missing} of {rows} rows hold no reading"

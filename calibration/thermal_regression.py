@@ -30,7 +30,8 @@ from calibration.thermal_series import (
 )
 
 HUBER = 1.345  # 95 % efficient on normal noise (Huber & Ronchetti, section 4.5)
-ROUNDS = 25
+ROUNDS = 20
+RIDGE = 1e-10  # of the diagonal: columns that say the same are then shared, not divided by nothing
 STEP_SIGMAS = 10.0  # of what lies between two rows
 STEP_SHARE = 0.25  # of the scatter without any correction
 CREEPS_S = (600.0, 1800.0, 5400.0)
@@ -139,14 +140,15 @@ def robust_fit(columns: F64, values: F64, *, level: bool) -> F64:
     if level:
         a = np.column_stack((np.ones(len(a)), a))
     weights = np.ones(len(a))
+    ridge = RIDGE * len(a) * np.eye(a.shape[1])
     found = np.zeros(a.shape[1])
     for _ in range(ROUNDS):
-        root = np.sqrt(weights)
         last = found
-        found = np.linalg.lstsq(a * root[:, None], values * root, rcond=None)[0]
+        weighed = a.T * weights
+        found = np.linalg.solve(weighed @ a + ridge, weighed @ values)
         left = values - a @ found
         scale = robust_sigma(left)
-        if scale <= 0.0 or np.abs(found - last).max() <= 1e-6 * max(np.abs(found).max(), 1e-300):
+        if scale <= 0.0 or np.abs(found - last).max() <= 1e-5 * max(np.abs(found).max(), 1e-300):
             break
         weights = np.minimum(1.0, HUBER * scale / np.maximum(np.abs(left), 1e-300))
     found[int(level) :] /= size

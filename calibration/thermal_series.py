@@ -62,7 +62,7 @@ def clean_series(
     t = np.asarray(t_s, np.float64).reshape(-1)
     temperature = np.asarray(temperature_degc, np.float64).reshape(-1)
     rows = np.asarray(values, np.float64)
-    rows = rows.reshape(len(rows), -1) if rows.ndim else rows.reshape(1, 1)
+    rows = rows.reshape(len(rows), -1) if rows.size else rows.reshape(len(rows), 1)
     at_rest = np.ones(len(t), np.bool_) if still is None else np.asarray(still, np.bool_).reshape(-1)
     if not len(t) == len(temperature) == len(rows) == len(at_rest):
         lengths = (len(t), len(temperature), len(rows), len(at_rest))

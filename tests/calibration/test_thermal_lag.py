@@ -1,3 +1,5 @@
+"""The temperature of a sensor behind its thermometer."""
+
 import numpy as np
 import pytest
 from hypothesis import given

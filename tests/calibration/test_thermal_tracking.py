@@ -1,3 +1,5 @@
+"""The tracker of the slow bias: what it learns, what it keeps from learning, and what it says of itself."""
+
 import itertools
 import math
 

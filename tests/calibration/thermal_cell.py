@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 
-FINE_S = 2.0  # the truth is computed on a grid much finer than it is measured
+FINE_S = 10.0  # the truth is computed on a grid finer than it is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def soak(cell: HiddenCell, air_degc: F64, *, seed: int, every_s: float = 30.0, l
     drift = cell.zero_kg(air_degc, FINE_S)
     pick = np.arange(0, len(air_degc), int(every_s / FINE_S))
     return Soak(
-        t_s=pick * FINE_S,
+        t_s=np.asarray(pick * FINE_S, np.float64),
         temperature_degc=air_degc[pick] + rng.normal(0.0, cell.thermometer_noise_degc, len(pick)),
         reading_kg=load_kg + drift[pick] + rng.normal(0.0, cell.noise_kg, len(pick)),
         drift_kg=drift[pick],
