@@ -24,16 +24,21 @@ METHOD = "six positions and three turns (Ferraris, Grimaldi, Parvis 1995)"
 FULL_TURN_RAD = 2 * math.pi
 
 
-def six_of(poses: Sequence[Pose], gravity: Gravity | None = None) -> AxesFit | None:
-    """Fit the first pose on each of the six faces, None where one is missing."""
+def faces_of(poses: Sequence[Pose]) -> list[Pose]:
+    """Return the first pose on each of the six faces, in the order of FACES; none if one is missing."""
     first: dict[str, Pose] = {}
     for pose in poses:
         face = face_of(pose.mean)
         if face is not None:
             first.setdefault(face, pose)
-    if len(first) < len(FACES):
+    return [first[face] for face in FACES] if len(first) == len(FACES) else []
+
+
+def six_of(poses: Sequence[Pose], gravity: Gravity | None = None) -> AxesFit | None:
+    """Fit the first pose on each of the six faces, None where one is missing."""
+    six = faces_of(poses)
+    if not six:
         return None
-    six = [first[face] for face in FACES]
     noise = rms(np.array([pose.standard_error for pose in six]))
     return fit_six(np.array([pose.mean for pose in six]), noise, gravity)
 

@@ -25,6 +25,8 @@ from calibration.accel_session import (
 from calibration.accelerometer import AccelFit
 from calibration.certificate import Certificate
 from calibration.errors import CalibrationRefused
+from calibration.ferraris import AxesFit
+from calibration.ferraris_certificate import accel_certificate, faces_of, six_of
 from calibration.gravity import Gravity
 from calibration.poses import ENOUGH_POSES, HOLD_S, find_poses
 from calibration.session import Journal, Session, SessionHead
@@ -78,13 +80,23 @@ def judge_recording(
     """Return the verdict on the rests in recordings; those that it is made of go into `journal`."""
     if len(recorded) == 1:
         one = recorded[0]
-        found = fit_recording(one.values, one.rate_hz, gravity=gravity, hold_s=hold_s)
-        used = [(one, pose) for pose in found.used]
-        more: dict[str, Any] = {
-            "rests_found": len(found.used) + len(found.others),
-            "unseen_rests": len(found.others),
-            "unseen_rms_mg": None if found.unseen_rms_mps2 is None else found.unseen_rms_mps2 / MG,
-        }
+        more: dict[str, Any]
+        try:
+            found = fit_recording(one.values, one.rate_hz, gravity=gravity, hold_s=hold_s)
+        except CalibrationRefused:
+            rests = find_poses(one.values, one.rate_hz, hold_s=hold_s)
+            six = faces_of(rests)
+            if not six:
+                raise
+            used = [(one, pose) for pose in six]
+            more = {"rests_found": len(rests)}
+        else:
+            used = [(one, pose) for pose in found.used]
+            more = {
+                "rests_found": len(found.used) + len(found.others),
+                "unseen_rests": len(found.others),
+                "unseen_rms_mg": None if found.unseen_rms_mps2 is None else found.unseen_rms_mps2 / MG,
+            }
     else:
         used = [
             (one, pose) for one in recorded for pose in find_poses(one.values, one.rate_hz, hold_s=hold_s)
@@ -115,6 +127,9 @@ def _judge(
         fit = session.fit()
         certificate = session.certificate(made_at=now_text(), low_degc=low, high_degc=high)
     except CalibrationRefused as refusal:
+        six = six_of(session.poses, session.gravity)
+        if six is not None:
+            return _six(session, six, temperatures, more)
         return Outcome(
             WHAT,
             False,
@@ -145,6 +160,37 @@ def _judge(
         else f"tilt is not known to {GOAL_TILT_DEG:g}° yet"
     )
     return Outcome(WHAT, good, headline, judged, todo, _figures(fit, more), certificate)
+
+
+def _six(
+    session: AccelSession,
+    fit: AxesFit,
+    temperatures: tuple[float, float] | None,
+    more: Mapping[str, Any],
+) -> Outcome:
+    """Return the verdict on six faces alone: worth a certificate to who accepts it; more poses are better."""
+    low, high = temperatures if temperatures is not None else (None, None)
+    certificate = accel_certificate(
+        fit, made_at=now_text(), gravity=session.gravity, low_degc=low, high_degc=high
+    )
+    standard = certificate.standard_uncertainty or 0.0
+    return Outcome(
+        WHAT,
+        False,
+        f"six positions tell a reading of gravity to {2 * standard / MG:.1f} mg (k = 2) only",
+        certificate.findings,
+        ("Take more poses:", *_wanted(session)),
+        {
+            "poses": len(session.poses),
+            "gain": fit.gain.tolist(),
+            "bias_mps2": fit.bias.tolist(),
+            "residual_rms_mg": fit.residual_rms_mps2 / MG,
+            "worst_mg": fit.worst_mps2 / MG,
+            "limit_mg": goal_mps2() / MG,
+            **more,
+        },
+        certificate,
+    )
 
 
 def _wanted(session: AccelSession) -> tuple[str, ...]:
