@@ -1,4 +1,4 @@
-"""A recording of six positions: a certificate for who accepts it, and the same again from the kept session."""
+"""A recording of six positions: a certificate for who accepts it, and again from the kept session."""
 
 from __future__ import annotations
 
