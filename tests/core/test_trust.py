@@ -13,6 +13,7 @@ import pytest
 
 from agent.blocks import Block, RegularClock
 from agent.correction import Correction
+from agent.drift import Second, ZeroWatch
 from agent.pipeline import Pipeline
 from agent.records import Head
 from agent.reduction import UploadSettings
@@ -20,7 +21,7 @@ from agent.streams import TABLE, StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 from agent.trust import Timeline, expiry_words, worst
 from calibration.certificate import Certificate, TemperatureTerm, instant_ns
-from calibration.thermal_tracking import Trust
+from calibration.thermal_tracking import Drift, Trust
 
 G_MPS2 = 9.80665
 RATE_HZ = 50
@@ -133,6 +134,20 @@ def test_a_temperature_that_is_missing() -> None:
     assert found == ["trusted"] * 65 + ["degraded"] * 5, "the last is of 4 s"
 
 
+def test_a_state_begins_with_the_sample_that_it_is_of() -> None:
+    """Not with the second that the sample is in: what happened before it cannot know."""
+    given = certificate(low_degc=0.0, high_degc=40.0)
+    correction = Correction([TABLE["temperature"], TABLE["accel"]], [given])
+    correction.apply(block("temperature", np.full((20, 1), 50.0), 1))
+    late = Block(
+        "accel", 0, RegularClock.of_rate(RATE_HZ, anchor_ns=10_500_000_000), at_rest(2).astype(np.float32)
+    )
+    correction.apply(late)
+    mark = TimeMark(0, WALL_NS, TimeQuality.SYNCED)
+    said = [correction.trust_of(("accel",), 0, end_ns, mark) for end_ns in (10_500_000_000, 10_500_000_001)]
+    assert said == ["trusted", "degraded"]
+
+
 def test_expired() -> None:
     given = certificate(valid_until="2026-06-01T00:00:10Z")
     ride = [block("accel", at_rest(20))]
@@ -205,13 +220,11 @@ def test_a_ride_is_no_reason_to_doubt(seed: int) -> None:
 
 def test_braking_again_and_again_is_no_rest() -> None:
     """0.3 g forward for 9 s, again and again, as steady as a machine."""
-    values = np.concatenate(
-        [
-            np.concatenate((at_rest(9) + np.array([3.0, 0, 0]), at_rest(2) + np.array([-1.0, 0, 0])))
-            for _ in range(60)
-        ]
-    )
-    assert final(values, certificate())[0] == "trusted"
+    brake, roll = np.array([3.0, 0.0, 0.0]), np.array([-1.0, 0.0, 0.0])
+    turns = [np.concatenate((at_rest(9) + brake, at_rest(2) + roll)) for _ in range(20)]
+    correction = Correction([TABLE["accel"]], [certificate()])
+    correction.apply(block("accel", np.concatenate(turns)))
+    assert correction.trust_changes == 0
 
 
 def test_a_second_that_stood_still_does_not_blind_it() -> None:
@@ -301,6 +314,23 @@ def test_it_follows_no_faster_than_half_an_interval_a_second_and_no_further_than
     shown, (state, why) = weighed(np.linspace(0, 1.2, 6 * 3600), small)
     assert state == "not trusted", why
     assert shown[-1] > 1.2 - 0.04 * 20.0 - D_KG, f"it shows {shown[-1]:.2f} kg of 1.2"
+
+
+class Eager:
+    """A tracker that is sure at once."""
+
+    def step(self, time_s: float, values: Sequence[float], *, at_rest: bool) -> Drift:
+        return Drift((0.8,) * 4, (0.0,) * 4, (0.0,) * 4, Trust.TRUSTED, frozen=not at_rest)
+
+
+def test_whatever_the_tracker_says_it_is_half_an_interval_a_second() -> None:
+    watch = ZeroWatch(SCALE, scale_certificate())
+    watch._tracker = Eager()  # type: ignore[assignment]
+    empty = [Second(k * 10**9, LOAD_HZ, (0.0,) * 4, (0.0,) * 4) for k in range(1, 9)]
+    totals = [sum(watch.step(second).bias) for second in empty]
+    steps = np.diff(totals)
+    assert totals[:4] == [0.0] * 4, "not before it is stable"
+    assert steps.max() == pytest.approx(D_KG / 2), f"{steps} kg a second"
 
 
 def test_a_month_without_having_been_empty() -> None:

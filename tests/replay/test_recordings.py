@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.blocks import NS_PER_S, Block
 from agent.config import Config
+from agent.correction import Correction
+from agent.drift import GravityWatch, Second
+from agent.hops import Hops
 from agent.replay.runner import ReplayOptions, Summary, replay_log
+from agent.sources.log_file import open_log
+from calibration.certificate import Certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -96,3 +103,45 @@ def test_the_size_of_blocks_changes_no_byte(block_samples: int, tmp_path: Path) 
     replayed(log, "fragile-goods-box", tmp_path / "b", block_samples=block_samples)
     first, second = ((tmp_path / x / "records.jsonl").read_bytes() for x in "ab")
     assert first == second and first.count(b"\n") > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "map_name", "rest_s", "level_mps2"),
+    [
+        ("transit-vibration/L3_StnVinohrady_Riazanska.csv", "transit-vibration", 30, 10.152),
+        ("transit-vibration/L9_Postova_KralovskeUdolie.csv", "transit-vibration", 0, 0.0),
+        ("container-motion/samples.csv", "container-motion", 80, 9.755),
+    ],
+)
+def test_an_accelerometer_is_held_against_gravity_only_where_the_vehicle_stands(
+    name: str, map_name: str, rest_s: int, level_mps2: float
+) -> None:
+    """Seconds that are taken for rest agree with each other to 1 mg: not one of them is of the road."""
+    source = open_log(DATA / name, map_path=MAPS / f"{map_name}.toml")
+    spec = next(spec for spec in source.open() if spec.name == "accel")
+    identity = tuple(tuple(float(i == j) for j in range(3)) for i in range(3))
+    given = Certificate(
+        stream="accel",
+        gain=identity,
+        bias=(0.0, 0.0, 0.0),
+        standard_uncertainty=0.01,
+        method="none",
+        made_at="2026-01-01T00:00:00Z",
+    )
+    watch, hops = GravityWatch(spec, given), Hops(NS_PER_S, squares=True)
+    correction = Correction([spec])
+    for item in source.items():
+        if isinstance(item, Block) and item.stream == "accel":
+            hops.feed(correction.apply(item))
+    run = hops.advance(1 << 62)
+    assert run is not None and run.squares is not None
+    variance = run.squares / run.count[:, None] - run.mean**2
+    rest = [
+        math.hypot(*mean)
+        for index, count, mean, var in zip(run.index, run.count, run.mean, variance, strict=True)
+        if watch._at_rest(Second((int(index) + 1) * NS_PER_S, int(count), mean.tolist(), var.tolist()))
+    ]
+    assert len(rest) == rest_s, f"{len(rest)} s of rest in {len(run)} s"
+    if rest:
+        off = max(abs(level - level_mps2) for level in rest)
+        assert off < 0.01, f"at rest it reads {min(rest):.3f} to {max(rest):.3f} m/s²"
