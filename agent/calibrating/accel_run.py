@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from agent.calibrating.accel_guide import MG, restore
 from agent.calibrating.feed import Recorded
 from agent.calibrating.keep import now_text
@@ -246,9 +244,3 @@ def compared(certificate: Certificate, truth: Any) -> dict[str, Any]:
         "words": f"uncorrected it is wrong by up to {before.max():.1f} mg, with this certificate by up to "
         f"{after.max():.2f} mg; stated was {stated:.1f} mg (k = 2)",
     }
-
-
-def as_builtins(certificate: Certificate) -> dict[str, Any]:
-    """Return the certificate as plain values."""
-    builtins: dict[str, Any] = msgspec.to_builtins(certificate)
-    return builtins
