@@ -76,11 +76,11 @@ class TemperatureRange:
 
     def __init__(self, certificate: Certificate, stale_ns: int) -> None:
         term = certificate.temperature
-        lows = [certificate.low_degc, None if term is None else term.low_degc]
-        highs = [certificate.high_degc, None if term is None else term.high_degc]
-        # the certificate's own range is what it holds for; that of its term stands in where it has none
-        self._low = next((low for low in lows if low is not None), None)
-        self._high = next((high for high in highs if high is not None), None)
+        parts = (certificate,) if term is None else (certificate, term)
+        lows = [part.low_degc for part in parts if part.low_degc is not None]
+        highs = [part.high_degc for part in parts if part.high_degc is not None]
+        # a session's own range, and that over which its drift is known besides
+        self._low, self._high = min(lows, default=None), max(highs, default=None)
         self.needed = term is not None or self._low is not None or self._high is not None
         self._stale_ns = stale_ns
         self._outside = False

@@ -124,6 +124,14 @@ def test_the_sensor_counts_and_not_the_air() -> None:
     assert found == ["trusted"] * 16 + ["degraded"] * 19
 
 
+def test_a_term_widens_the_range_of_its_certificate() -> None:
+    term = TemperatureTerm(reference_degc=20.0, bias_per_degc=(0.0,) * 3, low_degc=-10.0, high_degc=40.0)
+    given = certificate(temperature=term, low_degc=15.0, high_degc=25.0)
+    degc = np.array([20.0] * 5 + [38.0] * 5 + [-8.0] * 5 + [-12.0] * 5)[:, None]
+    found = states([block("accel", at_rest(20)), block("temperature", degc, 1)], [given])
+    assert found == ["trusted"] * 15 + ["degraded"] * 5
+
+
 def test_a_temperature_that_is_missing() -> None:
     silent = certificate(high_degc=40.0)
     found = states([block("accel", at_rest(70))], [silent])
