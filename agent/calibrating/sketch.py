@@ -128,8 +128,8 @@ def box_rows(
     up: Sequence[float],
     *,
     sides: Mapping[str, Vector] = SIDES,
-    width: int = 30,
-    height: int = 12,
+    width: int = 28,
+    height: int = 11,
     unicode: bool = True,
 ) -> tuple[str, ...]:
     """Draw the box with the direction `up`, in its own axes, upwards; `sides` that are seen bear names."""

@@ -92,6 +92,8 @@ def _middle(view: View, width: int, room: int, unicode: bool) -> list[Row]:
         sketches.pop(0)
     drawn = _side_by_side(sketches)
     if len(drawn) + 1 > room:
+        drawn = _without_blank(drawn)
+    if len(drawn) + 1 > room:
         drawn = []
     taken = sum(s.width + len(GAP) for s in sketches) if drawn else 0
     step_width = max((len(words) for words, _ in view.steps), default=0) + 2
@@ -123,6 +125,13 @@ def _side_by_side(sketches: Sequence[Sketch]) -> list[Row]:
     for s in sketches:
         captions += [(s.caption.center(s.width), "strong" if s.strong else "dim"), (GAP, "")]
     return [*rows, captions]
+
+
+def _without_blank(rows: list[Row]) -> list[Row]:
+    """Return the rows without those at the top and the bottom of the drawing in which nothing is drawn."""
+    *drawn, captions = rows
+    full = [i for i, row in enumerate(drawn) if any(text.strip() for text, _ in row)]
+    return [*drawn[full[0] : full[-1] + 1], captions] if full else rows
 
 
 def _steps(steps: Sequence[tuple[str, str]], room: int, width: int, unicode: bool) -> list[Row]:
