@@ -193,7 +193,8 @@ class ZeroWatch:
         self._applied = [0.0] * self._axes
         self._d = certificate.verification_interval
         self._capacity = certificate.capacity
-        self._sigma = certificate.standard_uncertainty or (self._d / 2 if self._d is not None else None)
+        # of the sum of the cells; no scale is judged more finely than by half its interval
+        self._sigma = max(certificate.standard_uncertainty or 0.0, (self._d or 0.0) / 2) or None
         self._rest = _Rest(EQUILIBRIUM_S)
         self._negative_since_ns: int | None = None
         self._below: tuple[Trust, str] = (Trust.TRUSTED, "")
@@ -238,7 +239,7 @@ class ZeroWatch:
         total = math.fsum(second.mean) if finite else math.nan
         state, reason = self._followed(second, stable=stable, total=total)
         if stable:
-            self._below_zero(second.end_ns, total, self._sigma * math.sqrt(self._axes))
+            self._below_zero(second.end_ns, total, self._sigma)
         below, why = self._below
         return self._said(below, why) if below is not Trust.TRUSTED else self._said(state, reason)
 

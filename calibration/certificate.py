@@ -124,7 +124,8 @@ class Certificate(_Document, frozen=True, kw_only=True):
     """One sensor's calibration. ``gain``: (axes, axes) rows; ``bias``: (axes,) in SI units.
 
     ``sensor``: which sensor, in the words by which its source names it; empty fits any.
-    ``standard_uncertainty``: of a corrected reading, k = 1, combined from ``uncertainty``.
+    ``standard_uncertainty``: of a corrected reading (of a scale: of the sum of its cells), k = 1, combined
+    from ``uncertainty``.
     ``low_degc`` and ``high_degc``: between which the session was done, and up to which it holds.
     ``capacity`` and ``verification_interval``: of a scale as a whole, Max and e of OIML R76, in the stream's
     unit; without them its zero is watched and never followed.
