@@ -49,6 +49,8 @@ __all__ = ["AccelSession", "Moved", "PoseTaken", "TooNear", "Withdrawn", "find_p
 F64 = npt.NDArray[np.float64]
 
 METHOD = "nine parameters from poses at rest (Tedaldi, Pretto, Menegatti, ICRA 2014)"
+# A pose grows no longer than this: beyond it a chip wanders, and the mean gets no better [Allan deviation].
+LONGEST_S = 60.0
 # Good enough: what a reading of gravity says of tilt is known to this, with 95 %.
 GOAL_TILT_DEG = 0.1
 
@@ -290,7 +292,7 @@ class AccelSession:
         return PoseTaken(len(self._poses), pose.mean, stretch.begin, stretch.end)
 
     def _grow(self, stretch: Stretch) -> None:
-        if self._growing:
+        if self._growing and stretch.end - stretch.begin <= LONGEST_S * self._rate_hz:
             self._poses[-1] = (pose_of(stretch, self._detector.resolution), stretch.variance)
             self._last = None
 

@@ -60,8 +60,21 @@ class BlockOfRest:
 class Stretch:
     """Consecutive quiet blocks. ``doubtful``: a tremor at the end, which counts once it is quiet again."""
 
-    blocks: list[BlockOfRest] = field(default_factory=list)
+    blocks: list[BlockOfRest]
     doubtful: list[BlockOfRest] = field(default_factory=list)
+    _means: F64 = field(init=False)  # sums: a parked vehicle rests for hours
+    _variances: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._means = np.sum([block.mean for block in self.blocks], axis=0)
+        self._variances = sum(block.variance for block in self.blocks)
+
+    def add(self, blocks: list[BlockOfRest]) -> None:
+        """Take in the next blocks."""
+        self.blocks += blocks
+        for block in blocks:
+            self._means = self._means + block.mean
+            self._variances += block.variance
 
     @property
     def begin(self) -> int:
@@ -76,13 +89,13 @@ class Stretch:
     @property
     def mean(self) -> F64:
         """Mean reading (3,)."""
-        mean: F64 = np.mean([block.mean for block in self.blocks], axis=0)
+        mean: F64 = self._means / len(self.blocks)
         return mean
 
     @property
     def variance(self) -> float:
         """Variance within the blocks, all axes summed."""
-        return float(np.mean([block.variance for block in self.blocks]))
+        return self._variances / len(self.blocks)
 
     def settled(self) -> Stretch:
         """Return it without what still moved at its ends: blocks that read another length than the others.
@@ -209,7 +222,7 @@ class StillnessDetector:
         total = stretch.variance * len(stretch.blocks) + sum(one.variance for one in more)
         if total > self.limit_variance * (len(stretch.blocks) + len(more)):
             return False
-        stretch.blocks += more
+        stretch.add(more)
         stretch.doubtful.clear()
         return True
 
