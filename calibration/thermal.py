@@ -35,8 +35,9 @@ LEAST_ROWS = 48
 LEAST_RANGE_DEGC = 3.0  # below it the noise of a thermometer and of a room decide
 DAYS_FOR_DAYS = 3.0  # a record of so many days is one of ordinary days, a shorter one a soak
 BLOCKS = 6
-MUST_HELP = 0.85  # scatter left, at most, of blocks not seen: less is within the luck of six blocks
-MUST_HELP_NEWEST = 0.95  # of the newest block, which is nearest to what will come
+MUST_HELP = 0.85  # scatter left, at most, of blocks not seen in a soak
+MUST_HELP_DAYS = 0.7  # of ordinary days: blocks of one season share what the next one need not have
+MUST_HELP_NEWEST = 0.85  # of the newest block, which is nearest to what will come
 NO_WORSE = 1.01  # what counts as no worse than before
 MAY_WORSEN = 1.15  # one block, by so much: a day of rain
 WORTH_A_TERM = 0.95  # what another coefficient must bring
@@ -217,7 +218,7 @@ def _objection(trial: _Trial, *, level: bool) -> str:
     """Return why a fit is not to be used, in words; nothing when it helped."""
     if not np.isfinite(trial.score):
         return "the record is too short to keep some of it for judging"
-    if trial.score > MUST_HELP:
+    if trial.score > (MUST_HELP if level else MUST_HELP_DAYS):
         return f"it leaves {trial.score:.0%} of the scatter of what it did not see"
     if level and trial.judged.stepped():
         return "the value stepped by itself: a soak wants a load that is left alone"

@@ -44,7 +44,7 @@ def test_a_static_term_is_fitted_where_it_helps_and_only_there(judged: dict[str,
     fitted = {name for name, one in judged.items() if one.fit.term is not None}
     assert fitted == {"BM4_scale_4311DE", "BM4_scale_4312BD"}, table(list(judged.values()))
     refused = judged["BM4_scale_4311EA"].fit
-    assert "newest" in refused.reason, refused.reason
+    assert "of what it did not see" in refused.reason, refused.reason
 
 
 @needs_recordings
