@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 import time
@@ -22,6 +24,7 @@ from agent.sources.log_file import open_log
 from agent.streams import StreamSpec
 
 TEMPERATURE = "temperature"
+LOGGERS = ("cargobox", "firmware_bridge")  # of what reads boxes and buses
 QUIET_S = 1.5  # a cable that is pulled is to be said while the hand is still on it
 F64 = npt.NDArray[np.float64]
 
@@ -46,6 +49,33 @@ class Chunk:
             yield Chunk(self.t_s + i / rate_hz, self.raw[part], self.values[part], self.after_gap and i == 0)
 
 
+class Warnings(logging.Handler):
+    """Keeps the last thing that the cable or a chip complained of: it is for the screen, not through it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+        self._loggers = [logging.getLogger(name) for name in LOGGERS]
+        self._propagated = [logger.propagate for logger in self._loggers]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one."""
+        self.last = record.getMessage()
+
+    def __enter__(self) -> Self:
+        for logger in self._loggers:
+            logger.addHandler(self)
+            logger.propagate = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for logger, propagated in zip(self._loggers, self._propagated, strict=True):
+            logger.removeHandler(self)
+            logger.propagate = propagated
+
+
 class Feed:
     """The samples of `stream` while they come; a context manager.
 
@@ -62,10 +92,18 @@ class Feed:
         self._next = 0
         self._failure: Exception | None = None
         self._heard_s = time.monotonic()
+        self._warnings = Warnings()
         self.spec: StreamSpec
         self.temperature_degc: float | None = None
 
     def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._warnings)
+            self._open()
+            stack.pop_all()
+        return self
+
+    def _open(self) -> None:
         specs = {spec.name: spec for spec in self._config.apply_to(self._source.open())}
         try:
             self.spec = _pick(specs, self._stream, "the box")
@@ -76,7 +114,6 @@ class Feed:
         self._thread = threading.Thread(target=self._read, name="calibrate-feed", daemon=True)
         self._heard_s = time.monotonic()
         self._thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -85,6 +122,7 @@ class Feed:
         if self._thread is not None:
             self._thread.join()
         self._source.close()
+        self._warnings.__exit__(kind, error, trace)
 
     def _read(self) -> None:
         try:
@@ -93,6 +131,7 @@ class Feed:
                     continue
                 if item.stream == self._stream:
                     self._heard_s = time.monotonic()
+                    self._warnings.last = ""
                     self._queue.put(item)
                 elif self._thermometer is not None and item.stream == TEMPERATURE:
                     spec = self._thermometer
@@ -110,10 +149,11 @@ class Feed:
         """What keeps samples from coming, in words; empty if nothing."""
         if self.quiet_s < QUIET_S:
             return ""
-        return (
+        words = (
             f"Nothing has come from the box for {self.quiet_s:.0f} s: look after the cable. "
             "Nothing is lost, and it goes on by itself."
         )
+        return f"{words}\n{self._warnings.last}" if self._warnings.last else words
 
     def take(self) -> list[Chunk]:
         """Return what has come since the last call. Raises what ended the source, if anything did."""

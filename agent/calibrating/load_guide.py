@@ -326,7 +326,9 @@ class LoadGuide:
             name: "" if mean is None else f"{mean[i]:.2f} kg" for i, name in enumerate(self.session.cells)
         }
         load = wanted.place if wanted is not None and wanted.kind != "zero" else None
-        words = "seen from above" if mean is None else f"seen from above; together {mean.sum():.2f} kg"
+        words = "seen from above"
+        if mean is not None:
+            words += f"; {mean.sum():.2f} kg, uncorrected"
         return Sketch(words, plate_rows(shown, load=load, unicode=self._unicode), strong=True)
 
     def _say(self, words: str, style: str) -> None:

@@ -150,6 +150,7 @@ class InPipe:
         self._pending = b""
         self._ready: list[str] = []
         self._asked = ""
+        self._troubled = False
         self.gone = fd is None
 
     def __enter__(self) -> Self:
@@ -181,11 +182,14 @@ class InPipe:
         self._ready += [line.strip().decode("ascii", "ignore")[:1].lower() or ENTER for line in lines]
 
     def show(self, view: View) -> None:
-        """Say what is asked, once."""
-        asked = f"{view.now}: {view.ask}" + (f" {view.trouble}" if view.trouble else "")
+        """Say what is asked, once, and once that nothing comes."""
+        asked = f"{view.now}: {view.ask}"
         if asked != self._asked:
             self._asked = asked
             self.tell(asked)
+        if bool(view.trouble) != self._troubled:
+            self._troubled = bool(view.trouble)
+            self.tell(view.trouble or "samples come again")
 
     def tell(self, line: str) -> None:
         """Write a line."""
