@@ -87,7 +87,7 @@ def test_both_sensors_are_found_in_a_recording(turn: float) -> None:
 def test_what_is_hidden_lies_within_what_is_stated_however_the_hand_leans(hand_deg: float) -> None:
     rng = np.random.default_rng(2)
     inside = []
-    for _ in range(250):
+    for _ in range(150):
         gain, bias = matrix(rng, 0.03, 0.03), rng.uniform(-80, 80, 3) * MG_MPS2
         leaned = units(UPS + rng.normal(size=(6, 3)) * np.radians(hand_deg) * (UPS == 0))
         gravity = STANDARD_GRAVITY_MPS2 + rng.normal() * 5e-4
@@ -96,9 +96,9 @@ def test_what_is_hidden_lies_within_what_is_stated_however_the_hand_leans(hand_d
         error = np.concatenate(((fit.gain - gain).ravel(), fit.bias - bias))
         inside.append(np.abs(error) <= 1.96 * np.sqrt(np.diag(fit.covariance)))
     coverage = np.mean(inside, axis=0)
-    # 250 trials of 95 % scatter by 1.4 %
-    assert coverage.min() > 0.9, coverage
-    assert coverage.mean() > 0.935, coverage
+    # 150 trials of 95 % scatter by 1.8 %
+    assert coverage.min() > 0.89, coverage
+    assert coverage.mean() > 0.93, coverage
 
 
 def test_what_a_leaning_hand_does_is_known() -> None:
