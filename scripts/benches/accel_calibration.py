@@ -316,7 +316,10 @@ def main() -> int:
     for name in fit.undetermined:
         say(f"no pose shows the angle between {name}: held within ±{CROSS_AXIS_RAD:g} rad")
     print(f"held out, each left out in turn   {_mg(fit.held_out_rms_mps2):8.3f} mg RMS")
-    print(f"rests that the fit did not see    {_mg(result.unseen_rms_mps2):8.3f} mg RMS")
+    if fit.alone is not None:
+        print(f"  with that angle left free       {_mg(fit.alone.held_out_rms_mps2):8.3f} mg RMS")
+    if result.others:
+        print(f"rests that the fit did not see    {_mg(result.unseen_rms_mps2):8.3f} mg RMS")
     print(f"uncertainty stated, worst, k = 1  {_mg(fit.standard_uncertainty_mps2):8.3f} mg with gravity")
     return 0
 
