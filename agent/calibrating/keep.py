@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +34,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A certificate on the card. ``lines``: what the configuration must say for the agent to use it."""
+    """A certificate on the card. ``lines``: what the configuration must still say for it to be used."""
 
     path: Path
     certificate: Certificate
@@ -91,27 +90,29 @@ def keep(
     store = CertificateStore(folder)
     path = store.add(certificate, session)
     kept = read_certificate(path)
-    files = [*_others(config, config_path, store, kept), path]
+    return Kept(path, kept, _lines(config, config_path, folder, kept.stream))
+
+
+def _lines(config: Config, config_path: Path | None, folder: Path, stream: str) -> tuple[str, ...]:
+    """Return what ``[certificates]`` must say; nothing where it takes the new one by itself."""
+    settings = config.certificates
+    files = [Path(name) for name in settings.files]
+    others = [file for file in files if _stream_of(file) != stream]
+    if settings.folder and Path(settings.folder).resolve() == folder.resolve() and others == files:
+        return ()
     base = config_path.resolve().parent if config_path is not None else None
-    return Kept(path, kept, ("[certificates]", f"files = {json.dumps([_named(f, base) for f in files])}"))
+    lines = ["[certificates]", f"folder = {json.dumps(_named(folder, base))}"]
+    if others:
+        lines.append(f"files = {json.dumps([_named(file, base) for file in others])}")
+    return tuple(lines)
 
 
-def _others(
-    config: Config, config_path: Path | None, store: CertificateStore, new: Certificate
-) -> Iterable[Path]:
-    """Return the files of other streams that the configuration should still name."""
-    if config_path is not None:
-        for name in config.certificates.files:
-            try:
-                if read_certificate(Path(name)).stream != new.stream:
-                    yield Path(name)
-            except CertificateError:
-                continue  # a line that is wrong already is not worth repeating
-        return
-    newest = {k.certificate.stream: k.path for k in store.history() if k.certificate.sensor == new.sensor}
-    for stream, path in newest.items():
-        if stream != new.stream:
-            yield path
+def _stream_of(path: Path) -> str | None:
+    """Return the stream of a certificate that the configuration names; None where it cannot be read."""
+    try:
+        return read_certificate(path).stream
+    except CertificateError:
+        return None
 
 
 def _named(path: Path, base: Path | None) -> str:

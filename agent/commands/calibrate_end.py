@@ -79,7 +79,10 @@ def finish(
         outcome = replace(outcome, truth=compared)
     lines = words(outcome)
     if kept is not None:
-        lines += [f"certificate {kept.certificate.hash}: {kept.path}", "in the configuration:"]
+        lines += [f"certificate {kept.certificate.hash}: {kept.path}"]
+        lines += (
+            ["in the configuration:"] if kept.lines else ["the configuration takes it from there by itself"]
+        )
         lines += [f"    {line}" for line in kept.lines]
     elif session is not None and session.exists() and not outcome.good:
         lines += [f"the session is kept: {session}"]
