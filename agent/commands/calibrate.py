@@ -81,13 +81,13 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     config = load_config(args.config)
     gravity = _gravity(args)
+    if args.session is not None:
+        return again(args, config)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     if args.what == THERMAL:
         return thermal(args, config, stop)
-    if args.session is not None:
-        return again(args, config)
     if args.log is not None:
         return from_logs(args, config, gravity, stop)
     return guided(args, config, gravity, stop)

@@ -51,9 +51,9 @@ def guided(args: argparse.Namespace, config: Config, gravity: Gravity, stop: thr
         if not ended:
             return _stopped(args, journal, steps, stop)
     outcome = judged(read_session(path))
-    if outcome.good:
+    if outcome.good or args.accept:
         with Journal.resume(path) as journal:
-            journal.done("good")
+            journal.done("good" if outcome.good else "accepted")
     more = {
         "steps": steps,
         "steps_before": before,

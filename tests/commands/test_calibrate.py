@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,19 +60,30 @@ def load_session(folder: Path, steps: int) -> Path:
         return journal.path
 
 
+class Done:
+    """What a command line came to, within this process: no live box, no signals."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
+        self.status = main(["calibrate", *map(str, arguments), "--json"])
+        captured = capsys.readouterr()
+        self.err = captured.err
+        assert len(captured.out.splitlines()) == 1, f"one document on stdout, and there is: {captured.out!r}"
+        self.document: dict[str, Any] = json.loads(captured.out)
+
+
 # --- a raw session again ---
 
 
-def test_a_session_is_fitted_again_and_the_agent_takes_what_comes_of_it(tmp_path: Path) -> None:
+def test_a_session_is_fitted_again_and_the_agent_takes_what_comes_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sessions = tmp_path / "sessions"
     accel, load = accel_session(sessions, 12), load_session(sessions, 10)
     config = tmp_path / "cargobox.toml"
     config.write_text('[box]\nid = "box-7"\n')
     for what, session in (("accel", accel), ("load", load)):
-        done = cargobox(
-            "calibrate", what, "--session", session, "--config", config, "--by", "M. Muster", "--json"
-        )
-        assert done.end() == 0, done.err
+        done = Done(capsys, what, "--session", session, "--config", config, "--by", "M. Muster")
+        assert done.status == 0, done.err
         document = done.document
         assert document["verdict"] == "good", document
         assert document["residuals"]["points"] > 0
@@ -93,43 +105,42 @@ def test_a_session_is_fitted_again_and_the_agent_takes_what_comes_of_it(tmp_path
     assert {c.stream for c in told} == {"accel", "load"}
 
 
-def test_too_little_is_refused_with_reasons_and_with_what_is_missing(tmp_path: Path) -> None:
+def test_too_little_is_refused_with_reasons_and_with_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     session = accel_session(tmp_path, 4)
-    done = cargobox("calibrate", "accel", "--session", session, "--out", tmp_path / "out", "--json")
-    assert done.end() == 1, done.err
+    done = Done(capsys, "accel", "--session", session, "--out", tmp_path / "out")
+    assert done.status == 1, done.err
     document = done.document
     assert document["verdict"] == "refused"
     assert document["certificate"] is None
     assert len(document["todo"]) >= 2, document
     assert "NOT GOOD ENOUGH" in done.err
     assert not (tmp_path / "out").exists()
-    done = cargobox(
-        "calibrate", "load", "--session", load_session(tmp_path, 3), "--out", tmp_path / "out", "--json"
-    )
-    assert done.end() == 1, done.err
+    done = Done(capsys, "load", "--session", load_session(tmp_path, 3), "--out", tmp_path / "out")
+    assert done.status == 1, done.err
     assert any("over" in todo for todo in done.document["todo"]), done.document
-    told = refused("calibrate", "load", "--session", session, status=2)
-    assert "calibrate accel --session" in told.remedy
+    told = Done(capsys, "load", "--session", session).document["error"]
+    assert "calibrate accel --session" in told["remedy"]
 
 
-def test_what_is_not_good_enough_can_be_accepted_and_says_so(tmp_path: Path) -> None:
+def test_what_is_not_good_enough_can_be_accepted_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     session = accel_session(tmp_path, 9)
-    done = cargobox(
-        "calibrate", "accel", "--session", session, "--out", tmp_path / "out", "--accept", "--json"
-    )
-    assert done.end() == 1, done.err
+    done = Done(capsys, "accel", "--session", session, "--out", tmp_path / "out", "--accept")
+    assert done.status == 1, done.err
     certificate = read_certificate(Path(done.document["certificate"]))
     assert any("accepted all the same" in finding for finding in certificate.findings), certificate.findings
 
 
-def test_sessions_that_cannot_be_read(tmp_path: Path) -> None:
+def test_sessions_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     session = accel_session(tmp_path, 1)
     session.write_bytes(session.read_bytes().replace(b'"number":1', b'"number":"one"'))
-    assert "line 2" in refused("calibrate", "accel", "--session", session, status=1).got
-    assert (
-        refused("calibrate", "accel", "--session", tmp_path / "none", status=1).got
-        == "No such file or directory"
-    )
+    for path, got in ((session, "line 2"), (tmp_path / "none", "No such file or directory")):
+        done = Done(capsys, "accel", "--session", path)
+        assert done.status == 1
+        assert got in done.document["error"]["got"], done.document
 
 
 def test_command_lines_that_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
