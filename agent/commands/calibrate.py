@@ -1,8 +1,8 @@
 """Calibrate a sensor, and end with a certificate or with the reason why not.
 
-accel    lay the box on its sides and edges; each pose is taken by itself when it lies still
-load     the empty plate, known masses in the centre and over each cell
-thermal  how a sensor follows temperature, from logs of ordinary days or of a soak
+  accel    lay the box on its sides and edges; each pose is taken by itself when it lies still
+  load     the empty plate, known masses in the centre and over each cell
+  thermal  how a sensor follows temperature, from logs of ordinary days or of a soak
 
 Guided in the terminal, on a box or on a virtual one (--virtual); or from logs (--log), or again from the raw
 session that was kept (--session). Each step is on the card before it is told: after Ctrl-C, or a cable that
@@ -133,6 +133,8 @@ def _check(args: argparse.Namespace) -> None:
             "a guided session: a log does not know which mass lay where",
             "`cargobox calibrate load`; its raw session can be fitted again with --session.",
         )
+    if args.yes and not args.virtual:
+        _refuse("--yes without --virtual", "somebody who sees what lies where", "Leave --yes away.")
     if args.resume is not None and (args.log is not None or args.session is not None):
         _refuse("--resume with a recording", "a box that the session goes on with", "Drop one of them.")
     if args.map is not None and (args.log is None or not any(p.suffix.lower() in WITH_MAP for p in args.log)):

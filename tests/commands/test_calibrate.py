@@ -154,6 +154,7 @@ def test_command_lines_that_cannot_be_meant(tmp_path: Path, capsys: pytest.Captu
         (["load", "--virtual", "--mass-kg", "-3"], "--mass-kg -3"),
         (["load", "--virtual", "--mass-kg", "nan"], "--mass-kg nan"),
         (["accel", "--virtual", "--latitude", "91"], "latitude 91"),
+        (["load", "--port", "/dev/none", "--yes"], "--yes without --virtual"),
     ):
         assert main(["calibrate", *map(str, line), "--json"]) == 2
         told = json.loads(capsys.readouterr().out)["error"]
