@@ -55,7 +55,7 @@ def judge_recordings(
                 "To try again, record a soak: box shut, load left alone, for a day with sun and night.",
             )
         )
-        headline = f"no temperature term: {fault}{fit.reason}"
+        headline = f"no temperature term: {fault}{fit.reason.removeprefix('no temperature term helps: ')}"
         return Outcome(WHAT, False, headline, judged, todo, figures, certificate if before else None)
     headline = f"{fit.reason} {unit}; from {fit.term.low_degc:g} to {fit.term.high_degc:g} °C"
     return Outcome(WHAT, True, headline, judged, (), figures, certificate)

@@ -99,6 +99,11 @@ def load_guide(stage: Stage, journal: Journal, *, by_hand: bool = False) -> Load
     return LoadGuide(session, journal, now=lambda: AT, device="rehearsal", hand=None if by_hand else stage)
 
 
+def waits(guide: Guide) -> bool:
+    """Whether only a key leads on now."""
+    return guide.listening
+
+
 def play(guide: Guide, stage: Stage, seconds: int) -> list[str]:
     """Let time pass without a key; return what happened."""
     return [line for _ in range(seconds) for chunk in stage.second() for line in guide.take(chunk, 21.0)]

@@ -21,6 +21,7 @@ from tests.commands.calibrating import (
     play,
     play_until,
     text_of,
+    waits,
 )
 
 # --- accelerometer ---
@@ -30,11 +31,11 @@ def test_the_first_pose_is_taken_as_the_box_lies_and_the_next_one_is_shown(tmp_p
     stage = Stage("accel")
     with journal_at(tmp_path, accel_head(stage)) as journal:
         guide = accel_guide(stage, journal)
-        assert not guide.listening, "nothing has been seen yet"
+        assert not waits(guide), "nothing has been seen yet"
         happened = play(guide, stage, 4)
         assert any("Pose 1 is taken" in line and "TOP up" in line for line in happened), happened
         assert len(journal.steps) == 1
-        assert guide.listening
+        assert waits(guide)
         shown = text_of(guide.view())
     assert "as it lies now" in shown
     assert "Enter: the virtual hand lays it down with" in shown
@@ -197,9 +198,9 @@ def test_a_step_is_broken_off_and_one_is_taken_back(tmp_path: Path) -> None:
         guide = load_guide(stage, journal)
         play_until(guide, stage, 2, journal)
         guide.press("enter")
-        assert not guide.listening
+        assert not waits(guide)
         assert "Broken off" in guide.press("u")[0]
-        assert guide.listening
+        assert waits(guide)
         assert len(journal.steps) == 2
         assert "Taken back: 20 kg in the centre" in guide.press("u")[0]
         assert [step.kind for step in journal.steps] == ["zero"]
