@@ -20,9 +20,10 @@ MOST_HOLE_NS = 150_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """One stream in one window, faster ones as means of `counts` samples; whether none is missing.
+    """One stream in one window, faster ones as means of `counts` samples.
 
     ``times_s``: (n,) from the window's start; ``counts``: (n,); ``values``: (axes, n).
+    ``whole``: none is missing, saturated or no number; what is learnt of one that is not would stay wrong.
     """
 
     times_s: F64
@@ -72,7 +73,7 @@ def _sampled(index: int, times_ns: TimesNs, values: npt.NDArray[np.float32], bey
     start_ns, period_ns = index * WINDOW_NS, WINDOW_NS // len(times_ns)
     holes = np.diff(times_ns, prepend=start_ns, append=start_ns + WINDOW_NS)
     allowed_ns = min(max(HOLE_NS, period_ns * 3 // 2), MOST_HOLE_NS)
-    whole = not beyond and int(holes.max()) <= allowed_ns
+    whole = not beyond and bool(np.isfinite(values).all()) and int(holes.max()) <= allowed_ns
     since_ns = times_ns - start_ns
     times_s = since_ns / NS_PER_S
     columns = [np.ascontiguousarray(values[:, i], dtype=np.float64) for i in range(values.shape[1])]

@@ -208,6 +208,26 @@ def test_what_cannot_be_weighed_is_left_out() -> None:
     assert 4 not in weighed(load, changed(accel, falling))
 
 
+@pytest.mark.parametrize("which", ["load", "accel"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_sample_that_is_no_number_costs_its_own_second_only(which: str, value: float) -> None:
+    load, accel = at_rest(Ride(seed=21, seconds=6))
+    given = {"load": load, "accel": accel}
+    broken = given[which].values.copy()
+    broken[len(broken) // 2 + 5, 0] = value  # in second 3
+    given[which] = changed(given[which], broken)
+    p = Pipeline(
+        [msgspec.structs.replace(TABLE[b.stream], rate_hz=1e9 / b.period_ns) for b in given.values()],
+        head=Head(box="b", boot="0" * 16, software="t"),
+        fleet="f",
+        mount_up=UP,
+    )
+    records = p.push(*given.values()) + p.finish()
+    (masses,) = [json.loads(r.payload)["columns"]["load_mass_kg"] for r in records if r.kind == "features"]
+    assert [k for k, m in enumerate(masses[:6]) if m is None] == [3], f"{masses}"
+    assert max(abs(m - 60) for m in masses if m is not None) < 0.1, f"{masses}"
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_up_is_told_or_learned(axis: int, sign: int) -> None:
