@@ -41,6 +41,7 @@ from calibration.stillness import (
     StillnessDetector,
     StillnessMeter,
     Stretch,
+    feels_gravity,
     whole_parts,
 )
 
@@ -177,11 +178,11 @@ class AccelSession:
         self._detector.interrupt()
         self._next_s = math.nan
         self.samples += len(values_mps2)
-        if not blocks:
+        if not blocks or not feels_gravity(Stretch(blocks).mean):
             raise CalibrationRefused(
                 "taking a pose from a journal",
-                got=f"{len(values_mps2)} samples",
-                expected=f"at least {self._detector.block_samples}",
+                got=f"{len(values_mps2)} samples" + (" that show no gravity" if blocks else ""),
+                expected=f"at least {self._detector.block_samples}, of about 9.8 m/s²",
                 remedy="Take the original file of the session.",
             )
         stretch = Stretch(blocks)

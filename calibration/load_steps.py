@@ -29,6 +29,9 @@ STEADY_V = 0.5  # of the verification interval: so far may the means lie apart
 _LEAST_SAMPLES = 8
 _IDLE = 0.05  # of what the busiest cell carries of a mass in the centre: a foot in the air
 _MISTAKEN = 0.3  # by so much may reading and mass disagree with the steps before, corner or not
+# Cells are sold to ±10 %, the cheapest to ±15 %: a reading by the nominal scale that is off by half of it or
+# more is another mass than was said, one in pounds, or a scale that was set for other cells.
+_BEYOND_NOMINAL = 1.5
 _MOST_CREEP_POINTS = 720
 
 
@@ -260,13 +263,20 @@ def check_load(
                 remedy="Put the mass over the cell that was asked for. If it stands there, two cells are "
                 "plugged the wrong way round: swap them.",
             )
-    ratios = [(s.mean_kg - z).sum() / s.mass_kg for s, z in _with_zeros(earlier) if s.mass_kg > 0]
     ratio = float(rise.sum()) / step.mass_kg
+    ratios = [(s.mean_kg - z).sum() / s.mass_kg for s, z in _with_zeros(earlier) if s.mass_kg > 0]
     if ratios and abs(ratio / float(np.median(ratios)) - 1) > _MISTAKEN:
         meant = ratio / float(np.median(ratios)) * step.mass_kg
         raise CalibrationRefused(
             doing, got=f"readings as of {meant:.2f} kg", expected=f"about {step.mass_kg:g} kg, as was said",
             remedy="Is it the mass that you named? If it is, the first one was not: undo, and begin again.",
+        )  # fmt: skip
+    if not 1 / _BEYOND_NOMINAL <= ratio <= _BEYOND_NOMINAL:
+        raise CalibrationRefused(
+            doing, got=f"readings as of {float(rise.sum()):.2f} kg by the nominal scale of the cells",
+            expected=f"about {step.mass_kg:g} kg, as was said",
+            remedy="Is it the mass that you named, in kilograms? If it is, the nominal scale is wrong: put "
+            "`scale` of this stream right in the configuration, and begin again.",
         )  # fmt: skip
 
 

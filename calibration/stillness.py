@@ -30,6 +30,9 @@ TREMOR_BLOCKS = 2
 QUIETEST_MPS2 = 1e-3
 # None at rest is louder: ADXL345 at 3200 Hz, 1.5 LSB of 3.9 mg at 100 Hz [datasheet, table 1], times √32.
 LOUDEST_MPS2 = 0.4
+# What rests feels gravity, in whatever unit it was taken to be: less than a twentieth of it, or more than
+# three times, is a line that is unplugged and gives zeros, or ones.
+LEAST_GRAVITY_MPS2, MOST_GRAVITY_MPS2 = 0.5, 30.0
 # Put down by hand, a box still settles: a turn of 0.02 rad in all shortens the mean of gravity by 0.02²/24 of
 # it, 17 µg, and is no reason to begin anew.
 TURN_RAD = 0.01
@@ -184,8 +187,12 @@ class StillnessDetector:
     def step(self, block: BlockOfRest) -> tuple[Stretch | None, Stretch | None]:
         """Take the next block; return the stretch that ended with it, and the one that it belongs to."""
         self.deviation_mps2 = math.sqrt(block.variance)
-        self._learn(block.variance)
         before = self.stretch
+        if not feels_gravity(block.mean):
+            self.stretch = None
+            self._latest.clear()
+            return before, None
+        self._learn(block.variance)
         if before is not None and before.variance > self.limit_variance:
             # it can be quieter than that, as it has shown by now: what is left of the rest is its quiet end
             self.stretch = self._quiet_end([*before.blocks, block])
@@ -251,6 +258,8 @@ class StillnessDetector:
         self._latest.append(variance)
         if self.known_rest or len(self._latest) < (self._latest.maxlen or 0) or not any(self._latest):
             return
+        if not all(self._latest) and max(self._latest) > self._floor:
+            return  # it scatters, and a part of this it was stuck: the mean of both is neither's
         self._learned = True
         self.rest_variance = min(self.rest_variance, sum(self._latest) / len(self._latest))
 
@@ -303,6 +312,11 @@ def stretches(
         if ended is not None:
             out.append(ended)
     return out, detector.resolution
+
+
+def feels_gravity(mean_mps2: F64) -> bool:
+    """Whether a mean reading (3,) can be that of a sensor at rest at all."""
+    return LEAST_GRAVITY_MPS2 <= math.sqrt(float(mean_mps2 @ mean_mps2)) <= MOST_GRAVITY_MPS2
 
 
 def whole_parts(values: F64) -> list[slice]:

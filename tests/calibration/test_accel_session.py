@@ -134,6 +134,32 @@ def test_a_stuck_sensor_is_not_still() -> None:
     assert feed(session, stuck, 4.0) == []
 
 
+@pytest.mark.parametrize("reads", [0.0, 19.6])
+@pytest.mark.parametrize("step_mg", [0.0, 3.9])
+def test_a_line_that_was_unplugged_for_a_while_takes_no_pose_and_none_back(
+    reads: float, step_mg: float
+) -> None:
+    values = sensor(noise_mg=2, resolution_mps2=step_mg * MG_MPS2).session(UPS)
+    dead = np.full((1500, 3), reads)
+    session = AccelSession(100.0)
+    happened = feed(session, np.vstack((dead, values[:2500], dead, values[2500:])))
+    assert len(session.poses) >= 9, happened
+    assert not any(isinstance(one, Withdrawn) for one in happened), happened
+    lengths = [float(np.linalg.norm(pose.mean)) for pose in session.poses]
+    assert min(lengths) > 9, lengths
+
+
+def test_a_dead_sensor_is_refused_in_words_live_recorded_and_from_a_journal() -> None:
+    dead = np.zeros((6000, 3))
+    with pytest.raises(CalibrationRefused, match="0 poses"):
+        fit_recording(dead, 100.0)
+    session = AccelSession(100.0)
+    feed(session, dead)
+    assert not session.poses
+    with pytest.raises(CalibrationRefused, match="show no gravity"):
+        session.restore(dead[:200])
+
+
 def test_what_is_missing_is_said_in_words_and_gets_less() -> None:
     held, session = sensor(), AccelSession(100.0)
     assert len(session.missing()) == 10

@@ -344,6 +344,15 @@ def test_a_mass_that_is_another_than_was_said_is_refused() -> None:
     assert "expected at most 2 %" in words or "more than when it was empty" in words
 
 
+@pytest.mark.parametrize("said_kg", [10.0, 44.1])
+def test_a_first_mass_that_is_another_than_was_said_is_refused_by_the_nominal_scale(said_kg: float) -> None:
+    """Nothing before it contradicts: half of it, or pounds for kilograms, gave a good certificate once."""
+    session, bench = ready()
+    words = refused(session, "span up", bench.shows(20.0), mass_kg=said_kg)
+    assert "by the nominal scale" in words
+    assert "in kilograms?" in words
+
+
 def test_a_mass_left_on_the_plate_is_no_zero() -> None:
     session, bench = ready()
     assert session.step("span up", bench.shows(10.0), mass_kg=10.0, t_s=9.0).accepted
