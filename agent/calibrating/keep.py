@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import msgspec
 import agent
 from agent.config import Config
 from agent.streams import StreamSpec
-from calibration.certificate import Certificate, SessionData, read_certificate
+from calibration.certificate import Certificate, SessionData, instant_ns, read_certificate
 from calibration.errors import CertificateError
 from calibration.session import digest_of, read_session
 from calibration.store import CertificateStore
@@ -58,12 +59,15 @@ def signed(
 ) -> Certificate:
     """Return the certificate with all that the mathematics cannot know.
 
-    One that is new, and has no temperature term, holds a little around the temperatures of its session.
+    One that is new, and has no temperature term, holds a little around the temperatures of its session. One
+    that adds a temperature term to another holds no longer than that: gain and bias are as old as they were.
     """
     low, high = certificate.low_degc, certificate.high_degc
     if certificate.temperature is None and not certificate.software and low is not None and high is not None:
         low, high = round(low - SPEAKS_FOR_DEGC, 1), round(high + SPEAKS_FOR_DEGC, 1)
-    until = datetime.now(UTC) + timedelta(days=signature.valid_days)
+    day = datetime.now(UTC) + timedelta(days=signature.valid_days)
+    until = [day.strftime("%Y-%m-%d")] if signature.valid_days else []
+    until += [certificate.valid_until] if certificate.valid_until else []
     data = certificate.data
     if session is not None:
         read = read_session(session)
@@ -77,10 +81,15 @@ def signed(
         high_degc=high,
         made_at=now_text(),
         made_by=signature.by,
-        valid_until=until.strftime("%Y-%m-%d") if signature.valid_days else "",
+        valid_until=min(until, key=_instant, default=""),
         software=f"cargobox {agent.__version__}",
         data=data,
     )
+
+
+def _instant(until: str) -> float:
+    instant = instant_ns(until, end_of_day=True)
+    return math.inf if instant is None else instant
 
 
 def keep(

@@ -12,6 +12,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ import numpy as np
 import pytest
 
 from agent.blocks import Block, RegularClock
+from agent.calibrating.keep import Signature, signed
 from agent.certificates import at_hand
 from agent.cli import main
 from agent.config import load_config
 from agent.recorder.mcap_writer import McapRecorder
+from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
-from calibration.certificate import read_certificate
+from calibration.certificate import Certificate, read_certificate
 from calibration.session import SUFFIX, Journal, read_session
 from firmware_bridge.virtual.calibration_bench import Rehearsal
 from tests.commands.calibrating import (
@@ -266,6 +269,22 @@ def test_a_temperature_term_from_ordinary_days_replaces_the_certificate_or_is_re
     assert second.replaces == first.hash, "the refusal is kept, behind what stays"
     assert any("temperature term refused" in f for f in second.findings), second.findings
     assert len(list((tmp_path / "out").glob("load-*.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "valid_days", "holds"),
+    [("", 365, "new"), ("2027-03-01", 3650, "2027-03-01"), ("2027-03-01", 0, "2027-03-01"), ("", 0, "")],
+)
+def test_a_temperature_term_does_not_make_an_old_certificate_young(
+    before: str, valid_days: int, holds: str
+) -> None:
+    old = Certificate(
+        stream="temperature", gain=((1.0,),), bias=(0.0,), method="test", software="cargobox 1",
+        made_at="2026-03-01T00:00:00Z", valid_until=before,
+    )  # fmt: skip
+    until = signed(old, TABLE["temperature"], Signature(valid_days=valid_days), None).valid_until
+    new = (datetime.now(UTC) + timedelta(days=valid_days)).strftime("%Y-%m-%d")
+    assert until == (new if holds == "new" else holds), until
 
 
 def test_a_log_without_a_thermometer(tmp_path: Path) -> None:
