@@ -6,6 +6,7 @@ picked by stream and sensor, so that a chip that was exchanged finds its own, or
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from agent.timebase import TimeMark, TimeQuality
 from agent.trust import expiry_words
 from calibration.certificate import Certificate
 from calibration.errors import CertificateError
-from calibration.store import CertificateStore
+from calibration.store import CertificateStore, unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,10 @@ def at_hand(config: Config) -> Certificates:
         where = kept.certificate.stream, kept.certificate.sensor
         latest.pop(where, None)  # so that they stay in the order in which they were made
         latest[where] = kept.certificate
-    return Certificates(named, tuple(latest.values()), tuple(store.damaged()))
+    damaged = store.damaged()
+    if not damaged and not os.path.lexists(store.folder):
+        damaged.append(unreadable(store.folder, "no such folder"))  # a slip in its name corrects nothing
+    return Certificates(named, tuple(latest.values()), tuple(damaged))
 
 
 def warnings(certificates: Iterable[Certificate], mark: TimeMark) -> list[str]:

@@ -20,7 +20,8 @@ from agent.sources.i2c_settings import I2cSettings, check_buses
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.typed_toml import read_table, typed
 from agent.uplink.settings import BrokerConfig
-from calibration.certificate import Certificate, read_certificate
+from calibration.certificate import Certificate
+from calibration.store import read_kept
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
 """A topic level and a file name: letters, digits, dot, dash and underscore."""
@@ -193,7 +194,7 @@ def load_config(path: Path | None) -> Config:
 
 def load_certificates(config: Config) -> tuple[Certificate, ...]:
     """Read the files that the configuration names. Raises CertificateError, ConfigError."""
-    certificates = tuple(read_certificate(Path(f)) for f in config.certificates.files)
+    certificates = tuple(read_kept(Path(f)) for f in config.certificates.files)
     seen: dict[str, str] = {}
     for certificate, file in zip(certificates, config.certificates.files, strict=True):
         if certificate.stream in seen:

@@ -28,6 +28,7 @@ FORMATS = r"^cargobox-certificate/[12]$"
 HASH_CHARS = 12
 LONGEST_LAG_S = 86_400.0  # what follows the temperature by more than a day is no sensor in a van
 LEAST_DETERMINANT = 1e-9  # of a gain whose rows are scaled to length 1: below, an axis is lost
+LARGEST = 1e12  # beyond it, samples of single precision come out as infinite: no sensor has such errors
 Row = tuple[float, ...]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -217,6 +218,9 @@ def faults_of(certificate: Certificate) -> Iterator[tuple[str, str]]:
         if not all(math.isfinite(number) for number in numbers):
             yield f"{name} with {', '.join(f'{number}' for number in numbers)}", "finite numbers"
             return
+        if max(map(abs, numbers), default=0.0) > LARGEST:
+            yield f"{name} with {max(numbers, key=abs):g}", f"numbers of at most {LARGEST:g}"
+            return
     if abs(_determinant(c.gain)) < LEAST_DETERMINANT:
         yield f"gain {[list(row) for row in c.gain]}", "a gain that keeps the axes apart (it can be inverted)"
     yield from _term_faults(c)
@@ -341,10 +345,10 @@ def read_certificate(path: Path) -> Certificate:
     """Read a certificate file. Raises CertificateError, in words, for whatever is wrong with it."""
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise CertificateError(
             f"reading certificate {path}",
-            got=error.strerror or str(error),
+            got=getattr(error, "strerror", None) or str(error),
             expected="a readable JSON file",
             remedy="Check the path under [certificates] in the configuration.",
         ) from error

@@ -90,19 +90,21 @@ class CertificateStore:
                 yield Kept(path, found)
 
     def _files(self) -> Iterator[tuple[Path, Certificate | CertificateError]]:
-        names = sorted(p.name for p in self.folder.iterdir()) if self.folder.is_dir() else []
+        try:
+            names = sorted(os.listdir(self.folder))
+        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+            missing = isinstance(error, FileNotFoundError) and not self.folder.is_symlink()
+            if not missing:  # it is made when the first is added
+                yield self.folder, unreadable(self.folder, getattr(error, "strerror", None) or str(error))
+            return
         for name in names:
-            match = NAME.match(name)
-            if match is None:
+            if NAME.match(name) is None:
                 continue
             path = self.folder / name
             try:
-                certificate = read_certificate(path)
-                _check_name(path, match, certificate)
+                yield path, read_kept(path)
             except CertificateError as error:
                 yield path, error
-            else:
-                yield path, certificate
 
     def _add(self, certificate: Certificate, session: Path | None, doing: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -161,6 +163,28 @@ class CertificateStore:
                 expected="a name that is free: raw sessions are never written over",
                 remedy="Give the session another name.",
             )
+
+
+def unreadable(folder: Path, got: str) -> CertificateError:
+    """Return the error of a folder that cannot be read."""
+    return CertificateError(
+        f"reading the certificates in {folder}",
+        got=got,
+        expected="a folder that this user may read",
+        remedy="Check the path, `folder` under [certificates], and who may read there.",
+    )
+
+
+def read_kept(path: Path) -> Certificate:
+    """Read a certificate file; where its name tells a hash, as a store gives it, hold it to that.
+
+    Raises CertificateError, also for one that was edited since it was made.
+    """
+    certificate = read_certificate(path)
+    match = NAME.match(path.name)
+    if match is not None:
+        _check_name(path, match, certificate)
+    return certificate
 
 
 def name_of(certificate: Certificate) -> str:

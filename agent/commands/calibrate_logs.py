@@ -18,11 +18,10 @@ from agent.commands.calibrate_guided import STOPPED, free_name, head_of
 from agent.config import Config
 from agent.errors import UsageError
 from agent.streams import StreamClass, StreamSpec, Unit
-from calibration.certificate import read_certificate
 from calibration.errors import CalibrationRefused
 from calibration.gravity import Gravity
 from calibration.session import Journal, SessionHead, read_session
-from calibration.store import CertificateStore
+from calibration.store import CertificateStore, read_kept
 
 
 def again(args: argparse.Namespace, config: Config) -> int:
@@ -77,7 +76,7 @@ def thermal(args: argparse.Namespace, config: Config, stop: threading.Event) -> 
     spec = recorded[0][stream].spec
     folder = folder_of(args.out, args.config)
     before = (
-        read_certificate(args.certificate)
+        read_kept(args.certificate)
         if args.certificate is not None
         else CertificateStore(folder).latest(stream, spec.sensor)
     )

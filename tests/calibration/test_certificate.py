@@ -130,6 +130,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "a square gain",
     ),
     "a bias without end": ({"bias": (INF, 0.0)}, "bias with inf", "finite numbers"),
+    "a bias past single precision": ({"bias": (1e300, 0.0)}, "bias with 1e+300", "at most"),
     "a gain that is no number": (
         {"gain": ((1.0, 0.0), (0.0, float("nan")))},
         "row 2 of gain",

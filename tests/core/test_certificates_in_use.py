@@ -29,6 +29,7 @@ from agent.service import Service
 from agent.streams import TABLE, StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 from calibration.certificate import Certificate
+from calibration.errors import CertificateError
 from calibration.store import CertificateStore
 
 HERE, OTHER = "ADXL345 at i2c-1 0x53", "ADXL345 at i2c-1 0x1D"
@@ -159,6 +160,24 @@ def test_the_doctor_says_what_was_edited(tmp_path: Path) -> None:
     config = Config(certificates=CertificateSettings(folder=str(tmp_path)))
     wrong = [f for f in check(Patient(config=config)) if f.state is State.WRONG and path.name in f.subject]
     assert len(wrong) == 1 and "edited" in wrong[0].remedy, wrong
+
+
+def test_a_file_that_is_named_and_was_edited_is_refused(tmp_path: Path) -> None:
+    path = CertificateStore(tmp_path).add(made())
+    config = Config(certificates=CertificateSettings(files=(str(path),)))
+    assert at_hand(config).named == (made(),)
+    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2"))
+    with pytest.raises(CertificateError, match="edited"):
+        at_hand(config)
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    for name in ("missing", "file", "dangling", "round", "nul\0"):
+        (told,) = at_hand(Config(certificates=CertificateSettings(folder=str(tmp_path / name)))).damaged
+        assert "[certificates]" in told.remedy, told
 
 
 # -- live and in a replay --------------------------------------------------------------------------
