@@ -20,7 +20,7 @@ from agent.detection.finding import Detector, Finding
 from agent.detection.sensor_fault import SensorFaults
 from agent.features import COLUMNS
 from agent.features.moments import Moments, Windows
-from agent.features.weighing import LOAD, make_weigher
+from agent.features.weighing import LOAD, MOTION, make_weigher
 from agent.gaps import Gap, GapWatch
 from agent.hops import TICK_NS
 from agent.mounting import Vector
@@ -132,7 +132,8 @@ class Pipeline:
                 self._watching[name].append((rank, detector))
         self._windows = {name: Windows(WINDOW_NS) for name in self._specs}
         known = {c.stream: c.standard_uncertainty for c in certificates if c.standard_uncertainty is not None}
-        self._weigher = make_weigher(self._specs.values(), mount_up, known)
+        gravity_mps2 = next((c.gravity_mps2 for c in certificates if c.stream == MOTION), None)
+        self._weigher = make_weigher(self._specs.values(), mount_up, known, gravity_mps2)
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))
         self._reduction: Reduction[Moments] = Reduction(

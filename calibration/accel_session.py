@@ -260,6 +260,7 @@ class AccelSession:
             standard_uncertainty=fit.standard_uncertainty_mps2,
             low_degc=low_degc,
             high_degc=high_degc,
+            gravity_mps2=self.gravity.told_mps2,
             findings=findings(fit, self.gravity),
             data=data,
             made_at=made_at,

@@ -27,6 +27,7 @@ FIRST_FORMAT = "cargobox-certificate/1"
 FORMATS = r"^cargobox-certificate/[12]$"
 HASH_CHARS = 12
 LONGEST_LAG_S = 86_400.0  # what follows the temperature by more than a day is no sensor in a van
+LEAST_GRAVITY_MPS2, MOST_GRAVITY_MPS2 = 9.7, 9.9  # on the ground: 9.76 to 9.84
 LEAST_DETERMINANT = 1e-9  # of a gain whose rows are scaled to length 1: below, an axis is lost
 LARGEST = 1e12  # beyond it, samples of single precision come out as infinite: no sensor has such errors
 Row = tuple[float, ...]
@@ -130,6 +131,7 @@ class Certificate(_Document, frozen=True, kw_only=True):
     ``low_degc`` and ``high_degc``: between which the session was done, and up to which it holds.
     ``capacity`` and ``verification_interval``: of a scale as a whole, Max and e of OIML R76, in the stream's
     unit; without them its zero is watched and never followed.
+    ``gravity_mps2``: that which an accelerometer was held against, where its place was told; else standard.
     ``findings``: what else was found, in words: limits that were kept or not, terms that were refused.
     ``replaces``: hash of the certificate before it.
     """
@@ -149,6 +151,7 @@ class Certificate(_Document, frozen=True, kw_only=True):
     high_degc: float | None = None
     capacity: float | None = None
     verification_interval: float | None = None
+    gravity_mps2: float | None = None
     findings: tuple[str, ...] = ()
     data: SessionData | None = None
     made_at: str
@@ -241,6 +244,8 @@ def _range_faults(c: Certificate) -> Iterator[tuple[str, str]]:
     for name, limit in (("capacity", c.capacity), ("verification_interval", c.verification_interval)):
         if limit is not None and limit <= 0:
             yield f"{name} {limit:g}", "more than 0"
+    if c.gravity_mps2 is not None and not LEAST_GRAVITY_MPS2 <= c.gravity_mps2 <= MOST_GRAVITY_MPS2:
+        yield f"gravity_mps2 {c.gravity_mps2:g}", f"{LEAST_GRAVITY_MPS2:g} to {MOST_GRAVITY_MPS2:g}"
 
 
 def _word_faults(c: Certificate) -> Iterator[tuple[str, str]]:

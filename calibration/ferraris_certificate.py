@@ -94,6 +94,7 @@ def accel_certificate(
         standard_uncertainty=standard,
         low_degc=low_degc,
         high_degc=high_degc,
+        gravity_mps2=gravity.told_mps2,
         findings=(
             f"the six positions were off by {hand_deg:.2f}° (σ), as far as they contradict each other",
             f"gravity {gravity.mps2:.5f} ± {gravity.standard_mps2:.5f} m/s²: {gravity.source}",

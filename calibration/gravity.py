@@ -33,6 +33,11 @@ class Gravity:
     standard_mps2: float = ANYWHERE_STANDARD_MPS2
     source: str = "standard gravity; the place is not known"
 
+    @property
+    def told_mps2(self) -> float | None:
+        """It, where the place is known; else None."""
+        return None if self.mps2 == STANDARD_GRAVITY_MPS2 else self.mps2
+
 
 def local_gravity(latitude_deg: float, height_m: float = 0.0, *, height_standard_m: float = 50.0) -> Gravity:
     """Return gravity at a latitude and a height above the sea (WGS 84).

@@ -33,7 +33,7 @@ from agent.hops import F64
 from agent.mounting import RestReference, Vector, nearest_axis
 from agent.streams import StreamSpec, Unit
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901: the cells' kilogram
+GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901: what accelerometers are held against, unless told
 LEAST_FORCE_MPS2 = 4.9  # half of gravity: with less, the load floats
 MOTION, LOAD = "accel", "load"
 LEARN_WINDOWS = 10
@@ -127,7 +127,9 @@ class Weigher:
     ``up``: the box's up in the accelerometer's axes, a unit vector; None: learned from the first rest, or, on
     a road without one, from the mean force of `LEARN_WINDOWS`: gravity, most of the time.
     ``accel_uncertainty_mps2``, ``load_uncertainty_kg``: standard, of a corrected reading, of the cells' sum.
-    An accelerometer without a certificate (None) is held against gravity itself.
+    An accelerometer without a certificate (None) is held against gravity itself. ``gravity_mps2``: that by
+    which the accelerometer was calibrated. The cells were taught the kilogram under the same, in one van on
+    one day, and so it drops out, whatever it was held to be.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Weigher:
         *,
         accel_uncertainty_mps2: float | None = None,
         load_uncertainty_kg: float = 0.0,
+        gravity_mps2: float = GRAVITY_MPS2,
         motion: str = MOTION,
         load: str = LOAD,
     ) -> None:
@@ -145,6 +148,7 @@ class Weigher:
         self._means: list[list[float]] = []
         self._accel_u_mps2 = accel_uncertainty_mps2
         self._gravity = [GRAVITY_PRIOR * GRAVITY_MPS2, GRAVITY_PRIOR]
+        self._standard = GRAVITY_MPS2 / gravity_mps2
         self._zero_u_kg = load_uncertainty_kg
         self._held = {name: HeldWindows() for name in self.streams}
         self._lag = Pooled(LAG_PRIORS)
@@ -190,7 +194,7 @@ class Weigher:
             signals += [fr + rr - fl - rl, fl + fr - rl - rr]
         ((reading, *turns),) = lowpassed(cells.times_s, cells.counts, np.stack(signals))
         x, y, z = motion.values
-        axes = np.stack([a * x + b * y + c * z for a, b, c in (up, *across(up))])
+        axes = self._standard * np.stack([a * x + b * y + c * z for a, b, c in (up, *across(up))])
         smooth, *derivatives = lowpassed(motion.times_s, motion.counts, axes, orders=ORDERS)
         if float(smooth[0].min()) < LEAST_FORCE_MPS2:
             return None
@@ -250,11 +254,15 @@ class Weigher:
 
 
 def make_weigher(
-    specs: Iterable[StreamSpec], up: Vector | None, uncertainties: Mapping[str, float]
+    specs: Iterable[StreamSpec],
+    up: Vector | None,
+    uncertainties: Mapping[str, float],
+    gravity_mps2: float | None = None,
 ) -> Weigher | None:
     """Build the weigher that these streams allow; None without cells in kg or an accelerometer of three axes.
 
     ``uncertainties``: standard, of a corrected reading, by the certificate of each stream that has one.
+    ``gravity_mps2``: by which the accelerometer was calibrated, where its certificate tells.
     """
     given = {spec.name: spec for spec in specs if spec.watch}
     motion, cells = given.get(MOTION), given.get(LOAD)
@@ -266,6 +274,7 @@ def make_weigher(
         up,
         accel_uncertainty_mps2=uncertainties.get(MOTION),
         load_uncertainty_kg=uncertainties.get(LOAD, 0.0),
+        gravity_mps2=gravity_mps2 or GRAVITY_MPS2,
     )
 
 

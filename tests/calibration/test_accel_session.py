@@ -212,6 +212,7 @@ def test_the_certificate_says_all_of_it() -> None:
     assert certificate.residuals is not None
     assert certificate.residuals.held_out_rms == fit.held_out_rms_mps2
     assert certificate.residuals.points == 10
+    assert certificate.gravity_mps2 == 9.81
     assert [term.kind for term in certificate.uncertainty] == ["A", "B"]
     assert certificate.standard_uncertainty == fit.standard_uncertainty_mps2
     assert any("tilt is known to 0.1°" in line for line in certificate.findings), certificate.findings

@@ -317,6 +317,30 @@ def test_the_certificates_say_how_well_it_is_known() -> None:
     assert [u for u in said if u is not None] == pytest.approx([expected] * 11, rel=0.03), said
 
 
+@pytest.mark.parametrize("gravity_mps2", [9.7803, 9.8322])
+def test_gravity_of_the_place_drops_out_where_both_were_calibrated(gravity_mps2: float) -> None:
+    """Cells show the mass there, as they were taught; the accelerometer shows that gravity."""
+    load, accel = at_rest(Ride(seed=22, seconds=6), (0.0, 0.0, gravity_mps2))
+    load = changed(load, load.values - 60 / 4 * (gravity_mps2 / GRAVITY_MPS2 - 1))
+    identity = tuple(tuple(float(i == j) for j in range(3)) for i in range(3))
+    told = Certificate(
+        stream="accel", gain=identity, bias=(0.0,) * 3, method="test", made_at="2026-01-01T00:00:00Z",
+        standard_uncertainty=1e-3, gravity_mps2=gravity_mps2,
+    )  # fmt: skip
+    for certificates, off in (((told,), 0.0), ((), 60 * (GRAVITY_MPS2 / gravity_mps2 - 1))):
+        p = Pipeline(
+            [msgspec.structs.replace(TABLE[b.stream], rate_hz=1e9 / b.period_ns) for b in (load, accel)],
+            head=Head(box="b", boot="0" * 16, software="t"),
+            fleet="f",
+            mount_up=UP,
+            certificates=certificates,
+        )
+        records = p.push(load, accel) + p.finish()
+        (found,) = [json.loads(r.payload)["columns"]["load_mass_kg"] for r in records if r.kind == "features"]
+        masses = [m for m in found if m is not None]
+        assert masses and np.mean(masses) == pytest.approx(60 + off, abs=0.02), f"{masses}"
+
+
 def test_an_accelerometer_that_sees_another_gravity_is_not_believed() -> None:
     """Without a certificate, 4 % off along up: the mass is wrong by as much, and the uncertainty says so."""
     load, accel = blocks(Ride(seed=21, seconds=SECONDS))
