@@ -26,7 +26,7 @@ from agent.streams import StreamSpec
 from agent.timebase import TimeMark
 from agent.trust import TemperatureRange, Timeline, expired, worst
 from calibration.certificate import HASH_CHARS, Certificate
-from calibration.thermal_lag import LaggedTemperature
+from calibration.thermal_lag import LaggedTemperature, is_measured
 from calibration.thermal_tracking import Trust
 
 NO_CERTIFICATE = "none"
@@ -304,9 +304,9 @@ class _Temperature:
         self._degc: list[tuple[float, float]] = []  # measured, and of the sensor
 
     def add(self, times_ns: TimesNs, degc: F32) -> None:
-        """Take what was measured; what is no number is passed over."""
+        """Take what was measured; what is no number, or stands for "no answer", is passed over."""
         for time_ns, value in zip(times_ns.tolist(), degc.tolist(), strict=True):
-            if math.isfinite(value):
+            if is_measured(value):
                 last_ns = self._times_ns[-1] if self._times_ns else time_ns
                 sensor_degc, _ = self._model.step((time_ns - last_ns) / NS_PER_S, value)
                 self._times_ns.append(time_ns)

@@ -19,7 +19,6 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import msgspec
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import SessionError
+from calibration.thermal_lag import is_measured
 
 FORMAT = "cargobox-session/1"
 SUFFIX = ".session.jsonl"
@@ -131,7 +131,7 @@ class Session:
     @property
     def temperatures_degc(self) -> tuple[float, float] | None:
         """Lowest and highest temperature among the steps; None where no thermometer was read."""
-        known = [s.temperature_degc for s in self.steps if s.temperature_degc is not None]
+        known = [d for s in self.steps if (d := s.temperature_degc) is not None and is_measured(d)]
         return (min(known), max(known)) if known else None
 
 
@@ -212,10 +212,7 @@ def digest_of(path: Path) -> str:
 
 
 def unfinished(folder: Path, head: SessionHead) -> list[Path]:
-    """Return the sessions in `folder` of this very sensor that came to no end, newest first.
-
-    Those without a step, and files that cannot be read, are not among them.
-    """
+    """Return the sessions in `folder` of this very sensor that have steps and no end, newest first."""
     found: list[tuple[str, Path]] = []
     for path in folder.glob(f"*{SUFFIX}"):
         try:
@@ -257,8 +254,8 @@ class Journal:
                 expected="a folder that this user may write to",
                 remedy="Name another with --out.",
             ) from error
+        _lock(path, fd)
         journal = cls(path, fd, Session(head, (), 0, "", 0, 0))
-        journal._lock()
         journal._append(head)
         _sync_folder(path.parent)
         return journal
@@ -266,7 +263,6 @@ class Journal:
     @classmethod
     def resume(cls, path: Path) -> Self:
         """Go on with a session; a last line that was cut is cut off. Raises SessionError."""
-        session = read_session(path)
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except OSError as error:
@@ -276,10 +272,14 @@ class Journal:
                 expected="a file that this user may write to",
                 remedy="Copy it to a folder of your own, or fit it as it is with --session.",
             ) from error
-        journal = cls(path, fd, session)
-        journal._lock()
-        os.ftruncate(fd, session.whole_bytes)
-        return journal
+        _lock(path, fd)
+        try:
+            session = read_session(path)  # again: until it was locked, another program may have gone on
+            os.ftruncate(fd, session.whole_bytes)
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(path, fd, session)
 
     @property
     def head(self) -> SessionHead:
@@ -352,18 +352,6 @@ class Journal:
         os.close(self._fd)
         self._fd = -1
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise SessionError(
-                f"going on with the session {self.path}",
-                got="another program writes to it",
-                expected="one calibration of it at a time",
-                remedy="End the other one, or begin a session of your own with --new.",
-            ) from None
-
     def _append(self, line: _Line) -> None:
         data = memoryview(msgspec.json.encode(line) + b"\n")
         begin = os.fstat(self._fd).st_size
@@ -384,10 +372,21 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _lock(path: Path, fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise SessionError(
+            f"going on with the session {path}",
+            got="another program writes to it",
+            expected="one calibration of it at a time",
+            remedy="End the other one, or begin a session of your own with --new.",
+        ) from None
 
 
 def _sync_folder(folder: Path) -> None:

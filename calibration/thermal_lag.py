@@ -14,6 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
+# Beyond these no thermometer of a box measures: -127 °C is what a DS18B20's driver says when it is unplugged.
+COLDEST_DEGC, HOTTEST_DEGC = -100.0, 150.0
+
+
+def is_measured(temperature_degc: float) -> bool:
+    """Whether a thermometer can have measured that; NaN and what stands for "no answer" was not."""
+    return COLDEST_DEGC <= temperature_degc <= HOTTEST_DEGC
 
 
 class LaggedTemperature:

@@ -22,6 +22,7 @@ from agent.errors import UsageError, did_you_mean
 from agent.sources import LiveSource
 from agent.sources.log_file import open_log
 from agent.streams import StreamSpec
+from calibration.thermal_lag import is_measured
 
 TEMPERATURE = "temperature"
 LOGGERS = ("cargobox", "firmware_bridge")  # of what reads boxes and buses
@@ -135,7 +136,8 @@ class Feed:
                     self._queue.put(item)
                 elif self._thermometer is not None and item.stream == TEMPERATURE:
                     spec = self._thermometer
-                    self.temperature_degc = float(item.values[-1, 0]) * spec.scale + spec.offset
+                    degc = float(item.values[-1, 0]) * spec.scale + spec.offset
+                    self.temperature_degc = degc if is_measured(degc) else None
         except Exception as error:  # told to whoever takes
             self._failure = error
 

@@ -22,6 +22,7 @@ from calibration.errors import CalibrationRefused
 from calibration.gravity import Gravity
 from calibration.session import Journal, SessionHead, read_session
 from calibration.store import CertificateStore, read_kept
+from calibration.thermal_lag import is_measured
 
 
 def again(args: argparse.Namespace, config: Config) -> int:
@@ -108,8 +109,9 @@ def _read(
     return recorded
 
 
-def _ends(thermometer: Recorded) -> tuple[float, float]:
-    return float(thermometer.values.min()), float(thermometer.values.max())
+def _ends(thermometer: Recorded) -> tuple[float, ...]:
+    degc = [value for value in thermometer.values[:, 0].tolist() if is_measured(value)]
+    return (min(degc), max(degc)) if degc else ()
 
 
 def _spec_of(head: SessionHead) -> StreamSpec:

@@ -125,6 +125,13 @@ def test_a_session_can_be_found_that_came_to_no_end(tmp_path: Path) -> None:
     assert read_session(late).verdict == "good"
 
 
+def test_what_an_unplugged_thermometer_says_is_no_temperature(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / f"a{SUFFIX}", HEAD) as journal:
+        for i, degc in enumerate((21.0, -127.0, 23.0, float("nan"))):
+            journal.append("pose", counts(i), at="t", t_s=float(i), temperature_degc=degc)
+    assert read_session(journal.path).temperatures_degc == (21.0, 23.0)
+
+
 def test_a_session_without_a_step_leaves_nothing_behind(tmp_path: Path) -> None:
     with Journal.create(tmp_path / f"a{SUFFIX}", HEAD):
         pass
@@ -137,6 +144,25 @@ def test_two_programs_do_not_write_one_session(tmp_path: Path) -> None:
         Journal.resume(path)
     with pytest.raises(SessionError, match="File exists"):
         Journal.create(path, HEAD)
+
+
+def test_what_another_program_wrote_until_it_was_locked_is_not_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / f"a{SUFFIX}")
+    real_open = os.open
+
+    def late(name: Path, flags: int, *more: int) -> int:
+        """The other program goes on, and ends, between this one's first look and its lock."""
+        monkeypatch.undo()
+        with Journal.resume(path) as other:
+            other.append("pose", counts(9), at="t", t_s=9.0)
+        return real_open(name, flags, *more)
+
+    monkeypatch.setattr(os, "open", late)
+    with Journal.resume(path) as journal:
+        journal.append("pose", counts(10), at="t", t_s=10.0)
+    assert numbers(read_session(path)) == [1, 2, 3, 4, 5]
 
 
 def test_any_change_changes_the_digest_and_damage_is_told_with_its_line(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def test_a_temperature_that_is_no_number_is_passed_over() -> None:
     assert corrected(term, [21, float("nan"), 23], 3) == pytest.approx([1.0, 1.0, 3.0])
 
 
+@pytest.mark.parametrize("degc", [-127.0, 1e30, 3e38, -math.inf])
+def test_what_an_unplugged_thermometer_says_is_passed_over(degc: float) -> None:
+    term = TemperatureTerm(reference_degc=REFERENCE_DEGC, bias_per_degc=(1.0,), bias_per_degc2=(1.0,))
+    assert corrected(term, [21, degc, degc, 21], 4).tolist() == [2.0] * 4
+
+
 def test_the_axes_keep_their_own() -> None:
     term = TemperatureTerm(
         reference_degc=REFERENCE_DEGC, bias_per_degc=(1.0, 0.0, -1.0), bias_per_degc2=(0.0, 0.5, 0.0)
