@@ -171,7 +171,7 @@ class GravityWatch:
 
     def _at_rest(self, second: Second) -> bool:
         variance = math.fsum(second.variance)
-        if second.count < 3 or not math.isfinite(variance):
+        if second.count < 3 or not all(map(math.isfinite, (*second.mean, variance))):
             self._rest.interrupt()
             return False
         # it forgets within some ten minutes: one second of a value that stood still is no measure for ever

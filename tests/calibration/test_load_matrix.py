@@ -144,6 +144,15 @@ def test_without_corners_the_uncertainty_says_that_the_cells_are_not_known() -> 
     assert error <= 3 * fit.sum_standard, f"corner off by {error:.3f}, stated {fit.sum_standard:.3f}"
 
 
+def test_what_the_masses_are_off_by_together_is_in_the_covariance() -> None:
+    """All weigh 0.1 % too much: no reading shows it, and the sum is known no better."""
+    bench = hidden_bench(4, scatter_kg=0.001)
+    seen = observe(bench)
+    exact, stamped = (fit_load_cells(seen, bench.plate, mass_standard=m) for m in (0.0, 1e-3))
+    assert exact.sum_standard < 5e-4, f"{exact.sum_standard:.1e}"
+    assert stamped.sum_standard == pytest.approx(np.hypot(exact.sum_standard, 1e-3), rel=0.05)
+
+
 def test_held_out_loads_are_as_good_as_the_scatter() -> None:
     bench = hidden_bench(6, scatter_kg=0.003)
     errors = held_out_errors_kg(observe(bench), bench.plate, expected_repeatability_kg=0.003)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from calibration.errors import CalibrationRefused
+from calibration.load_checks import Creep
 from calibration.oiml import Finding, LoadCellClass
 
 
@@ -29,6 +31,14 @@ def test_creep_and_return_to_zero_of_class_c() -> None:
     assert limits.late_creep_kg(10.0) == pytest.approx(0.15 * 0.7 * 0.01)
     assert limits.zero_return_kg == pytest.approx(0.005)
     assert (limits.repetitions, LoadCellClass("B", 1.0).repetitions) == (3, 5)
+
+
+def test_a_short_creep_test_is_scaled_to_half_an_hour() -> None:
+    """Creep that goes on as log(1 + t/10 s), watched for two minutes and for the whole time."""
+    for lasted_s in (120.0, 1800.0):
+        time_s = np.linspace(0.0, lasted_s, 50)
+        creep = Creep(20.0, time_s, -0.002 * np.log1p(time_s / 10.0), lasted_s)
+        assert creep.after_30_min_kg == pytest.approx(-0.002 * np.log1p(180.0)), f"{lasted_s} s"
 
 
 def test_a_class_has_only_so_many_intervals() -> None:

@@ -209,6 +209,14 @@ def test_it_is_trusted_again_when_it_reads_gravity_again() -> None:
     assert final(values, certificate())[0] == "trusted"
 
 
+def test_a_sample_that_is_no_number_is_no_reason_to_doubt() -> None:
+    values = at_rest(100)
+    values[:: 7 * RATE_HZ + 3, 1] = np.nan
+    correction = Correction([TABLE["accel"]], [certificate()])
+    correction.apply(block("accel", values))
+    assert correction.trust_changes == 0, correction.trust(0, TimeMark(0, 0, TimeQuality.UNSET))
+
+
 def road(seconds: int, seed: int) -> F64:
     """A van: vibration of 0.7 m/s², bends, brakes and hills, that never stand still for ten seconds."""
     rng = np.random.default_rng(seed)
