@@ -52,8 +52,8 @@ def wait_until(due_ns: int, stop: threading.Event) -> None:
 def take_precedence() -> None:
     """Let this thread run before all ordinary ones, where the system allows it (LimitRTPRIO= of a unit).
 
-    A chip without a FIFO loses a sample when its thread is held up for as long as a sample takes. Not the main
-    thread: it does other things, too, and what it starts later would inherit it.
+    A chip without a FIFO loses a sample when its thread is held up for as long as a sample takes. Not the
+    main thread: it does other things, too, and what it starts later would inherit it.
     """
     if threading.current_thread() is threading.main_thread():
         return
