@@ -53,6 +53,13 @@ def settings_of(given: LoadSettings, spec: StreamSpec) -> dict[str, float | str 
             remedy="Say what it weighs: --mass-kg 20; give several, and its linearity is judged, too.",
         )
     whole_kg = given.capacity_kg * len(spec.axes)
+    if max(given.masses_kg) > whole_kg:
+        raise UsageError(
+            "beginning with the load cells",
+            got=f"--mass-kg {max(given.masses_kg):g}",
+            expected=f"at most {whole_kg:g} kg, what {len(spec.axes)} of {given.capacity_kg:g} kg carry",
+            remedy="Say it in kilograms, not in grams; or correct --capacity-kg, that of one cell.",
+        )
     interval_kg = given.interval_kg if given.interval_kg is not None else interval_of(whole_kg)
     full_scale_kg = spec.full_scale if spec.full_scale is not None else given.capacity_kg
     return {

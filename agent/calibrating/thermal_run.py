@@ -19,6 +19,7 @@ from agent.calibrating.outcome import Outcome
 from agent.errors import UsageError
 from calibration.certificate import Certificate, TemperatureTerm
 from calibration.thermal import ThermalFit, fit_thermal
+from calibration.thermal_lag import is_measured
 
 WHAT = "thermal"
 STILL_FACTOR = 4.0  # Tedaldi et al., ICRA 2014, IV-A: 4 to 20 × the variance at rest
@@ -132,6 +133,14 @@ def _binned(sensor: Recorded, thermometer: Recorded) -> tuple[F64, F64, F64, Any
     else:
         values, still = sensor.values, ~sensor.saturated
     order = np.argsort(thermometer.t_s, kind="stable")
+    order = order[[is_measured(degc) for degc in thermometer.values[order, 0].tolist()]]
+    if not len(order):
+        raise UsageError(
+            "fitting a temperature term",
+            got=f"a thermometer that says {thermometer.values[0, 0]:g} °C all the time",
+            expected="what a thermometer can measure",
+            remedy="Look after its wires and its plug; then record anew.",
+        )
     degc = np.interp(times, thermometer.t_s[order], thermometer.values[order, 0])
     return times, degc, values, still
 

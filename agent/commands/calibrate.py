@@ -25,6 +25,8 @@ from agent.errors import UsageError
 from agent.sources.log_file import WITH_MAP
 from calibration.gravity import Gravity, local_gravity
 
+LONGEST_DAYS = 36_500
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -127,6 +129,8 @@ def _check(args: argparse.Namespace) -> None:
             "recordings of ordinary days, or of a soak",
             "Record with `cargobox record --out day.mcap`; then `--log day.mcap`.",
         )
+    if args.valid_days > LONGEST_DAYS:
+        _refuse(f"--valid-days {args.valid_days}", f"at most {LONGEST_DAYS}", "0 is for ever.")
     if args.what == LOAD and args.log is not None:
         _refuse(
             "load with --log",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import sys
 import threading
@@ -144,7 +145,7 @@ def _journal(args: argparse.Namespace, head: SessionHead, folder: Path) -> Journ
 
 def free_name(folder: Path, stem: str) -> Path:
     """Return a session's name that is not taken: two sessions may begin in one second."""
-    names = [f"{stem}{SUFFIX}", *(f"{stem}-{n}{SUFFIX}" for n in range(2, 100))]
+    names = (f"{stem}-{n}{SUFFIX}" if n > 1 else f"{stem}{SUFFIX}" for n in itertools.count(1))
     return next(folder / name for name in names if not (folder / name).exists())
 
 

@@ -58,8 +58,8 @@ def from_logs(args: argparse.Namespace, config: Config, gravity: Gravity, stop: 
             outcome = accel_run.judge_recording(
                 [one[head.stream] for one in recorded], gravity, args.hold_s, journal, degc
             )
-            if outcome.good:
-                journal.done("good")
+            # a recording is at its end: a box must not go on with it by itself
+            journal.done("good" if outcome.good else "not good enough")
     except CalibrationRefused as refusal:
         outcome = Outcome(ACCEL, False, f"{refusal.got}, expected {refusal.expected}", todo=(refusal.remedy,))
     kept = path if path.exists() else None

@@ -350,7 +350,7 @@ def test_a_first_mass_that_is_another_than_was_said_is_refused_by_the_nominal_sc
     session, bench = ready()
     words = refused(session, "span up", bench.shows(20.0), mass_kg=said_kg)
     assert "by the nominal scale" in words
-    assert "in kilograms?" in words
+    assert "put `scale` of this stream right" in words
 
 
 def test_a_mass_left_on_the_plate_is_no_zero() -> None:
@@ -380,7 +380,7 @@ def test_every_word_of_the_plan_names_the_mass_and_the_place() -> None:
     words = [step.words for step in plan]
     assert words[1:4] == [
         "Put 5 kg in the centre of the plate.",
-        "Put 20 kg in the centre of the plate.",
+        "Make it 20 kg in all in the centre of the plate.",
         "Take off so much that 5 kg stay in the centre of the plate.",
     ]
     assert words[5] == "Put 20 kg right over the cell front left (fl)."

@@ -157,6 +157,7 @@ def test_command_lines_that_cannot_be_meant(tmp_path: Path, capsys: pytest.Captu
         (["load", "--virtual", "--mass-kg", "-3"], "--mass-kg -3"),
         (["load", "--virtual", "--mass-kg", "nan"], "--mass-kg nan"),
         (["accel", "--virtual", "--latitude", "91"], "latitude 91"),
+        (["accel", "--virtual", "--valid-days", "3000000"], "--valid-days 3000000"),
         (["load", "--port", "/dev/none", "--yes"], "--yes without --virtual"),
     ):
         assert main(["calibrate", *map(str, line), "--json"]) == 2
@@ -210,6 +211,11 @@ def test_a_recording_with_too_few_poses(tmp_path: Path) -> None:
     assert done.end() == 1, done.err
     assert done.document["verdict"] == "refused"
     assert done.document["certificate"] is None
+    more = [record(tmp_path / f"{i}.mcap", UPS[i : i + 4]) for i in (0, 4)]
+    done = cargobox("calibrate", "accel", "--log", *more, "--json", cwd=tmp_path)
+    assert done.end() == 1, done.err
+    session = read_session(tmp_path / done.document["session"])
+    assert len(session.steps) == 8 and session.verdict, "a box would go on with what was recorded"
 
 
 MAP = """
@@ -285,6 +291,19 @@ def test_a_temperature_term_does_not_make_an_old_certificate_young(
     until = signed(old, TABLE["temperature"], Signature(valid_days=valid_days), None).valid_until
     new = (datetime.now(UTC) + timedelta(days=valid_days)).strftime("%Y-%m-%d")
     assert until == (new if holds == "new" else holds), until
+
+
+def test_what_an_unplugged_thermometer_says_is_left_out(tmp_path: Path) -> None:
+    log = days(tmp_path / "drifting.csv", 0.05)
+    head, *rows = log.read_text().splitlines()
+    rows[100:110] = [row.rpartition(",")[0] + ",-127.00" for row in rows[100:110]]
+    log.write_text("\n".join([head, *rows]) + "\n")
+    line = ["calibrate", "thermal", "--map", tmp_path / "map.toml", "--out", tmp_path, "--soak", "--log", log]
+    done = cargobox(*line, "--json")
+    assert done.end() == 0, done.err
+    assert done.document["fit"]["term"]["low_degc"] > -10, done.document["fit"]["term"]
+    log.write_text("\n".join([head, *(row.rpartition(",")[0] + ",-127" for row in rows)]) + "\n")
+    assert "-127 °C all the time" in refused(*line, status=2).got
 
 
 def test_a_log_without_a_thermometer(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from agent.calibrating import accel_run, load_run
 from agent.calibrating.feed import Chunk
 from agent.calibrating.sketch import box_rows, side_words, turned
+from agent.errors import UsageError
 from calibration.session import Journal, read_session
 from tests.commands.calibrating import (
     Stage,
@@ -207,7 +208,7 @@ def test_a_step_is_broken_off_and_one_is_taken_back(tmp_path: Path) -> None:
         path = journal.path
     with Journal.resume(path) as journal:
         guide = load_guide(stage, journal)
-        assert "Goes on with 1 steps" in text_of(guide.view())
+        assert "Goes on with 1 step" in text_of(guide.view())
         assert "Put 20 kg in the centre" in text_of(guide.view())
 
 
@@ -248,3 +249,10 @@ def test_it_fits_where_there_is_little_room_and_no_unicode(tmp_path: Path) -> No
                 assert max(map(len, rows)) <= width, f"{max(map(len, rows))} columns of {width}"
                 assert "Enter: the virtual hand" in text.replace("\n", " ")
                 assert "Nothing comes." in text
+
+
+def test_masses_in_grams_are_refused_before_anything_is_put_on() -> None:
+    spec = Stage("load", seed=1).spec
+    for grams in ((10_000.0,), (10.0, 20_000.0)):
+        with pytest.raises(UsageError, match="not in grams"):
+            load_run.settings_of(load_run.LoadSettings(capacity_kg=50.0, masses_kg=grams), spec)
