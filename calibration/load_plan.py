@@ -71,11 +71,10 @@ def _whole_plan(masses: list[float], plate: Plate, repetitions: int, creep_s: fl
     empty = "Take everything off the plate. Nothing may lean on it."
     out = [WantedStep("zero", CENTRE, 0.0, HOLD_S, empty, "where zero is")]
     to_go_up: list[float | None] = [*masses] or [None]
-    for mass in to_go_up:
+    for i, mass in enumerate(to_go_up):
         amount = "a known mass" if mass is None else f"{mass:g} kg"
-        out.append(
-            WantedStep("span up", CENTRE, mass, HOLD_S, f"Put {amount} {where}.", "how much a kilogram is")
-        )
+        words = f"Put {amount} {where}." if i == 0 else f"Make it {amount} in all {where}."
+        out.append(WantedStep("span up", CENTRE, mass, HOLD_S, words, "how much a kilogram is"))
     for mass in reversed(masses[:-1]):
         words = f"Take off so much that {mass:g} kg stay {where}."
         out.append(

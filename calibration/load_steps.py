@@ -218,7 +218,7 @@ def check_zero(mean_kg: F64, plate: Plate, limits: Limits) -> None:
             f"{100 * abs(off[worst]) / limits.capacity_kg:.1f} % of its capacity",
             expected=f"at most {100 * MOST_ZERO:g} % ({MOST_ZERO * limits.capacity_kg:g} kg)",
             remedy="Take everything off the plate and see that nothing leans on it. If the plate itself is "
-            "that heavy, state its dead load; if not, the cell was overloaded and is bent.",
+            "that heavy, say what it weighs: --plate-kg; if not, the cell was overloaded and is bent.",
         )
 
 
@@ -250,8 +250,8 @@ def check_load(
     if step.place == CENTRE and plate.count > 1 and idle.any():
         raise CalibrationRefused(
             doing, got=f"{_names(plate, idle)} carrying nothing", expected="a share of the mass on each cell",
-            remedy="Its foot hangs in the air or its wire is off: turn the foot until the plate does not "
-            "rock, check the wire, and begin again with the empty plate.",
+            remedy="Put the mass in the centre of the plate. If it stands there, a foot hangs in the air or "
+            "a wire is off: turn the foot until the plate does not rock, check the wire, begin again.",
         )  # fmt: skip
     if step.place in plate.cells and plate.count > 1:
         felt = int(rise.argmax())
@@ -268,15 +268,16 @@ def check_load(
     if ratios and abs(ratio / float(np.median(ratios)) - 1) > _MISTAKEN:
         meant = ratio / float(np.median(ratios)) * step.mass_kg
         raise CalibrationRefused(
-            doing, got=f"readings as of {meant:.2f} kg", expected=f"about {step.mass_kg:g} kg, as was said",
-            remedy="Is it the mass that you named? If it is, the first one was not: undo, and begin again.",
+            doing, got=f"readings as of {meant:.2f} kg", expected=f"about {step.mass_kg:g} kg in all",
+            remedy=f"Put on {step.mass_kg:g} kg, no more and no less. If that lies there, the first mass was "
+            "another than was said: take it back (u), and weigh it again.",
         )  # fmt: skip
     if not 1 / _BEYOND_NOMINAL <= ratio <= _BEYOND_NOMINAL:
         raise CalibrationRefused(
             doing, got=f"readings as of {float(rise.sum()):.2f} kg by the nominal scale of the cells",
-            expected=f"about {step.mass_kg:g} kg, as was said",
-            remedy="Is it the mass that you named, in kilograms? If it is, the nominal scale is wrong: put "
-            "`scale` of this stream right in the configuration, and begin again.",
+            expected=f"about {step.mass_kg:g} kg in all",
+            remedy=f"Put on {step.mass_kg:g} kg, no more and no less. Is it that, in kilograms? Then the "
+            "nominal scale is wrong: put `scale` of this stream right in the configuration, and begin again.",
         )  # fmt: skip
 
 
@@ -304,7 +305,10 @@ def _doing(kind: str, mass_kg: float, place: str) -> str:
 
 
 def _names(plate: Plate, which: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> str:
-    return " and ".join(place_words(cell) for cell, hit in zip(plate.cells, which, strict=True) if hit)
+    if which.all() and plate.count > 1:
+        return "every cell"
+    *first, last = (place_words(cell) for cell, hit in zip(plate.cells, which, strict=True) if hit)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _noise(columns: F64) -> F64:

@@ -18,7 +18,7 @@ from agent.calibrating.feed import Chunk
 from agent.calibrating.guide import END, UNDO
 from agent.calibrating.sketch import AXES, SIDES, Sketch, box_rows, side_words
 from agent.calibrating.terminal import ENTER
-from agent.calibrating.view import Gauge, View
+from agent.calibrating.view import Gauge, View, counted
 from calibration.accel_model import PARAMETERS
 from calibration.accel_session import AccelSession, Moved, PoseTaken, TooNear, Withdrawn, goal_mps2
 from calibration.errors import CalibrationRefused
@@ -169,7 +169,7 @@ class AccelGuide:
             Gauge(
                 "moving",
                 moving / (2 * meter.limit_mps2),
-                f"{moving / MG:.1f} mg, still below {meter.limit_mps2 / MG:.1f} mg",
+                f"{moving / MG:.1f} mg, at rest below {meter.limit_mps2 / MG:.1f} mg",
                 still,
             ),
             Gauge(
@@ -207,7 +207,7 @@ class AccelGuide:
             if session.good_enough
             else f"pose {poses + 1} of {max(ENOUGH_POSES, poses + 1)}",
             ask=ask,
-            keys="Enter next   u take the last one back   e end here   q stop, go on later",
+            keys=f"{self._enter()}u take the last one back   e end here   q stop, go on later",
             sketches=tuple(sketches),
             gauges=tuple(gauges),
             steps=tuple(steps),
@@ -218,6 +218,12 @@ class AccelGuide:
 
     # --- within ---
 
+    def _enter(self) -> str:
+        """Say what Enter does now; on a real box the poses are taken without it."""
+        if self.session.good_enough:
+            return "Enter finish   "
+        return "" if self._hand is None else "Enter next   "
+
     def _restore(self) -> None:
         """Give the session what the journal holds already."""
         steps = self._journal.steps
@@ -226,7 +232,7 @@ class AccelGuide:
         self._ups = [_unit(pose.mean) for pose in self.session.poses]
         if self._ups:
             self._refit()
-            self._say(f"Goes on with {len(self._ups)} poses taken before.", "good")
+            self._say(f"Goes on with {counted(len(self._ups), 'pose')} taken before.", "good")
 
     def _happened(self, happening: object, temperature_degc: float | None) -> list[str]:
         match happening:
@@ -257,7 +263,7 @@ class AccelGuide:
         self._refit()
         words = f"Pose {pose.number} is taken and kept: {self._words(up)}."
         self._say(words, "good")
-        return words + (f" {self._fit_words}." if self._fit_words else "")
+        return words + (f" {self._fit_words.capitalize()}." if self._fit_words else "")
 
     def _undo(self) -> list[str]:
         if not self.session.poses:

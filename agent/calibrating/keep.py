@@ -24,13 +24,15 @@ USUAL_FOLDER = "certificates"
 # (ADXL345, typical) and a cell's zero by 0.14 v_min (OIML R 60): less than the certificate owns to anyway.
 SPEAKS_FOR_DEGC = 1.0
 
+VALID_DAYS = 365  # how long a certificate holds where nobody says otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
     """Who made it, and for how many days it holds (0: for ever)."""
 
     by: str = ""
-    valid_days: int = 365
+    valid_days: int = VALID_DAYS
 
 
 @dataclass(frozen=True, slots=True)

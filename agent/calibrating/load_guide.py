@@ -18,7 +18,7 @@ from agent.calibrating.feed import Chunk
 from agent.calibrating.guide import END, UNDO
 from agent.calibrating.sketch import Sketch, plate_rows
 from agent.calibrating.terminal import ENTER
-from agent.calibrating.view import Gauge, View
+from agent.calibrating.view import Gauge, View, counted
 from calibration.errors import CalibrationRefused
 from calibration.load_plan import WantedStep
 from calibration.load_session import LoadSession
@@ -97,7 +97,7 @@ class LoadGuide:
         for step in restore(session, ((step, journal.values(step)) for step in journal.steps)):
             journal.undo(step.number)
         if session.steps:
-            self._say(f"Goes on with {len(session.steps)} steps taken before.", "good")
+            self._say(f"Goes on with {counted(len(session.steps), 'step')} taken before.", "good")
 
     # --- what comes in ---
 
@@ -271,7 +271,7 @@ class LoadGuide:
             place=judgement.place,
             temperature_degc=temperature_degc,
         )
-        words = f"Step {judgement.number} is taken and kept. {judgement.words}"
+        words = f"Step {judgement.number} is taken and kept: {judgement.words.removeprefix('Taken: ')}"
         self._say(words, "good")
         return [words]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -34,6 +34,7 @@ class LoadSettings:
     masses_kg: tuple[float, ...] = ()
     mass_tolerance: float = MASS_TOLERANCE
     creep_s: float = CREEP_IN_THE_VAN_S
+    plate_kg: float = 0.0
 
 
 def settings_of(given: LoadSettings, spec: StreamSpec) -> dict[str, float | str | list[float]]:
@@ -70,7 +71,19 @@ def settings_of(given: LoadSettings, spec: StreamSpec) -> dict[str, float | str 
         "masses_kg": sorted(given.masses_kg),
         "mass_tolerance": given.mass_tolerance,
         "creep_s": given.creep_s,
+        "dead_load_kg": given.plate_kg,
     }
+
+
+def told_before(given: LoadSettings, head: SessionHead) -> LoadSettings:
+    """Return `given`, where it is silent filled in with what the session of `head` was told."""
+    told = head.settings
+    capacity_kg, masses_kg = told.get("capacity_kg"), told.get("masses_kg")
+    if given.capacity_kg is None and isinstance(capacity_kg, int | float):
+        given = replace(given, capacity_kg=float(capacity_kg))
+    if not given.masses_kg and isinstance(masses_kg, list):
+        given = replace(given, masses_kg=tuple(masses_kg))
+    return given
 
 
 def interval_of(capacity_kg: float) -> float:
@@ -97,6 +110,7 @@ def new_session(head: SessionHead) -> LoadSession:
         masses_kg=masses if isinstance(masses, list) else (),
         mass_tolerance=_number(given, "mass_tolerance"),
         creep_s=_number(given, "creep_s"),
+        dead_load_kg=_number(given, "dead_load_kg") if "dead_load_kg" in given else 0.0,
     )
 
 

@@ -53,6 +53,11 @@ class View:
     trouble: str = ""
 
 
+def counted(number: int, thing: str) -> str:
+    """Return how many there are: "1 step", "2 steps"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def bar(part: float, width: int, *, unicode: bool = True) -> str:
     """Draw a bar, in eighths of a character where there are such."""
     part = max(0.0, min(1.0, part))

@@ -17,6 +17,7 @@ import signal
 import threading
 from pathlib import Path
 
+from agent.calibrating.keep import VALID_DAYS
 from agent.commands.calibrate_end import ACCEL, LOAD, THERMAL
 from agent.commands.calibrate_guided import guided
 from agent.commands.calibrate_logs import again, from_logs, thermal
@@ -59,6 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--mass-kg", type=float, action="append", metavar="M", help="load: a known mass; repeat"
     )
     session.add_argument("--capacity-kg", type=float, metavar="M", help="load: what one cell carries at most")
+    session.add_argument(
+        "--plate-kg", type=float, default=0.0, metavar="M", help="load: what the bare plate weighs"
+    )
     session.add_argument("--interval-kg", type=float, metavar="V", help="load: verification interval v")
     session.add_argument(
         "--class", dest="accuracy", choices=("A", "B", "C", "D"), default="C", help="OIML R 60"
@@ -73,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kept.add_argument("--accept", action="store_true", help="keep it although it is not good enough")
     kept.add_argument("--by", default="", metavar="NAME", help="who calibrated")
     kept.add_argument(
-        "--valid-days", type=int, default=365, metavar="N", help="how long it holds; 0: for ever"
+        "--valid-days", type=int, default=VALID_DAYS, metavar="N", help="how long it holds; 0: for ever"
     )
     kept.add_argument("--json", action="store_true", help="the verdict as one JSON document on stdout")
 
@@ -148,6 +152,7 @@ def _check(args: argparse.Namespace) -> None:
         ("--capacity-kg", args.capacity_kg, 1e-9),
         ("--interval-kg", args.interval_kg, 1e-9),
         ("--creep-s", args.creep_s, 0.0),
+        ("--plate-kg", args.plate_kg, 0.0),
         ("--valid-days", args.valid_days, 0),
         ("--seed", args.seed, 0),
         *(("--mass-kg", mass, 1e-9) for mass in args.mass_kg or ()),

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace as replace_in
 
 from agent.calibrating import accel_run, load_run
-from agent.calibrating.keep import Kept, Signature, keep, signed
+from agent.calibrating.keep import VALID_DAYS, Kept, Signature, keep, signed
 from agent.calibrating.outcome import Outcome, document, words
 from agent.calibrating.terminal import plain
 from agent.config import Config
@@ -37,9 +37,11 @@ def command_line(args: argparse.Namespace, *more: str) -> str:
     parts = ["cargobox", "calibrate", args.what]
     if args.virtual:
         parts += ["--virtual", "--seed", str(args.seed)]
-    for option in ("config", "port", "out"):
-        if getattr(args, option) is not None:
+    for option in ("config", "port", "out", "stream", "by"):
+        if getattr(args, option):
             parts += [f"--{option}", str(getattr(args, option))]
+    if args.valid_days != VALID_DAYS:
+        parts += ["--valid-days", str(args.valid_days)]
     return shlex.join([*parts, *more])
 
 

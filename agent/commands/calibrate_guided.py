@@ -21,6 +21,7 @@ from agent.calibrating.guide import converse
 from agent.calibrating.keep import folder_of, now_text
 from agent.calibrating.load_guide import LoadGuide
 from agent.calibrating.terminal import person, plain, speaks_unicode
+from agent.calibrating.view import counted
 from agent.commands.calibrate_end import ACCEL, Hidden, command_line, finish, judged
 from agent.commands.source import source_of, words_of
 from agent.config import Config
@@ -88,7 +89,10 @@ def _settings(
         accuracy_class=args.accuracy,
         masses_kg=tuple(args.mass_kg or ()),
         creep_s=args.creep_s,
+        plate_kg=args.plate_kg,
     )
+    if args.resume is not None:  # what it was told in the beginning stands in its head
+        given = load_run.told_before(given, read_session(args.resume).head)
     if device.bench is None:
         return load_run.settings_of(given, spec), None
     truth = device.bench.truth.load
@@ -177,7 +181,8 @@ def _guide(
 def _stopped(args: argparse.Namespace, journal: Journal, steps: int, stop: threading.Event) -> int:
     if steps:
         again = command_line(args, "--resume", str(journal.path))
-        plain([f"stopped; {steps} steps are kept in {journal.path}", f"go on with: {again}"])
+        are = "is" if steps == 1 else "are"
+        plain([f"stopped; {counted(steps, 'step')} {are} kept in {journal.path}", f"go on with: {again}"])
     else:
         plain(["stopped; nothing was taken yet"])
     if args.json:
