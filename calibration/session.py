@@ -31,6 +31,9 @@ from calibration.thermal_lag import is_measured
 FORMAT = "cargobox-session/1"
 SUFFIX = ".session.jsonl"
 F64 = npt.NDArray[np.float64]
+_LARGEST = 1e9
+# Gravity on the ground is 9.76 to 9.84 m/s².
+_BOUNDS = {"rate_hz": (1e-6, _LARGEST), "gravity_mps2": (9.7, 9.9), "gravity_standard_mps2": (0.0, 0.1)}
 Encoding = Literal["<i4", "<f4", "<f8"]
 
 
@@ -163,7 +166,7 @@ def parse_session(data: bytes, *, origin: str = "the session") -> Session:
             if (head is None) != isinstance(line, SessionHead):
                 raise ValueError("a head in the middle" if head is not None else "no head")
             if isinstance(line, SessionHead):
-                head = line
+                head = _plausible(line)
             elif isinstance(line, _StepLine):
                 assert head is not None
                 steps.append(_step(line, len(head.axes)))
@@ -188,6 +191,17 @@ def parse_session(data: bytes, *, origin: str = "the session") -> Session:
             remedy="It holds nothing that could be used; begin a new session.",
         )
     return Session(head, tuple(steps), undone, verdict, whole_bytes, last_number)
+
+
+def _plausible(head: SessionHead) -> SessionHead:
+    """Return it. Raises ValueError for numbers that no sensor and no place has: the file was edited."""
+    told = {name: value for name, value in head.settings.items() if isinstance(value, float)}
+    numbers = {"rate_hz": head.rate_hz, "scale": head.scale, "offset": head.offset, **told}
+    for name, value in numbers.items():
+        least, most = _BOUNDS.get(name, (-_LARGEST, _LARGEST))
+        if not least <= value <= most:
+            raise ValueError(f"{name} of {value:g}")
+    return head
 
 
 def _step(line: _StepLine, axes: int) -> SessionStep:

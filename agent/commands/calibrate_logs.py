@@ -18,7 +18,7 @@ from agent.commands.calibrate_guided import STOPPED, free_name, head_of
 from agent.config import Config
 from agent.errors import UsageError
 from agent.streams import StreamClass, StreamSpec, Unit
-from calibration.errors import CalibrationRefused
+from calibration.errors import CalibrationRefused, SessionError
 from calibration.gravity import Gravity
 from calibration.session import Journal, SessionHead, read_session
 from calibration.store import CertificateStore, read_kept
@@ -116,6 +116,13 @@ def _ends(thermometer: Recorded) -> tuple[float, ...]:
 
 def _spec_of(head: SessionHead) -> StreamSpec:
     kind = StreamClass.LOAD if head.what == LOAD else StreamClass.MOTION
+    if head.unit not in tuple(Unit):
+        raise SessionError(
+            f"fitting a session of {head.stream!r} again",
+            got=f"figures in {head.unit!r}",
+            expected=f"one of {', '.join(Unit)}",
+            remedy="The file was edited; take the original.",
+        )
     return StreamSpec(
         name=head.stream,
         axes=head.axes,

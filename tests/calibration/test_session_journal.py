@@ -182,6 +182,19 @@ def test_any_change_changes_the_digest_and_damage_is_told_with_its_line(tmp_path
         read_session(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    "edited",
+    [{"rate_hz": 0}, {"rate_hz": 1e300}, {"scale": -1e300}, {"settings": {"gravity_mps2": 0}},
+     {"settings": {"gravity_standard_mps2": 1e300}}, {"settings": {"mass_tolerance": 1e300}}],
+)  # fmt: skip
+def test_absurd_numbers_in_the_head_are_told(tmp_path: Path, edited: dict[str, object]) -> None:
+    path = written(tmp_path / f"a{SUFFIX}")
+    head, *steps = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([json.dumps({**json.loads(head), **edited}).encode() + b"\n", *steps]))
+    with pytest.raises(SessionError, match=r"line 1: \w+ of .*edited"):
+        read_session(path)
+
+
 def test_a_full_medium_is_told_and_spoils_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / f"a{SUFFIX}")
     real_write = os.write

@@ -139,8 +139,10 @@ def test_what_is_not_good_enough_can_be_accepted_and_says_so(
 
 def test_sessions_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     session = accel_session(tmp_path, 1)
+    other = tmp_path / "other"
+    other.write_bytes(session.read_bytes().replace(b'"unit":"mps2"', b'"unit":"furlong"'))
     session.write_bytes(session.read_bytes().replace(b'"number":1', b'"number":"one"'))
-    for path, got in ((session, "line 2"), (tmp_path / "none", "No such file or directory")):
+    for path, got in ((session, "line 2"), (other, "furlong"), (tmp_path / "none", "No such file")):
         done = Done(capsys, "accel", "--session", path)
         assert done.status == 1
         assert got in done.document["error"]["got"], done.document
