@@ -218,8 +218,9 @@ def _objection(trial: _Trial, *, level: bool) -> str:
     """Return why a fit is not to be used, in words; nothing when it helped."""
     if not np.isfinite(trial.score):
         return "the record is too short to keep some of it for judging"
-    if trial.score > (MUST_HELP if level else MUST_HELP_DAYS):
-        return f"it leaves {trial.score:.0%} of the scatter of what it did not see"
+    most = MUST_HELP if level else MUST_HELP_DAYS
+    if trial.score > most:
+        return f"it leaves {trial.score:.0%} of the scatter of what it did not see, more than {most:.0%}"
     if level and trial.judged.stepped():
         return "the value stepped by itself: a soak wants a load that is left alone"
     ratios = trial.judged.block_ratios()

@@ -43,7 +43,8 @@ def judge_recordings(
     figures = _figures(fit, axes)
     certificate = _certificate(before, recorded[0][stream], fit)
     judged = tuple(
-        f"{axis}: scatter of what the fit did not see {b:.4g} → {a:.4g} {unit}"
+        f"{axis}: scatter of what the fit did not see "
+        + (f"{b:.4g} → {a:.4g} {unit}" if fit.term is not None else f"{b:.4g} {unit}, and so it stays")
         for axis, b, a in zip(axes, fit.before, fit.after, strict=False)
     )
     if fit.term is None:
@@ -52,7 +53,7 @@ def judge_recordings(
             ("Look after the sensor, its wires and its plugs; then record anew.",)
             if fit.faulty
             else (
-                "Nothing needs to be done: without a term it is right as it was certified, and no worse.",
+                "Nothing needs to be done: without a term it is no worse than it was.",
                 "To try again, record a soak: box shut, load left alone, for a day with sun and night.",
             )
         )
