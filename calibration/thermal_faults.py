@@ -58,7 +58,12 @@ def _leaps(series: Series, column: F64) -> tuple[F64, float]:
     around = column - running_median(series.t_s, column, window_s)
     low, high = np.percentile(column, (5.0, 95.0))
     span = float(high - low)
-    return around[np.abs(around) > LEAP_SPANS * span], span
+    away = np.abs(around) > LEAP_SPANS * span
+    home = np.flatnonzero(~away)
+    # before the first and after the last that is at home, nothing came back: the load was put on, or changed
+    if len(home):
+        away[: home[0]] = away[home[-1] + 1 :] = False
+    return around[away], span
 
 
 def _lone_cell(series: Series, cells: F64) -> str:

@@ -173,6 +173,14 @@ def test_a_scale_that_leaps_to_both_sides_is_flagged() -> None:
     assert "leapt 2 times up and 2 times down" in fit.reason, fit.reason
 
 
+def test_a_load_put_on_at_the_beginning_and_another_at_the_end_is_no_leap() -> None:
+    t_s, degc, values = outdoors()
+    values[:4] -= 160.0
+    values[-3:] += 170.0
+    fit = fit_thermal(t_s, degc, values)
+    assert not fit.faulty, fit.reason
+
+
 def test_a_cell_that_leaps_alone_is_flagged_and_a_visitor_is_not() -> None:
     t_s, degc, values = outdoors()
     half = values / 2.0
