@@ -224,7 +224,13 @@ class _Lane:
         term, biases = self.certificate.temperature, list(self.certificate.bias)
         if term is None or warm is None:
             return biases
-        delta = warm.sensor_degc - term.reference_degc
+        # beyond what the fit has seen its curve says nothing; there it holds what it said last
+        sensor_degc = warm.sensor_degc
+        if term.low_degc is not None:
+            sensor_degc = max(sensor_degc, term.low_degc)
+        if term.high_degc is not None:
+            sensor_degc = min(sensor_degc, term.high_degc)
+        delta = sensor_degc - term.reference_degc
         factors = (
             (term.bias_per_degc, delta),
             (term.bias_per_degc2, delta * delta),

@@ -113,3 +113,14 @@ def test_a_thermometer_does_not_correct_itself() -> None:
     out = correction.apply(Block("temperature", 0, RegularClock.of_rate(1), values)).values
     assert out[:, 0].tolist() == [58.0, 58.0, 58.0]
     assert any("for the thermometer itself" in note for note in correction.notes()), correction.notes()
+
+
+def test_beyond_what_the_fit_has_seen_it_holds_what_it_said_last() -> None:
+    term = TemperatureTerm(
+        reference_degc=REFERENCE_DEGC,
+        bias_per_degc=(1.0,),
+        bias_per_degc2=(1.0,),
+        low_degc=18.0,
+        high_degc=22.0,
+    )
+    assert corrected(term, [22, 40, 18, -20], 4) == pytest.approx([6.0, 6.0, 2.0, 2.0])
