@@ -59,7 +59,8 @@ def judge_recordings(
         )
         headline = f"no temperature term: {fault}{fit.reason.removeprefix('no temperature term helps: ')}"
         return Outcome(WHAT, False, headline, judged, todo, figures, certificate if before else None)
-    headline = f"{fit.reason} {unit}; from {fit.term.low_degc:g} to {fit.term.high_degc:g} °C"
+    headline = f"it helps, from {fit.term.low_degc:g} to {fit.term.high_degc:g} °C"
+    headline += "; found in the sum, and shared out among the cells" if shared else ""
     return Outcome(WHAT, True, headline, judged, (), figures, certificate)
 
 
