@@ -16,6 +16,7 @@ from agent.calibrating import accel_run, load_run
 from agent.calibrating.keep import VALID_DAYS, Kept, Signature, keep, signed
 from agent.calibrating.outcome import Outcome, document, words
 from agent.calibrating.terminal import plain
+from agent.calibrating.view import counted
 from agent.config import Config
 from agent.streams import StreamSpec
 from calibration.certificate import Certificate
@@ -93,7 +94,8 @@ def finish(
     if kept is not None and before is not None:
         lines += [f"it replaces {before.hash}, which stays"]
     if more.get("seconds") is not None:
-        lines += [f"{more['steps']} steps, {more['keys_pressed']} keys, {more['seconds']:.0f} s"]
+        steps, keys = counted(more["steps"], "step"), counted(more["keys_pressed"], "key")
+        lines += [f"{steps}, {keys}, {more['seconds']:.0f} s"]
     plain(lines)
     if args.json:
         print(
