@@ -20,6 +20,7 @@ from typing import Protocol
 
 from agent.streams import StreamClass, StreamSpec, Unit
 from calibration.certificate import Certificate
+from calibration.load_steps import MOST_ZERO
 from calibration.thermal_tracking import Drift, DriftSettings, DriftTracker, Trust
 
 STANDARD_GRAVITY_MPS2 = 9.80665  # CGPM 1901
@@ -46,6 +47,8 @@ ZERO_NOISE_D = 0.25  # of a second's mean, as stable equilibrium allows
 # the ratio to the noise it takes 400 s, in which a load that is put on gently is no longer at zero.
 ZERO_WANDER_D_PER_SQRT_S = 6e-4
 LOAD_DOUBT_S = 600.0
+# A van parks on slopes: what stands on the cells at zero weighs less there. Streets go up to 25 %.
+SLOPE_PART = 1.0 - 1.0 / math.hypot(1.0, 0.25)
 IDLE_NS = 60_000_000_000  # how often a loaded scale is asked how long it was not empty
 
 
@@ -195,6 +198,10 @@ class ZeroWatch:
         self._capacity = certificate.capacity
         # of the sum of the cells; no scale is judged more finely than by half its interval
         self._sigma = max(certificate.standard_uncertainty or 0.0, (self._d or 0.0) / 2) or None
+        # untold, the bare plate is lighter than what a session takes without asking for it
+        untold_kg = MOST_ZERO * (self._capacity or 0.0)
+        dead_kg = untold_kg if certificate.dead_load is None else certificate.dead_load
+        self._slope_kg = SLOPE_PART * dead_kg
         self._rest = _Rest(EQUILIBRIUM_S)
         self._negative_since_ns: int | None = None
         self._below: tuple[Trust, str] = (Trust.TRUSTED, "")
@@ -267,12 +274,13 @@ class ZeroWatch:
 
     def _below_zero(self, end_ns: int, total: float, sigma: float) -> None:
         """Judge a stable total; what was found last holds until it is stable again."""
-        if total >= -3.0 * sigma:
+        less = total + self._slope_kg
+        if less >= -3.0 * sigma:
             self._negative_since_ns = None
             self._below = (Trust.TRUSTED, "")
             return
         if self._negative_since_ns is None:
             self._negative_since_ns = end_ns
         long = end_ns - self._negative_since_ns > LOAD_DOUBT_S * 1e9
-        state = Trust.NOT_TRUSTED if long and total < -FAR_SIGMAS * sigma else Trust.DEGRADED
+        state = Trust.NOT_TRUSTED if long and less < -FAR_SIGMAS * sigma else Trust.DEGRADED
         self._below = (state, f"it reads {total:.3g} kg in all, less than nothing")

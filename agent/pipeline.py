@@ -133,7 +133,8 @@ class Pipeline:
         self._windows = {name: Windows(WINDOW_NS) for name in self._specs}
         known = {c.stream: c.standard_uncertainty for c in certificates if c.standard_uncertainty is not None}
         gravity_mps2 = next((c.gravity_mps2 for c in certificates if c.stream == MOTION), None)
-        self._weigher = make_weigher(self._specs.values(), mount_up, known, gravity_mps2)
+        dead_kg = next((c.dead_load for c in certificates if c.stream == LOAD), None)
+        self._weigher = make_weigher(self._specs.values(), mount_up, known, gravity_mps2, dead_kg)
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))
         self._reduction: Reduction[Moments] = Reduction(

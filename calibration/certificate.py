@@ -131,6 +131,8 @@ class Certificate(_Document, frozen=True, kw_only=True):
     ``low_degc`` and ``high_degc``: between which the session was done, and up to which it holds.
     ``capacity`` and ``verification_interval``: of a scale as a whole, Max and e of OIML R76, in the stream's
     unit; without them its zero is watched and never followed.
+    ``dead_load``: of a scale, what stands on its cells while it shows zero (the bare plate), in the stream's
+    unit, where that was told: on a slope it weighs less, which zero does not know.
     ``gravity_mps2``: that which an accelerometer was held against, where its place was told; else standard.
     ``findings``: what else was found, in words: limits that were kept or not, terms that were refused.
     ``replaces``: hash of the certificate before it.
@@ -151,6 +153,7 @@ class Certificate(_Document, frozen=True, kw_only=True):
     high_degc: float | None = None
     capacity: float | None = None
     verification_interval: float | None = None
+    dead_load: float | None = None
     gravity_mps2: float | None = None
     findings: tuple[str, ...] = ()
     data: SessionData | None = None
@@ -301,6 +304,7 @@ def _magnitudes(c: Certificate) -> Iterator[tuple[str, float]]:
         yield "residuals.points", float(c.residuals.points)
         yield "residuals.held_out_rms", c.residuals.held_out_rms or 0.0
     yield "standard_uncertainty", c.standard_uncertainty or 0.0
+    yield "dead_load", c.dead_load or 0.0
     yield from ((f"uncertainty {term.name!r}: standard", term.standard) for term in c.uncertainty)
 
 

@@ -262,6 +262,7 @@ class LoadSession:
             high_degc=high_degc,
             capacity=self.capacity_kg * self.plate.count,
             verification_interval=self.limits.verification_interval_kg,
+            dead_load=self._step_limits.dead_load_kg or None,  # 0: nobody told
             findings=self._findings(fit),
             data=data,
             made_at=made_at,

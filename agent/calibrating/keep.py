@@ -63,17 +63,19 @@ def signed(
 
     One that is new, and has no temperature term, holds a little around the temperatures of its session. One
     that adds a temperature term to another holds no longer than that: gain and bias are as old as they were.
+    So does one of an old session that is fitted again: its days count from when the session was begun.
     """
     low, high = certificate.low_degc, certificate.high_degc
     if certificate.temperature is None and not certificate.software and low is not None and high is not None:
         low, high = round(low - SPEAKS_FOR_DEGC, 1), round(high + SPEAKS_FOR_DEGC, 1)
-    day = datetime.now(UTC) + timedelta(days=signature.valid_days)
-    until = [day.strftime("%Y-%m-%d")] if signature.valid_days else []
-    until += [certificate.valid_until] if certificate.valid_until else []
-    data = certificate.data
+    data, begun = certificate.data, datetime.now(UTC)
     if session is not None:
         read = read_session(session)
+        begun = min(begun, _begun(read.head.begun_at) or begun)  # a clock that ran ahead gives no more time
         data = SessionData(file=session.name, sha256=digest_of(session), samples=read.samples)
+    day = begun + timedelta(days=signature.valid_days)
+    until = [day.strftime("%Y-%m-%d")] if signature.valid_days else []
+    until += [certificate.valid_until] if certificate.valid_until else []
     return msgspec.structs.replace(
         certificate,
         stream=spec.name,
@@ -87,6 +89,11 @@ def signed(
         software=f"cargobox {agent.__version__}",
         data=data,
     )
+
+
+def _begun(text: str) -> datetime | None:
+    ns = instant_ns(text)
+    return None if ns is None else datetime.fromtimestamp(ns / 1e9, UTC)
 
 
 def _instant(until: str) -> float:

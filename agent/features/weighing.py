@@ -15,6 +15,10 @@ The uncertainty (JCGM 100:2008): from what the regression leaves, whose neighbou
 low-pass makes them, so that the points count for as many as are independent (G. E. P. Box, Ann. Math.
 Stat. 25 (1954) 290); put right by how much the masses of neighbouring windows really differ
 (J. von Neumann, Ann. Math. Stat. 12 (1941) 153); and the certificates' own, which no mean makes smaller.
+
+What stands on the cells while they show zero, the bare plate, is felt like the load; but zero was taken from
+it as a constant, upright and under gravity alone. So it is added to the reading before the fit, and taken
+from the mass afterwards. Where it is not known it is left out: on a slope of θ it shows as −dead·(1 − cos θ).
 """
 
 from __future__ import annotations
@@ -62,7 +66,8 @@ class Weighing:
     ``force``: ΣR·f; ``square``: Σf²; ``spread``: Σ of (ΣR·f)²/Σf² of each window; ``variance``: of `force`,
     of what is random. ``right``, ``front``: ΣD·f, with D right minus left, front minus rear, both without
     what force across does to them; None where there are not four cells. ``scale_uncertainty``,
-    ``zero_uncertainty_kg``: by the certificates, k = 1.
+    ``zero_uncertainty_kg``: by the certificates, k = 1. ``dead_load_kg``: what R holds besides, of which
+    `force` is free; what is wrong with f is wrong with it, too.
     """
 
     windows: int
@@ -74,6 +79,7 @@ class Weighing:
     front: float | None
     scale_uncertainty: float
     zero_uncertainty_kg: float
+    dead_load_kg: float = 0.0
 
     @property
     def mass_kg(self) -> float:
@@ -84,7 +90,8 @@ class Weighing:
     def expanded_uncertainty_kg(self) -> float:
         """Of the mass, k = 2: 95 of 100 lie within."""
         random = GRAVITY_MPS2**2 * self.variance / self.square**2
-        certified = (self.mass_kg * self.scale_uncertainty) ** 2 + self.zero_uncertainty_kg**2
+        felt_kg = self.mass_kg + self.dead_load_kg
+        certified = (felt_kg * self.scale_uncertainty) ** 2 + self.zero_uncertainty_kg**2
         return 2 * math.sqrt(random + self._unlike_kg2(random) + certified)
 
     def _unlike_kg2(self, random: float) -> float:
@@ -118,6 +125,7 @@ class Weighing:
             _sum(self.front, other.front),
             max(self.scale_uncertainty, other.scale_uncertainty),
             max(self.zero_uncertainty_kg, other.zero_uncertainty_kg),
+            max(self.dead_load_kg, other.dead_load_kg),
         )
 
 
@@ -129,7 +137,8 @@ class Weigher:
     ``accel_uncertainty_mps2``, ``load_uncertainty_kg``: standard, of a corrected reading, of the cells' sum.
     An accelerometer without a certificate (None) is held against gravity itself. ``gravity_mps2``: that by
     which the accelerometer was calibrated. The cells were taught the kilogram under the same, in one van on
-    one day, and so it drops out, whatever it was held to be.
+    one day, and so it drops out, whatever it was held to be. ``dead_load_kg``: what stands on the cells
+    while they show zero.
     """
 
     def __init__(
@@ -139,6 +148,7 @@ class Weigher:
         accel_uncertainty_mps2: float | None = None,
         load_uncertainty_kg: float = 0.0,
         gravity_mps2: float = GRAVITY_MPS2,
+        dead_load_kg: float = 0.0,
         motion: str = MOTION,
         load: str = LOAD,
     ) -> None:
@@ -150,6 +160,7 @@ class Weigher:
         self._gravity = [GRAVITY_PRIOR * GRAVITY_MPS2, GRAVITY_PRIOR]
         self._standard = GRAVITY_MPS2 / gravity_mps2
         self._zero_u_kg = load_uncertainty_kg
+        self._dead_kg = dead_load_kg
         self._held = {name: HeldWindows() for name in self.streams}
         self._lag = Pooled(LAG_PRIORS)
         self._levers = [Pooled(LEVER_PRIORS) for _ in range(2)]
@@ -193,6 +204,7 @@ class Weigher:
             fl, fr, rl, rr = shares
             signals += [fr + rr - fl - rl, fl + fr - rl - rr]
         ((reading, *turns),) = lowpassed(cells.times_s, cells.counts, np.stack(signals))
+        reading = reading + self._dead_kg
         x, y, z = motion.values
         axes = self._standard * np.stack([a * x + b * y + c * z for a, b, c in (up, *across(up))])
         smooth, *derivatives = lowpassed(motion.times_s, motion.counts, axes, orders=ORDERS)
@@ -204,6 +216,7 @@ class Weigher:
         f, *sideways = smooth
         force, square = dot(reading, f), dot(f, f)
         variance = self._scatter.step(index, reading, f, force, square)
+        force -= self._dead_kg / GRAVITY_MPS2 * square
         right, front = self._turns(turns, f, sideways, force / square) if turns else (None, None)
         return Weighing(
             1,
@@ -215,6 +228,7 @@ class Weigher:
             front,
             self._scale_uncertainty(smooth),
             self._zero_u_kg,
+            self._dead_kg,
         )
 
     def _scale_uncertainty(self, axes: F64) -> float:
@@ -258,11 +272,14 @@ def make_weigher(
     up: Vector | None,
     uncertainties: Mapping[str, float],
     gravity_mps2: float | None = None,
+    dead_load_kg: float | None = None,
 ) -> Weigher | None:
     """Build the weigher that these streams allow; None without cells in kg or an accelerometer of three axes.
 
     ``uncertainties``: standard, of a corrected reading, by the certificate of each stream that has one.
     ``gravity_mps2``: by which the accelerometer was calibrated, where its certificate tells.
+    ``dead_load_kg``: by the certificate of the cells. It takes an accelerometer with a certificate, too: one
+    that is 5 % off would make of a plate of 20 kg a load of 1 kg, where a slope makes one of 0.1 kg.
     """
     given = {spec.name: spec for spec in specs if spec.watch}
     motion, cells = given.get(MOTION), given.get(LOAD)
@@ -275,6 +292,7 @@ def make_weigher(
         accel_uncertainty_mps2=uncertainties.get(MOTION),
         load_uncertainty_kg=uncertainties.get(LOAD, 0.0),
         gravity_mps2=gravity_mps2 or GRAVITY_MPS2,
+        dead_load_kg=dead_load_kg or 0.0 if MOTION in uncertainties else 0.0,
     )
 
 

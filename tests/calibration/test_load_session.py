@@ -104,6 +104,28 @@ def test_creep_of_half_an_hour_is_judged_and_a_short_one_is_not() -> None:
             assert ("kept" in late) == (limit < 0.15 * 0.014), late
 
 
+def test_creep_that_was_measured_is_in_the_budget_and_in_the_sum() -> None:
+    session = session_of(creep_s=60.0)
+    run_plan(session, hidden_bench(4, creep=2e-3, creep_lag_s=400.0, scatter_kg=0.0, noise_kg=0.001))
+    fit = session.fit()
+    assert fit.checks.creep is not None
+    expected = abs(fit.checks.creep.after_30_min_kg) / np.sqrt(3)
+    assert expected > 0.005, f"nothing to be seen: {expected:.4f} kg"
+    (term,) = [t for t in fit.budget if t.name == "creep"]
+    assert term.standard == pytest.approx(expected), f"{term.standard:.4f} kg"
+    assert fit.standard_uncertainty_kg > expected, f"{fit.standard_uncertainty_kg:.4f} kg in all"
+
+
+@pytest.mark.parametrize(("told_kg", "dead_load"), [(12.0, 12.0), (0.0, None)])
+def test_what_the_plate_weighs_is_in_the_certificate(told_kg: float, dead_load: float | None) -> None:
+    session, bench = session_of(dead_load_kg=told_kg), hidden_bench(3)
+    bench.offset_kg = bench.offset_kg + told_kg / 4
+    run_plan(session, bench)
+    certificate = session.certificate(made_at=NOW)
+    assert certificate.dead_load == dead_load
+    assert parse_certificate(certificate.to_json()) == certificate
+
+
 def test_what_was_not_measured_enters_the_budget_as_large_as_the_class_allows() -> None:
     session, bench = session_of(), hidden_bench(7)
     for t_s, wanted in enumerate(session.plan()[:2]):

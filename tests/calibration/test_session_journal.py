@@ -212,3 +212,36 @@ def test_a_full_medium_is_told_and_spoils_no_line(tmp_path: Path, monkeypatch: p
     session = read_session(path)
     assert len(session.steps) == 4
     np.testing.assert_array_equal(session.steps[-1].raw, counts(6))
+
+
+def test_each_line_is_on_the_medium_before_the_next_step_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[tuple[str, bool]] = []
+    write, fsync = os.write, os.fsync
+
+    def noted(what: str, fd: int) -> None:
+        happened.append((what, os.readlink(f"/proc/self/fd/{fd}").endswith(SUFFIX)))
+
+    def written_to(fd: int, data: bytes) -> int:
+        noted("write", fd)
+        return write(fd, data)
+
+    def synced(fd: int) -> None:
+        noted("fsync", fd)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "write", written_to)
+    monkeypatch.setattr(os, "fsync", synced)
+    line = [("write", True), ("fsync", True)]
+    journal = Journal.create(tmp_path / f"a{SUFFIX}", HEAD)
+    assert happened == [*line, ("fsync", False)], "the head, then the folder's entry"
+    for act in (
+        lambda: journal.append("pose", counts(1), at="t", t_s=1.0),
+        journal.undo,
+        lambda: journal.done("good"),
+    ):
+        happened.clear()
+        act()
+        assert happened == line, f"{happened}"
+    journal.close()

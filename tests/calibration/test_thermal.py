@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from calibration import thermal_regression
 from calibration.thermal import ThermalFit, fit_thermal, thermal_bias
 from calibration.thermal_lag import lagged_temperature
-from calibration.thermal_series import running_median
+from calibration.thermal_regression import held_out, make_problem, robust_fit
+from calibration.thermal_series import clean_series, running_median
 
 F64 = npt.NDArray[np.float64]
 HOUR_S = 3600.0
@@ -208,3 +210,24 @@ def test_other_faults_have_words() -> None:
     )
     assert beyond.faulty
     assert "beyond 0 to 90" in beyond.reason, beyond.reason
+
+
+def test_rows_beside_a_block_that_the_running_median_saw_with_it_do_not_teach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within half its window of a row, the median of a day holds that row: half a day is left out."""
+    t_s, degc, values = outdoors(days=12.0)
+    problem = make_problem(clean_series(t_s, degc, values), value_moves=True, blocks=6)
+    taught: list[F64] = []
+
+    def seen(columns: F64, value: F64, *, level: bool) -> F64:
+        taught.append(columns[:, 0])
+        return robust_fit(columns, value, level=level)
+
+    monkeypatch.setattr(thermal_regression, "robust_fit", seen)
+    held_out(problem, problem.series.t_s[:, None], problem.readings[:, 0])
+    assert len(taught) == 6
+    for number, times_s in enumerate(taught):
+        block_s = problem.series.t_s[problem.blocks == number]
+        nearest_s = float(np.abs(times_s[:, None] - block_s).min())
+        assert nearest_s > DAY_S / 2, f"block {number}: {nearest_s / HOUR_S:.1f} h"

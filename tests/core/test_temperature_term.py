@@ -78,6 +78,19 @@ def test_between_two_measurements_it_goes_on() -> None:
     assert -1 - out / 2 == pytest.approx(wanted, abs=1e-5)
 
 
+def test_what_is_forgotten_is_never_what_a_second_that_has_begun_still_needs() -> None:
+    """The horizon is in the middle of a second, and its bias is that of its beginning."""
+    term = TemperatureTerm(reference_degc=0.0, bias_per_degc=(1.0,))
+    correction = Correction([TABLE["temperature"], TABLE["pressure"]], [certificate(term)])
+    times_ns = np.array([200, 1300], np.int64) * (NS_PER_S // 1000)
+    degc = np.array([[7.0], [9.0]], np.float32)
+    correction.apply(Block("temperature", 0, ListedClock(0, times_ns, NS_PER_S), degc))
+    correction.forget_before(1_500_000_000)
+    clock = ListedClock(0, np.array([1_600_000_000], np.int64), NS_PER_S)
+    out = correction.apply(Block("pressure", 0, clock, np.array([[100.0]], np.float32))).values
+    assert out.tolist() == [[2 * (100.0 - 1.0 - 7.0)]]
+
+
 def test_before_the_first_temperature_it_is_taken_for_that_of_the_reference() -> None:
     term = TemperatureTerm(reference_degc=REFERENCE_DEGC, bias_per_degc=(1.0,), bias_per_degc2=(1.0,))
     assert corrected(term, [], 3).tolist() == [0.0, 0.0, 0.0]

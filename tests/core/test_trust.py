@@ -325,6 +325,25 @@ def test_less_than_nothing_is_doubted_and_then_not_trusted() -> None:
     assert weighed(back, scale_certificate())[1][0] == "trusted"
 
 
+@pytest.mark.parametrize(("dead_kg", "dead_load"), [(20.0, 20.0), (4.0, None)])
+def test_a_van_that_parks_on_a_slope_is_not_doubted(dead_kg: float, dead_load: float | None) -> None:
+    """14°, 25 %: the bare plate weighs less, and the empty scale reads less than nothing for hours."""
+    given = scale_certificate(dead_load=dead_load)
+    slope_kg = dead_kg * (1 - np.cos(np.radians(14.0)))
+    parked = np.concatenate((np.zeros(60), np.full(1800, -slope_kg), np.full(60, 0.0)))
+    assert weighed(parked[:1800], given)[1] == ("trusted", ""), f"{-slope_kg:.2f} kg"
+    assert weighed(parked, given)[1] == ("trusted", "")
+    state, why = weighed(np.full(900, -slope_kg - 0.45), given)[1]
+    assert state == "not trusted", f"beyond what a slope takes it is: {why}"
+
+
+def test_noise_of_stable_equilibrium_is_no_drift_and_a_trickle_is_taken_slowly() -> None:
+    """Of 0.2 d that lie there for a minute, less than a third may be taken for drift (400 s)."""
+    shown, (state, _) = weighed(np.repeat([0.0, 0.2 * D_KG], [3600, 60]), scale_certificate())
+    assert shown[-5:].mean() > 0.7 * 0.2 * D_KG, f"{shown[-5:].mean():.4f} kg left of {0.2 * D_KG}"
+    assert state == "trusted"
+
+
 def test_it_follows_no_faster_than_half_an_interval_a_second_and_no_further_than_four_per_cent() -> None:
     small = scale_certificate(capacity=20.0)
     shown, (state, why) = weighed(np.linspace(0, 1.2, 6 * 3600), small)

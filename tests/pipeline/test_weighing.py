@@ -341,6 +341,44 @@ def test_gravity_of_the_place_drops_out_where_both_were_calibrated(gravity_mps2:
         assert masses and np.mean(masses) == pytest.approx(60 + off, abs=0.02), f"{masses}"
 
 
+@pytest.mark.parametrize("mass_kg", [0.0, 60.0])
+@pytest.mark.parametrize("tilt_deg", [0.0, 6.0, 14.0])
+def test_the_bare_plate_weighs_less_on_a_slope_and_the_load_does_not(tilt_deg: float, mass_kg: float) -> None:
+    """Zero was taken upright, with a plate of 20 kg; the specific force falls by cos θ for it, too."""
+    cos, sin = np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))
+    load, accel = at_rest(Ride(seed=23, seconds=6), (0.0, GRAVITY_MPS2 * sin, GRAVITY_MPS2 * cos))
+    load = changed(load, load.values + ((mass_kg + 20.0) * cos - 60.0 * cos - 20.0) / 4)
+    identity = {n: tuple(tuple(float(i == j) for j in range(n)) for i in range(n)) for n in (3, 4)}
+    cells = Certificate(
+        stream="load", gain=identity[4], bias=(0.0,) * 4, method="test", made_at="2026-01-01T00:00:00Z",
+        standard_uncertainty=1e-3, dead_load=20.0,
+    )  # fmt: skip
+    motion = msgspec.structs.replace(
+        cells, stream="accel", gain=identity[3], bias=(0.0,) * 3, dead_load=None, standard_uncertainty=0.01
+    )
+    untold = msgspec.structs.replace(cells, dead_load=None)
+    missing_kg = 20.0 * (1 - cos) / cos  # what the fit makes of it
+    for certificates, off_kg, felt_kg in (
+        ((cells, motion), 0.0, mass_kg + 20.0),
+        ((untold, motion), -missing_kg, mass_kg),
+        ((cells,), -missing_kg, 0.0),
+    ):
+        p = Pipeline(
+            [msgspec.structs.replace(TABLE[b.stream], rate_hz=1e9 / b.period_ns) for b in (load, accel)],
+            head=Head(box="b", boot="0" * 16, software="t"),
+            fleet="f",
+            mount_up=UP,
+            certificates=certificates,
+        )
+        records = p.push(load, accel) + p.finish()
+        (found,) = [json.loads(r.payload)["columns"] for r in records if r.kind == "features"]
+        masses, said = ([v for v in found[f"load_mass_{k}kg"] if v is not None] for k in ("", "u95_"))
+        assert np.mean(masses) == pytest.approx(mass_kg + off_kg, abs=0.01), f"{masses}"
+        # what is wrong with the accelerometer is wrong with the plate, too
+        least = 2 * 0.01 / GRAVITY_MPS2 * felt_kg
+        assert min(said) > 0.95 * least, f"± {min(said):.4f} kg, at least {least:.4f}"
+
+
 def test_an_accelerometer_that_sees_another_gravity_is_not_believed() -> None:
     """Without a certificate, 4 % off along up: the mass is wrong by as much, and the uncertainty says so."""
     load, accel = blocks(Ride(seed=21, seconds=SECONDS))
