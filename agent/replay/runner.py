@@ -75,6 +75,7 @@ def replay_log(
         raise Interrupted
     os.replace(part, out / RECORDS_FILE)
     summary = summarise(pipeline, source, time.monotonic() - began_s)
+    summary["notes"] += [str(error) for error in at_hand(config).damaged]
     write_summary(out, summary)
     return summary
 

@@ -240,6 +240,12 @@ def test_a_replay_applies_any_and_says_so(tmp_path: Path) -> None:
     bodies = [json.loads(line)["payload"] for line in lines]
     assert {(b["cal"], b["trust"]) for b in bodies} == {(made(2, sensor=OTHER).hash, "trusted")}
     assert bodies[0]["columns"]["accel_mean_mps2"]["x"][0] == pytest.approx(-0.2, abs=0.01)
+    (tmp_path / "kept").mkdir()
+    path = CertificateStore(tmp_path / "kept").add(made())
+    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2"))
+    config = Config(certificates=CertificateSettings(folder=str(tmp_path / "kept")))
+    summary = replay_log(log, tmp_path / "again", config, ReplayOptions())
+    assert any("edited" in note for note in summary["notes"]), summary
 
 
 def test_live_and_replay_agree(tmp_path: Path) -> None:
