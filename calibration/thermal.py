@@ -53,6 +53,8 @@ class ThermalFit:
 
     ``before``, ``after``: scatter (σ) of blocks that the fit did not see, without and with it, an axis each,
     in the values' unit; where it is refused, ``after`` is ``before``, since nothing is subtracted.
+    Lag and terms were chosen by these same blocks, so ``after`` is a little too good: a record that had no
+    part in it is the judge. On the other hand it holds what the true value did by itself, and noise.
     ``tried``: the scatter that the best fit left, refused or not.
     ``faulty``: it is the sensor that is wrong, and not the fit.
     ``rows``: how many were used; ``repeated``, ``missing``: how many were not, and why.

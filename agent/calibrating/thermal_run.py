@@ -6,6 +6,7 @@ why there is none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,8 @@ from agent.calibrating.feed import F64, TEMPERATURE, Recorded
 from agent.calibrating.keep import now_text
 from agent.calibrating.outcome import Outcome
 from agent.errors import UsageError
-from calibration.certificate import Certificate, TemperatureTerm
+from agent.streams import StreamClass
+from calibration.certificate import Certificate, TemperatureTerm, UncertaintyTerm
 from calibration.thermal import ThermalFit, fit_thermal
 from calibration.thermal_lag import is_measured
 
@@ -25,6 +27,8 @@ WHAT = "thermal"
 STILL_FACTOR = 4.0  # Tedaldi et al., ICRA 2014, IV-A: 4 to 20 × the variance at rest
 BIN_S = 10.0  # shorter than any lag of a sensor in a housing
 NOTE = "temperature term"
+STAYS = "the earlier one stays"
+LEFT = "temperature"  # the line of the budget
 
 
 def judge_recordings(
@@ -41,7 +45,7 @@ def judge_recordings(
     unit = recorded[0][stream].spec.unit.value
     axes = ("the sum",) if shared else recorded[0][stream].spec.axes
     figures = _figures(fit, axes)
-    certificate = _certificate(before, recorded[0][stream], fit)
+    certificate = _certificate(before, recorded[0][stream], fit, shared=shared)
     judged = tuple(
         f"{axis}: scatter of what the fit did not see "
         + (f"{b:.4g} → {a:.4g} {unit}" if fit.term is not None else f"{b:.4g} {unit}, and so it stays")
@@ -53,7 +57,9 @@ def judge_recordings(
             ("Look after the sensor, its wires and its plugs; then record anew.",)
             if fit.faulty
             else (
-                "Nothing needs to be done: without a term it is no worse than it was.",
+                f"Nothing needs to be done: {STAYS}."
+                if certificate.temperature is not None
+                else "Nothing needs to be done: without a term it is no worse than it was.",
                 "To try again, record a soak: box shut, load left alone, for a day with sun and night.",
             )
         )
@@ -147,7 +153,9 @@ def _binned(sensor: Recorded, thermometer: Recorded) -> tuple[F64, F64, F64, Any
     return times, degc, values, still
 
 
-def _certificate(before: Certificate | None, recorded: Recorded, fit: ThermalFit) -> Certificate:
+def _certificate(
+    before: Certificate | None, recorded: Recorded, fit: ThermalFit, *, shared: bool
+) -> Certificate:
     """Return the certificate before it with the term, or with the reason why there is none."""
     axes = len(recorded.spec.axes)
     if before is None:
@@ -160,16 +168,51 @@ def _certificate(before: Certificate | None, recorded: Recorded, fit: ThermalFit
             made_at=now_text(),
         )
     words = f"{NOTE} accepted: {fit.reason}" if fit.term is not None else f"{NOTE} refused: {fit.reason}"
+    words += f"; {STAYS}" if fit.term is None and before.temperature is not None else ""
+    scale = recorded.spec.kind is StreamClass.LOAD
+    budget, standard = before.uncertainty, before.standard_uncertainty
+    if fit.term is not None:
+        budget, standard = _budget(before, _left(before, fit, scale=scale, shared=shared))
     findings = (*(f for f in before.findings if not f.startswith(NOTE)), words)
     method = before.method.partition("; lagged temperature")[0]
     return msgspec.structs.replace(
         before,
         temperature=before.temperature if fit.term is None else _referred(fit.term, before),
         method=f"{method}; lagged temperature with a rate term" if fit.term is not None else before.method,
+        uncertainty=budget,
+        standard_uncertainty=standard,
         findings=findings,
         replaces=before.hash if before.data is not None or before.method != "nominal scale" else "",
         made_at=now_text(),
     )
+
+
+def _left(before: Certificate, fit: ThermalFit, *, scale: bool, shared: bool) -> float:
+    """Return what the term leaves of a corrected reading, of a scale of the sum of its cells: σ.
+
+    What it leaves of one axis comes with the same warmth as that of the others: it is added, not squared.
+    """
+    if shared:  # fitted as the sum, after the gain
+        return fit.after[0]
+    gain = np.array(before.gain)
+    rows = gain.sum(axis=0, keepdims=True) if scale else gain
+    return float((np.abs(rows) @ np.array(fit.after)).max())
+
+
+def _budget(before: Certificate, left: float) -> tuple[tuple[UncertaintyTerm, ...], float | None]:
+    """Return the budget with what the term leaves instead of what an earlier one left, and all together."""
+    line = UncertaintyTerm(
+        name=LEFT,
+        kind="A",
+        standard=left,
+        source="what the term leaves of data that its fit did not see, the load's own changes too",
+    )
+    others = tuple(term for term in before.uncertainty if term.name != LEFT)
+    if before.standard_uncertainty is None:  # of the rest nobody knows
+        return (*others, line), None
+    earlier = sum(term.standard**2 for term in before.uncertainty if term.name == LEFT)
+    rest = max(0.0, before.standard_uncertainty**2 - earlier)
+    return (*others, line), math.sqrt(rest + left**2)
 
 
 def _referred(term: TemperatureTerm, before: Certificate) -> TemperatureTerm:
