@@ -19,7 +19,7 @@ LEFT_KG = 0.01
 
 
 def recorded(slope: float, *, seed: int = 1, axes: int = 4) -> dict[str, Recorded]:
-    """A soak of two days, read every twenty minutes; `slope` kg/°C a cell, and noise that no term explains."""
+    """Two days, read every twenty minutes; `slope` kg/°C a cell, and noise that no term explains."""
     rng = np.random.default_rng(seed)
     t_s = np.arange(0.0, 48 * HOUR_S, 1200.0)
     degc = (20.0 + 8.0 * np.sin(2 * np.pi * t_s / (24 * HOUR_S)))[:, None]
