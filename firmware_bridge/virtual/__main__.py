@@ -6,6 +6,7 @@ With ``--bench`` it lies on a bench, its sensors lie too, and whoever types is t
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -42,8 +43,7 @@ def main() -> int:
     trip: Trip = CalibrationBench(arguments.seed) if arguments.bench else RoadTrip(seed=arguments.seed)
     # before the box is plugged in, so that no signal finds the old handlers; the box's own processes
     # are in another session and end when this one does
-    stop_signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+    stopped = _told_to_stop()
     with tempfile.TemporaryDirectory(prefix="cargobox-virtual-") as scratch:
         box = VirtualBox(
             trip,
@@ -61,8 +61,21 @@ def main() -> int:
             if isinstance(trip, CalibrationBench):
                 print(HELP, file=sys.stderr)
                 threading.Thread(target=_play, args=(trip,), daemon=True).start()
-            signal.sigwait(stop_signals)
+            os.read(stopped, 1)
     return 0
+
+
+def _told_to_stop() -> int:
+    """Return what can be read from once Ctrl-C or SIGTERM has come, to whichever thread the kernel gave it.
+
+    numpy's libraries have threads of their own, which block no signal and would end the program at once.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return reader
 
 
 def _play(bench: CalibrationBench) -> None:
