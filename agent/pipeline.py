@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from agent.alignment import FOREVER_NS, Aligner
-from agent.blocks import NS_PER_S, Block, SensorFault, Silence
+from agent.blocks import NS_PER_S, Block, SensorFault, SiBlock, Silence
 from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
-from agent.detection import DetectorSettings, make_detectors
-from agent.detection.finding import Detector, Finding
+from agent.detection import ContextWatch, DetectorSettings, make_detectors
+from agent.detection.finding import Detector, EventType, Finding
 from agent.detection.sensor_fault import SensorFaults
 from agent.features import COLUMNS
 from agent.features.moments import Moments, Windows
@@ -123,9 +123,12 @@ class Pipeline:
         self._aligner = Aligner(order)
         self._certificates = tuple(certificates)
         self._correction = Correction(tuple(self._specs.values()), certificates, any_sensor=any_sensor)
+        watched = [spec for spec in self._specs.values() if spec.watch]
+        self._context = ContextWatch(watched)
         self._detectors: tuple[Detector, ...] = make_detectors(
-            detectors or DetectorSettings(), [s for s in self._specs.values() if s.watch], mount_up
+            detectors or DetectorSettings(), watched, mount_up, self._context
         )
+        self._said: dict[tuple[EventType, int], Severity] = {}
         self._watching: dict[str, list[tuple[int, Detector]]] = defaultdict(list)
         for rank, detector in enumerate(self._detectors):
             for name in detector.streams:
@@ -209,11 +212,15 @@ class Pipeline:
             finding = self._faults.take(effect.at_ns, effect.fault)
             if finding is not None:
                 happened.append(((effect.at_ns, _RANK_FAULT, i, 0), finding))
-        for block in blocks:
-            self._take_block(block, happened)
         horizon_ns = self._aligner.horizon_ns
-        if (tick := horizon_ns // TICK_NS) != self._tick:
+        corrected = [self._take_block(block, happened) for block in blocks]
+        ticked = (tick := horizon_ns // TICK_NS) != self._tick
+        if ticked:
             self._tick = tick
+            self._context.advance(horizon_ns)  # before those who ask what is going on
+        for block in corrected:
+            self._detect(block, happened)
+        if ticked:
             self._correction.forget_before(horizon_ns)
             self._advance(horizon_ns, happened)
             self._tell_silence(horizon_ns, happened)
@@ -233,9 +240,10 @@ class Pipeline:
             oldest = self._reduction.oldest_row
             held_ns = horizon_ns if oldest is None else oldest * WINDOW_NS
             self._wall.forget_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
+            self._context.forget_before(horizon_ns - KEEP_MARKS_NS)
             self._correction.forget_trust_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
 
-    def _take_block(self, block: Block, happened: list[tuple[_Key, _Occurrence]]) -> None:
+    def _take_block(self, block: Block, happened: list[tuple[_Key, _Occurrence]]) -> SiBlock:
         name, rank = block.stream, self._rank[block.stream]
         for gap in self._gaps.before(block):
             happened.append(((gap.told_ns, _RANK_GAP, rank, gap.first), gap))
@@ -244,8 +252,13 @@ class Pipeline:
         self._windows[name].feed(corrected)
         if self._weigher is not None and name in self._weigher.streams:
             self._weigher.feed(corrected)
-        for which, detector in self._watching[name]:
-            for i, finding in enumerate(detector.feed(corrected)):
+        if name in self._context.streams:
+            self._context.feed(corrected)
+        return corrected
+
+    def _detect(self, block: SiBlock, happened: list[tuple[_Key, _Occurrence]]) -> None:
+        for which, detector in self._watching[block.stream]:
+            for i, finding in enumerate(detector.feed(block)):
                 happened.append(((finding.decided_ns, _RANK_SAMPLE, which, i), finding))
 
     def _advance(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
@@ -302,8 +315,15 @@ class Pipeline:
             "severity": int(finding.severity),
             "values": dict(finding.values),
             "streams": list(finding.streams),
+            "context": self._context.at(finding.decided_ns).value,
         }
-        kind = Kind.ALARM if started and finding.severity >= Severity.MAJOR else Kind.EVENT
+        event = finding.type, finding.number
+        said = self._said.get(event, Severity.MINOR)
+        # told as an alarm once: when it first is one, at its start or later
+        kind = Kind.ALARM if finding.severity >= Severity.MAJOR > said else Kind.EVENT
+        self._said[event] = max(said, finding.severity)
+        if finding.phase is Phase.END:
+            del self._said[event]
         return self._record(kind, finding.decided_ns, self._basis(finding.streams, finding.decided_ns), body)
 
     def _gap(self, gap: Gap) -> Record:

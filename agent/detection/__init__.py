@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from agent.detection.band import BandDetector, HumiditySettings, TemperatureSettings
+from agent.detection.context import ContextWatch
 from agent.detection.drop import DropDetector, DropSettings
 from agent.detection.finding import Detector, EventType
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
@@ -15,7 +16,7 @@ from agent.detection.tilt import TiltDetector, TiltSettings
 from agent.mounting import Vector
 from agent.streams import StreamSpec
 
-__all__ = ["DetectorSettings", "make_detectors"]
+__all__ = ["ContextWatch", "DetectorSettings", "make_detectors"]
 
 XYZ = 3
 CELLS = 4
@@ -33,11 +34,15 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 def make_detectors(
-    settings: DetectorSettings, specs: Iterable[StreamSpec], mount_up: Vector | None
+    settings: DetectorSettings,
+    specs: Iterable[StreamSpec],
+    mount_up: Vector | None,
+    context: ContextWatch | None = None,
 ) -> tuple[Detector, ...]:
     """Build the detectors that these streams allow, most urgent first.
 
-    A stream of other axes than a detector reads (a scale of two cells, say) is left alone.
+    A stream of other axes than a detector reads (a scale of two cells, say) is left alone. ``context``
+    tells those that ask what is going on around the box.
     """
     axes = {spec.name: len(spec.axes) for spec in specs}
     motion = axes.get("accel") == XYZ
