@@ -59,6 +59,20 @@ def test_a_truck_on_the_worst_road_drives_and_is_not_carried(level: str) -> None
     assert {said[t / 2] for t in range(10, 80)} == {Context.DRIVING}, said
 
 
+def test_a_van_that_heaves_on_its_springs_while_it_shakes_is_not_carried() -> None:
+    t = np.arange(20 * RATE_HZ) / RATE_HZ
+    heaving = noisy(rest(20, RATE_HZ), 1.2, seed=4)
+    heaving[:, 2] += 1.6 * np.sin(2 * np.pi * 0.7 * t)
+    _, said = seen(si_block("accel", heaving, RATE_HZ))
+    assert {said[t / 2] for t in range(8, 40)} == {Context.DRIVING}, said
+
+
+def test_a_box_put_on_its_side_is_parked_again_after_a_while() -> None:
+    motion = np.concatenate([noisy(rest(12, RATE_HZ)), noisy(tilted(40, RATE_HZ, 90))])
+    _, said = seen(si_block("accel", motion, RATE_HZ))
+    assert said[14.0] is Context.HANDLING and said[51.5] is Context.PARKED, said
+
+
 def test_braking_and_a_slope_are_no_handling() -> None:
     t = np.arange(4 * RATE_HZ) / RATE_HZ
     braking = driven(4)
