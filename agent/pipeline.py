@@ -319,8 +319,9 @@ class Pipeline:
         }
         event = finding.type, finding.number
         said = self._said.get(event, Severity.MINOR)
-        # told as an alarm once: when it first is one, at its start or later
-        kind = Kind.ALARM if finding.severity >= Severity.MAJOR > said else Kind.EVENT
+        # told as an alarm when it becomes one, at its start or later, and when it grows from major to critical
+        newly = finding.phase is not Phase.END and finding.severity >= Severity.MAJOR and finding.severity > said
+        kind = Kind.ALARM if newly else Kind.EVENT
         self._said[event] = max(said, finding.severity)
         if finding.phase is Phase.END:
             del self._said[event]

@@ -62,7 +62,7 @@ class Track:
         return self._finding(decided_ns, Phase.UPDATE, None, values)
 
     def end(self, decided_ns: int, end_ns: int, severity: Severity, values: Mapping[str, Value]) -> Finding:
-        """End it; it was over at `end_ns`."""
+        """End it; it was over at `end_ns`. What makes it major or critical needs an update before."""
         self.active = False
         self._ended_ns = end_ns
         self.severity = max(severity, self.severity)
