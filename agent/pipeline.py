@@ -319,9 +319,9 @@ class Pipeline:
         }
         event = finding.type, finding.number
         said = self._said.get(event, Severity.MINOR)
-        # told as an alarm when it becomes one, at its start or later, and when it grows from major to critical
-        newly = finding.phase is not Phase.END and finding.severity >= Severity.MAJOR and finding.severity > said
-        kind = Kind.ALARM if newly else Kind.EVENT
+        # an alarm when it becomes one, at its start or later, and when it grows from major to critical
+        newly = finding.phase is not Phase.END and finding.severity >= Severity.MAJOR
+        kind = Kind.ALARM if newly and finding.severity > said else Kind.EVENT
         self._said[event] = max(said, finding.severity)
         if finding.phase is Phase.END:
             del self._said[event]
