@@ -5,6 +5,7 @@ FourPartError
 ├── UsageError        the command line: exit status 2
 ├── LogFileError      a log that cannot be read as what it claims to be
 ├── OutboxError       the store on the card
+├── PayloadError      what should be a record of ours, and cannot be read
 └── BrokerError       the far end of the uplink
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "FourPartError",
     "LogFileError",
     "OutboxError",
+    "PayloadError",
     "UsageError",
     "did_you_mean",
 ]
@@ -40,6 +42,10 @@ class LogFileError(FourPartError):
 
 class OutboxError(FourPartError):
     """The durable queue cannot keep its promise."""
+
+
+class PayloadError(FourPartError):
+    """The bytes of a message are no payload of ours, or damaged."""
 
 
 class BrokerError(FourPartError):

@@ -116,7 +116,7 @@ class Pipeline:
         any_sensor: bool = False,
     ) -> None:
         self._specs = {spec.name: spec for spec in table_order(specs)}
-        self._head = head
+        self._head = replace(head, encoding=upload.encoding) if upload is not None else head
         self._topics = {kind: topic_of(fleet, head.box, kind) for kind in Kind}
         # the temperature first: the others may be corrected by it
         order = sorted(self._specs, key=lambda name: name != TEMPERATURE)

@@ -1,6 +1,8 @@
 """Record: what leaves the box. Its topic, its payload, and the exact bytes that MQTT carries for it.
 
-Payloads are JSON, described for machines in ``docs/asyncapi.yaml``.
+Payloads are documents, in JSON or in the compact form of ``agent.compact``; ``docs/asyncapi.yaml`` describes
+them for machines. The first byte tells the two forms apart: a document in JSON begins with a brace, one
+in MessagePack with a map's first byte.
 """
 
 from __future__ import annotations
@@ -8,14 +10,53 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from agent import compact
+from agent.errors import PayloadError
 from agent.timebase import TimeQuality
 
 PAYLOAD_VERSION = 1
 TOPIC_ROOT = "cargobox/1"
+
+Encoding = Literal["json", "msgpack"]
+Document = dict[str, Any]
+
+_BRACE = ord("{")
+_MAPS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))  # fixmap, map 16, map 32 of the MessagePack specification
+_as_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder(Document).decode
+
+
+def encode(document: Mapping[str, Any], encoding: Encoding = "json") -> bytes:
+    """Return the payload of a document."""
+    return _as_json(document) if encoding == "json" else compact.encode(document)
+
+
+def decode(payload: bytes) -> Document:
+    """Return the document of a payload in either encoding. Raises PayloadError."""
+    first = payload[0] if payload else None
+    if first in _MAPS:
+        return compact.decode(payload)
+    got = "nothing" if first is None else f"{len(payload)} bytes that begin with 0x{first:02x}"
+    if first == _BRACE:
+        try:
+            return _from_json(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            got = f"{len(payload)} bytes of JSON that cannot be read: {error}"
+    raise PayloadError(
+        "reading a payload",
+        got=got,
+        expected="a document in JSON, which begins with '{', or in MessagePack, which begins with a map",
+        remedy="Look at who else publishes there; cargobox boxes use the topics of docs/asyncapi.yaml.",
+    )
+
+
+def shown(payload: bytes) -> bytes:
+    """Return the payload as JSON, for people and their tools. Raises PayloadError."""
+    return payload if payload[:1] == b"{" else _as_json(decode(payload))
 
 
 class Kind(enum.StrEnum):
@@ -87,6 +128,7 @@ class Head:
     box: str
     boot: str
     software: str
+    encoding: Encoding = "json"
 
     def payload(
         self,
@@ -99,7 +141,7 @@ class Head:
         trust: str = "",
     ) -> bytes:
         """Encode one payload; keys keep the order of the head, then of `body`. No `trust`: no key for it."""
-        return _ENCODER.encode(
+        return encode(
             {
                 "v": PAYLOAD_VERSION,
                 "box": self.box,
@@ -111,8 +153,6 @@ class Head:
                 **({"trust": trust} if trust else {}),
                 "sw": self.software,
                 **body,
-            }
+            },
+            self.encoding,
         )
-
-
-_ENCODER = msgspec.json.Encoder()

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from agent.records import Encoding
+
 Body = dict[str, Any]
 M = TypeVar("M")
 COARSER = (1, 10, 60, 600, 3600, 21_600, 86_400)
@@ -23,10 +25,14 @@ MOST_HELD_ROWS = 1200
 
 
 class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``budget``: published bytes per raw byte. A batch holds ``batch_s`` rows of one second."""
+    """``budget``: published bytes per raw byte. A batch holds ``batch_s`` rows of one second.
+
+    ``encoding``: how payloads are written; the compact form has its numbers in a third of the bytes.
+    """
 
     budget: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.20
     batch_s: Annotated[int, msgspec.Meta(ge=1, le=600)] = 10
+    encoding: Encoding = "json"
 
 
 @dataclass(frozen=True, slots=True)
