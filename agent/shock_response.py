@@ -133,7 +133,7 @@ class _Bank:
         step_s = 1.0 / (rate_hz * self.factor)
         natural, damping = 2 * math.pi * frequencies_hz, 1 / (2 * quality)
         damped = natural * math.sqrt(1 - damping * damping)
-        pole = -damping * natural + 1j * damped  # of (2ζωs + ω²)/(s² + 2ζωs + ω²)
+        pole: Complex = -damping * natural + 1j * damped  # of (2ζωs + ω²)/(s² + 2ζωs + ω²)
         twice_residue = (2 * damping * natural * pole + natural * natural) / (1j * damped)
         grown = np.exp(pole * step_s)
         held = (grown - 1) / pole
