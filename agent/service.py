@@ -1,7 +1,8 @@
 """The agent, live: threads around the pipeline, and nothing of what it decides.
 
-One thread reads the source and waits for it; one runs the pipeline, puts its records on the card and
-writes the recording; the uplink has its own. They meet at a bounded queue and at the outbox.
+One thread reads the source and waits for it; one runs the pipeline and puts its records on the card; one
+writes the recording, for which no alarm waits; the uplink has its own. They meet at bounded queues and at
+the outbox.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class Service:
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._room = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._to_record: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
+        self._recorded = threading.Event()
         self._recorder: Recorder | None = None
         self._pipeline: Pipeline | None = None
         self._beat_s = time.monotonic()
@@ -129,7 +132,10 @@ class Service:
         )
         if self._make_recorder is not None:
             self._recorder = self._make_recorder(specs, self.boot, said_up)
-        for name, target in (("source", self._read), ("pipeline", self._work)):
+        targets = {"source": self._read, "pipeline": self._work}
+        if self._recorder is not None:
+            targets["recorder"] = self._record
+        for name, target in targets.items():
             thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -198,16 +204,19 @@ class Service:
     def _work(self) -> None:
         assert self._pipeline is not None
         ended = False
-        while not ended:
-            items, ended = self._next_items()
-            self._room.set()
-            self._beat_s = time.monotonic()
-            if items:
-                self._record(items)
-                self._emit(self._pipeline.push(*items))
-                self._tell_trust(self._pipeline)
-                self._on_items(items)
-        self._emit(self._pipeline.finish())
+        try:
+            while not ended:
+                items, ended = self._next_items()
+                self._room.set()
+                self._beat_s = time.monotonic()
+                if items:
+                    self._hand_to_recorder(items)
+                    self._emit(self._pipeline.push(*items))
+                    self._tell_trust(self._pipeline)
+                    self._on_items(items)
+            self._emit(self._pipeline.finish())
+        finally:
+            self._to_record.put(None)
         self.ended.set()
 
     def _warn_of_expiry(self) -> None:
@@ -246,17 +255,28 @@ class Service:
             self.outbox.put(records)
             self._on_records(records)
 
-    def _record(self, items: Sequence[Item]) -> None:
+    def _hand_to_recorder(self, items: Sequence[Item]) -> None:
         if self._recorder is None:
             return
-        try:
-            for item in items:
-                self._recorder.write(item)
-        except FourPartError as error:
-            # a full card ends the recording and nothing else
-            log.error("%s", error)
-            recorder, self._recorder = self._recorder, None
-            _closed(recorder)
+        # a card that is slow for long holds the source back, as it would without a thread of its own
+        while self._to_record.qsize() >= QUEUE_ITEMS and self.failure is None:
+            self._recorded.clear()
+            self._recorded.wait(HEARTBEAT_S)
+        self._to_record.put(items)
+
+    def _record(self) -> None:
+        while (items := self._to_record.get()) is not None:
+            self._recorded.set()
+            if self._recorder is None:
+                continue
+            try:
+                for item in items:
+                    self._recorder.write(item)
+            except FourPartError as error:
+                # a full card ends the recording and nothing else
+                log.error("%s", error)
+                recorder, self._recorder = self._recorder, None
+                _closed(recorder)
 
 
 class _Closable(Protocol):

@@ -7,6 +7,7 @@ home. SIGTERM and Ctrl-C end it in order: what was decided is on the card, and s
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import json
 import logging
@@ -28,7 +29,8 @@ from firmware_bridge.errors import LinkError
 
 log = logging.getLogger("cargobox")
 
-SWITCH_S = 0.001  # a third of an NAU7802's period at its fastest; Python's own is 5 ms
+# Python's own is 5 ms: half of what an alarm has, and more than a chip that keeps one sample only gives
+SWITCH_S = 0.0005
 IDLE_S = 10.0
 
 
@@ -49,9 +51,11 @@ def run(args: argparse.Namespace) -> int:
     check_seconds(args.seconds)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     config = load_config(args.config)
-    if config.source.i2c:
-        # a chip that keeps one sample only is read in time, whatever the pipeline's thread is at
-        sys.setswitchinterval(SWITCH_S)
+    # the cable and the chips are read, and an alarm is sent, in time, whatever another thread is at
+    sys.setswitchinterval(SWITCH_S)
+    # what was loaded stays: a collection need not look at all of it, with an alarm waiting
+    gc.collect()
+    gc.freeze()
     ending = Ending(args.seconds)
     signal.signal(signal.SIGINT, lambda *_: ending.ask())
     signal.signal(signal.SIGTERM, lambda *_: ending.ask())

@@ -167,11 +167,11 @@ class SegmentLog:
         """Bytes of the records that a power cut now would lose."""
         return self._unsynced_bytes
 
-    def commit(self) -> None:
-        """Return when all that was appended before is on the medium; then remove what is done with."""
+    def commit(self, *, sweep: bool = True) -> None:
+        """Return when all that was appended before is on the medium; `sweep`: remove what is done with."""
         with self._sync_lock:
             with self.lock:
-                spent = self._spent()
+                spent = self._spent() if sweep else []
                 batch, self._unsynced, self._unsynced_bytes = self._unsynced, {}, 0
                 # Acknowledgements alone are not worth a sync.
                 dirt = self._writer.take_dirt() if batch else Dirt((), names=False)

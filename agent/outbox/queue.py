@@ -106,7 +106,8 @@ class Outbox:
             if self._segments.card.trouble is not None:
                 self._ready.notify_all()
         if urgent:
-            self.flush()
+            # files that are done with are removed when nothing is urgent, or else when there is no room
+            self._commit(sweep=bool(dropped))
         if dropped:
             _log.warning("outbox: %d records were not kept, the oldest first", len(dropped))
             if self._on_dropped is not None:
@@ -114,9 +115,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Return when all that was put before is durable (or the card has refused it)."""
-        self._segments.commit()
-        with self._lock:
-            self._ready.notify_all()
+        self._commit(sweep=True)
 
     def try_card_now(self) -> None:
         """Offer the card at once what it refused: somebody has made room, or mended it."""
@@ -249,6 +248,11 @@ class Outbox:
         self.close()
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _commit(self, *, sweep: bool) -> None:
+        self._segments.commit(sweep=sweep)
+        with self._lock:
+            self._ready.notify_all()
 
     def _lease(self, limit: int, urgent_only: bool) -> list[int]:
         index = self._segments.index

@@ -96,6 +96,7 @@ class Session:
         self._client.on_publish = self._published
         # Its presence tells paho that another thread writes to the socket (see Client._packet_queue).
         self._client.on_socket_register_write = _leave_it_to_the_network_thread
+        self._client.on_socket_open = _send_at_once
 
     def open(self) -> None:
         """Connect; returns when the broker has let us in. Raises BrokerError."""
@@ -262,6 +263,12 @@ class Session:
             except (OSError, ssl.SSLError) as error:
                 raise explain.unreadable_secret(config, "cert_file", config.cert_file, error) from error
         return context
+
+
+def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+    """Let no alarm wait until the far end has confirmed what was sent before it (Nagle, RFC 896)."""
+    with contextlib.suppress(OSError):  # a socket that is no TCP, or gone already
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _leave_it_to_the_network_thread(_client: mqtt.Client, _data: Any, _sock: Any) -> None:

@@ -45,12 +45,12 @@ hold_s = 0.1
 lowpass_s = 0.04
 release_s = 0.1
 """
-"""Limits that let an event end before the next of its kind begins; what an alarm passes through is the same."""
+"""Limits that let an event end before the next of its kind begins; an alarm's way is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Harms:
-    """Where in one second each harm begins: sample numbers of its own stream, counted from the trip's start."""
+    """Where in one second each harm begins: samples of its own stream since the trip's start."""
 
     fall: int
     swing: int

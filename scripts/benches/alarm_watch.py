@@ -1,4 +1,4 @@
-"""The independent subscriber of ``scripts/bench alarms``: ``python -m scripts.benches.alarm_watch HOST PORT``.
+"""The subscriber of ``scripts/bench alarms``: ``python -m scripts.benches.alarm_watch HOST PORT``.
 
 A process of its own that knows nothing of the agent: it stamps every message with the kernel's monotonic
 clock as paho hands it over, and says so on a line of its own, topic and payload beside it.
