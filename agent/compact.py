@@ -86,7 +86,14 @@ def decode(payload: bytes) -> dict[str, Any]:
         document = _whole(_decode(payload))
     except PayloadError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        RecursionError,
+        struct.error,
+        msgspec.MsgspecError,
+    ) as error:
         raise _damaged(str(error)) from error
     if not isinstance(document, dict):
         raise _damaged(f"a {type(document).__name__}")

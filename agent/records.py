@@ -37,14 +37,14 @@ def encode(document: Mapping[str, Any], encoding: Encoding = "json") -> bytes:
 
 def decode(payload: bytes) -> Document:
     """Return the document of a payload in either encoding. Raises PayloadError."""
-    first = payload[0] if payload else None
-    if first in _MAPS:
+    if is_compact(payload):
         return compact.decode(payload)
+    first = payload[0] if payload else None
     got = "nothing" if first is None else f"{len(payload)} bytes that begin with 0x{first:02x}"
     if first == _BRACE:
         try:
             return _from_json(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             got = f"{len(payload)} bytes of JSON that cannot be read: {error}"
     raise PayloadError(
         "reading a payload",
@@ -54,9 +54,14 @@ def decode(payload: bytes) -> Document:
     )
 
 
-def shown(payload: bytes) -> bytes:
-    """Return the payload as JSON, for people and their tools. Raises PayloadError."""
-    return payload if payload[:1] == b"{" else _as_json(decode(payload))
+def is_compact(payload: bytes) -> bool:
+    """Return whether it is a payload in MessagePack, by its first byte."""
+    return payload[:1] != b"" and payload[0] in _MAPS
+
+
+def as_json(payload: bytes) -> bytes:
+    """Return the payload in JSON, for people and their tools. Raises PayloadError."""
+    return _as_json(compact.decode(payload)) if is_compact(payload) else payload
 
 
 class Kind(enum.StrEnum):

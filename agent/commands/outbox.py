@@ -23,6 +23,7 @@ from agent.config import load_config
 from agent.errors import OutboxError, UsageError
 from agent.outbox.documents import Waiting
 from agent.outbox.inspect import iter_waiting, outbox_stats, verify
+from agent.records import as_json, decode
 
 MiB = 1 << 20
 
@@ -75,7 +76,7 @@ def _stats(args: argparse.Namespace, directory: Path) -> int:
 
 
 def _document(waiting: Waiting) -> dict[str, Any]:
-    return {"topic": waiting.topic, "qos": 1, "payload": msgspec.Raw(waiting.payload)}
+    return {"topic": waiting.topic, "qos": 1, "payload": msgspec.Raw(as_json(waiting.payload))}
 
 
 def _list(args: argparse.Namespace, directory: Path) -> int:
@@ -84,7 +85,7 @@ def _list(args: argparse.Namespace, directory: Path) -> int:
         print(msgspec.json.encode([_document(w) for w in found]).decode())
         return 0
     for waiting in found:
-        payload = msgspec.json.decode(waiting.payload)
+        payload = decode(waiting.payload)
         what = " ".join(str(payload[k]) for k in ("type", "phase", "stream", "reason") if k in payload)
         print(f"{payload['t']}  {payload['boot']} {payload['seq']:>8}  {waiting.kind:8}  {what}")
     return 0

@@ -9,14 +9,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import BrokerError
-from agent.records import TOPIC_ROOT
+from agent.records import TOPIC_ROOT, decode
 
 CONNECT_S = 10.0
 PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -88,7 +87,7 @@ class Subscriber:
     def _message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         arrived_s = time.time()
         kind = message.topic.rsplit("/", 1)[-1]
-        payload = msgspec.json.decode(message.payload) if message.payload else {}
+        payload = decode(bytes(message.payload)) if message.payload else {}
         if "seq" in payload:
             key = (payload["boot"], payload["seq"])
             with self._arrived:

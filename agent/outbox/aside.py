@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from agent.outbox.documents import unpacked
 from agent.outbox.files import Disk
 from agent.outbox.frames import Frame, Op, encode, scan
 from agent.outbox.reader import Stored
@@ -86,9 +87,10 @@ def read_aside(directory: Path) -> Iterator[tuple[int, SetAside]]:
 
 def aside_as_json(doc_id: int, refused: SetAside) -> dict[str, Any]:
     """Return a refused record as `cargobox outbox list --json` shows it."""
+    document = msgspec.json.decode(refused.document)
     return {
         "doc_id": doc_id,
         "reason": refused.reason,
         "t": refused.t,
-        "document": msgspec.json.decode(refused.document),
+        "document": unpacked(document) if isinstance(document, dict) else document,
     }

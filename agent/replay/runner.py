@@ -23,7 +23,7 @@ from agent.blocks import NS_PER_S, Block
 from agent.certificates import at_hand
 from agent.config import Config
 from agent.pipeline import Item, Pipeline
-from agent.records import Head, Record
+from agent.records import Head, Record, as_json
 from agent.sources.log_file import LogSource, open_log
 
 RECORDS_FILE = "records.jsonl"
@@ -97,9 +97,9 @@ def pipeline_of(source: LogSource, config: Config) -> Pipeline:
 
 
 def line_of(record: Record) -> bytes:
-    """Return the line of ``records.jsonl`` for a record, its payload as it would be published."""
+    """Return the line of ``records.jsonl`` for a record; its payload is in JSON, however it is published."""
     topic = msgspec.json.encode(record.topic)
-    return b'{"topic":%s,"qos":%d,"payload":%s}\n' % (topic, QOS, record.payload)
+    return b'{"topic":%s,"qos":%d,"payload":%s}\n' % (topic, QOS, as_json(record.payload))
 
 
 def _batches(

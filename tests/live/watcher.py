@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.records import TOPIC_ROOT
+from agent.records import TOPIC_ROOT, decode
 from tests.live.processes import PATIENCE_S
 from tests.uplink.brokers import HOST
 
@@ -36,10 +35,8 @@ class Message:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The payload's JSON."""
-        found = json.loads(self.payload)
-        assert isinstance(found, dict)
-        return found
+        """The payload's document."""
+        return decode(self.payload)
 
 
 class Watcher:

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from tinydb import where
 
 from agent.errors import OutboxError
-from agent.outbox import Outbox
+from agent.outbox import Outbox, OutboxDB
 from agent.outbox.files import segment_files
-from agent.outbox.inspect import iter_set_aside, iter_waiting
-from agent.records import Kind, Record
+from agent.outbox.inspect import iter_set_aside, iter_waiting, outbox_stats
+from agent.records import Kind, Record, decode, encode
 from tests.outbox.samples import BOOT, NEVER_S, record, records, seqs_after, seqs_taken
 
 
@@ -236,3 +237,28 @@ def test_stats_tell_the_oldest(tmp_path: Path) -> None:
         outbox.put(records(range(3)))
         stats = outbox.stats()
         assert (stats.waiting, stats.appended, stats.oldest_t) == (3, 3, "2026-01-01T00:00:00.000000Z")
+
+
+def test_payloads_that_are_no_json_come_out_as_they_went_in(tmp_path: Path) -> None:
+    """And whoever looks into the outbox reads them: with TinyDB, with `list`, among what was refused."""
+    document = {"seq": 0, "t": "2026-01-01T00:00:00.000000Z", "columns": {"load_total_kg": [60.01, 60.0]}}
+    payload = encode(document, "msgpack")
+    assert not payload.isascii()
+    packed = [Record(Kind.ALARM, BOOT, seq, "cargobox/1/fleet/box/alarm", payload) for seq in range(2)]
+    with Outbox(tmp_path) as outbox:
+        outbox.put([*packed, record(2)])
+        outbox.flush()
+        assert [d["payload"]["seq"] for d in outbox.db] == [0, 0, 2]
+        assert outbox.db.get(where("payload").columns.load_total_kg == [60.01, 60.0]) is not None
+        first, second, third = outbox.take(3, timeout_s=0)
+        assert (first.payload, second.payload, third.payload) == (payload, payload, record(2).payload)
+        outbox.set_aside(first.doc_id, "payload format invalid")
+    assert outbox_stats(tmp_path)["oldest_t"] == document["t"]
+    assert [w.payload for w in iter_waiting(tmp_path)] == [payload, record(2).payload]
+    (refused,) = iter_set_aside(tmp_path)
+    assert refused["document"]["payload"] == document
+    with OutboxDB(tmp_path) as db:
+        db.update({"qos": 0}, where("seq") == 1)
+    with Outbox(tmp_path) as outbox:
+        (changed, _) = outbox.take(2, timeout_s=0)
+    assert decode(changed.payload) == document, "rewritten by another's hand, it still says the same"

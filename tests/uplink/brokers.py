@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import socket
 import struct
@@ -18,6 +17,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.embedded_broker import find_mosquitto
+from agent.records import decode
 from agent.uplink import BrokerConfig
 
 HOST = "127.0.0.1"
@@ -129,8 +129,7 @@ class Subscriber:
 
     @staticmethod
     def body(message: mqtt.MQTTMessage) -> dict[str, Any]:
-        decoded: dict[str, Any] = json.loads(message.payload)
-        return decoded
+        return decode(bytes(message.payload))
 
     def _keep(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         with self._changed:
