@@ -1,0 +1,20 @@
+"""Every family of scenes, by being imported; and all kinds in a fixed order."""
+
+from __future__ import annotations
+
+from scripts.examination import (
+    driving,
+    falling,
+    impacts,
+    liquid,
+    loading,
+    odd_sensors,
+    pressing,
+    shaking,
+    tilting,
+)
+from scripts.examination.scene import KINDS
+
+__all__ = ["FAMILIES", "KINDS"]
+
+FAMILIES = (tilting, falling, impacts, driving, shaking, liquid, loading, pressing, odd_sensors)
