@@ -30,7 +30,8 @@ from agent.commands.run import recorder_factory, relay
 from agent.commands.subscriber import Subscriber, unix_s
 from agent.config import BoxSettings, Config, OutboxSettings
 from agent.detection import DetectorSettings
-from agent.detection.band import HumiditySettings, TemperatureSettings
+from agent.detection.humidity import HumiditySettings
+from agent.detection.temperature import TemperatureSettings
 from agent.embedded_broker import EmbeddedBroker
 from agent.errors import UsageError
 from agent.pipeline import Item
@@ -125,7 +126,7 @@ def _trip(args: argparse.Namespace, folder: Path, stop: threading.Event) -> tupl
     trip = Trip(seed=args.seed)
     console = Console(stderr=True)
     limits = {
-        "tilt_deg": DetectorSettings().tilt.level_deg,
+        "tilt_deg": DetectorSettings().tilt.alarm_deg,
         "temperature_low": 2.0,
         "temperature_high": 8.0,
         "humidity_high": 75.0,

@@ -6,12 +6,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agent.detection.band import BandDetector, HumiditySettings, TemperatureSettings
+from agent.detection.band import BandDetector
 from agent.detection.context import ContextWatch
 from agent.detection.drop import DropDetector, DropSettings
+from agent.detection.falls import Falls
 from agent.detection.finding import Detector, EventType
+from agent.detection.humidity import HumiditySettings
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
 from agent.detection.pressure import PressureDetector, PressureSettings
+from agent.detection.shock import ShockDetector, ShockSettings
+from agent.detection.slosh import SloshDetector, SloshSettings
+from agent.detection.temperature import TemperatureSettings
 from agent.detection.tilt import TiltDetector, TiltSettings
 from agent.mounting import Vector
 from agent.streams import StreamSpec
@@ -27,6 +32,8 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     tilt: TiltSettings = TiltSettings()
     drop: DropSettings = DropSettings()
+    shock: ShockSettings = ShockSettings()
+    slosh: SloshSettings = SloshSettings()
     load_shift: LoadShiftSettings = LoadShiftSettings()
     pressure: PressureSettings = PressureSettings()
     temperature: TemperatureSettings = TemperatureSettings()
@@ -47,10 +54,16 @@ def make_detectors(
     axes = {spec.name: len(spec.axes) for spec in specs}
     motion = axes.get("accel") == XYZ
     made: list[Detector] = []
+    falls = Falls()  # the drop detector first: the other asks what it knows
     if motion and settings.drop.enabled:
-        made.append(DropDetector(settings.drop))
+        made.append(DropDetector(settings.drop, falls))
+    if motion and settings.shock.enabled:
+        made.append(ShockDetector(settings.shock, falls))
     if motion and settings.tilt.enabled:
-        made.append(TiltDetector(settings.tilt, mount_up))
+        gyro = "gyro" if axes.get("gyro") == XYZ else None
+        made.append(TiltDetector(settings.tilt, mount_up, gyro_stream=gyro))
+    if motion and settings.slosh.enabled:
+        made.append(SloshDetector(settings.slosh, mount_up))
     if axes.get("load") == CELLS and settings.load_shift.enabled:
         made.append(LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None))
     if axes.get("pressure") == 1 and settings.pressure.enabled:

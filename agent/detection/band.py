@@ -1,85 +1,54 @@
-"""Temperature and humidity excursions: a value that leaves its band for longer than it may.
+"""A slow value that leaves its band for longer than it may, or changes faster: temperature, humidity.
 
-One machine for both. MKT and the like are features for the customer's file and never clear an
-excursion; what counts here is the band, the time outside, and the farthest value. The default times are
-no whole seconds: with samples one second apart, a hair of the clock would decide at which it begins.
+What counts is the band, the time outside, and the farthest value; a mean over the trip, such as the mean
+kinetic temperature, never clears an excursion (USP <1079.2>). Brief ones are general, longer ones major,
+far ones critical. Values that are no measurement (`plausible.py`) neither begin nor end anything.
+
+The default times are no whole seconds: with samples one second apart, a hair of the clock would decide at
+which it begins.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from agent.blocks import NS_PER_S, SiBlock
-from agent.detection.finding import EventType, Finding
+from agent.detection.finding import EventType, Finding, Value
 from agent.detection.hold import Hold, Turn
-from agent.ranges import NotNegative
-from agent.records import Phase, Severity
+from agent.detection.plausible import Limits, Plausible
+from agent.detection.track import Track
+from agent.records import Severity
 
-
-class TemperatureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The band in °C. None: no limit on that side."""
-
-    enabled: bool = True
-    low_degc: float | None = None
-    high_degc: float | None = None
-    hysteresis_degc: NotNegative = 0.5
-    hold_s: NotNegative = 1.5
-    release_s: NotNegative = 1.5
-    critical_beyond_degc: NotNegative = 2.0
-    """Farther outside than this is critical."""
-
-    def band(self) -> Band:
-        """Return it as the detector reads it."""
-        return Band(
-            self.low_degc,
-            self.high_degc,
-            self.hysteresis_degc,
-            self.hold_s,
-            self.release_s,
-            self.critical_beyond_degc,
-            "degc",
-        )
-
-
-class HumiditySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The band in % relative humidity. None: no limit on that side."""
-
-    enabled: bool = True
-    low_percent: float | None = None
-    high_percent: float | None = None
-    hysteresis_percent: NotNegative = 3.0
-    hold_s: NotNegative = 1.5
-    release_s: NotNegative = 1.5
-    critical_beyond_percent: NotNegative = 15.0
-    """Farther outside than this is critical."""
-
-    def band(self) -> Band:
-        """Return it as the detector reads it."""
-        return Band(
-            self.low_percent,
-            self.high_percent,
-            self.hysteresis_percent,
-            self.hold_s,
-            self.release_s,
-            self.critical_beyond_percent,
-            "percent",
-        )
+NO_LIMIT = 1.0e9
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A band of a slow value; ``unit`` ends the names of the figures that are said of it."""
+    """A band of a slow value; ``unit`` and ``rate_unit`` end the names of the figures that are said of it."""
 
     low: float | None
     high: float | None
     hysteresis: float
     hold_s: float
+    major_after_s: float
+    critical_after_s: float
     release_s: float
     critical_beyond: float
+    rate_per_min: float | None
+    rate_window_s: float
+    cool_down_s: float
     unit: str
+    rate_unit: str
+    limits: Limits
+    freezing: float | None = None
+    """At or below this it is critical, however near the band's edge."""
+
+    @property
+    def lowest(self) -> float | None:
+        """The lower limit: the band's, or else where it freezes."""
+        return self.low if self.low is not None else self.freezing
 
 
 class BandDetector:
@@ -90,17 +59,29 @@ class BandDetector:
         self._type = event_type
         self._settings = settings
         self._hold = Hold(round(settings.hold_s * NS_PER_S), round(settings.release_s * NS_PER_S))
-        self._count = 0
-        self._start_ns = 0
+        self._critical = Hold(round(settings.critical_after_s * NS_PER_S), 0)
+        self._plausible = Plausible(settings.limits)
+        self._rate = _Rate(settings.rate_window_s) if settings.rate_per_min is not None else None
+        self._track = Track(event_type, self.streams, cool_down_s=settings.cool_down_s)
+        self._major_ns = round(settings.major_after_s * NS_PER_S)
         self._farthest = 0.0
+        self._outside_ns: int | None = None
+        self._fastest = 0.0
+
+    @property
+    def _watches(self) -> bool:
+        s = self._settings
+        return not (s.lowest is None and s.high is None and s.rate_per_min is None)
 
     def notes(self) -> Sequence[str]:
-        """Say that there is no band, where there is none."""
-        unit = self._settings.unit
-        if self._settings.low is None and self._settings.high is None:
+        """Say that there is no band, where there is none; and what was no measurement."""
+        unit, said = self._settings.unit, []
+        if not self._watches:
             keys = f"low_{unit} or high_{unit}"
-            return (f"{self._type}: not watched: no band set; set [detect.{self._type}] {keys}",)
-        return ()
+            said.append(f"{self._type}: not watched: no band set; set [detect.{self._type}] {keys}")
+        if self._plausible.refused:
+            said.append(f"{self._type}: {self._plausible.refused} values were no measurement, and left out")
+        return said
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
         """Samples decide."""
@@ -110,51 +91,95 @@ class BandDetector:
         """Judge each sample."""
         found: list[Finding] = []
         for time_ns, value in zip(block.times_ns.tolist(), block.values[:, 0].tolist(), strict=True):
-            finding = self._judge(time_ns, value)
-            if finding is not None:
-                found.append(finding)
+            if self._plausible.step(time_ns, value) and self._watches:
+                finding = self._judge(time_ns, value)
+                if finding is not None:
+                    found.append(finding)
         return found
 
     def _judge(self, time_ns: int, value: float) -> Finding | None:
+        s = self._settings
         beyond = self._beyond(value)
-        turn = self._hold.step(time_ns, on=beyond > 0, off=beyond < -self._settings.hysteresis)
+        rate = self._rate.step(time_ns, value) if self._rate is not None else 0.0
+        fast = s.rate_per_min is not None and abs(rate) > s.rate_per_min
+        calm = s.rate_per_min is None or abs(rate) < 0.7 * s.rate_per_min
+        turn = self._hold.step(time_ns, on=beyond > 0 or fast, off=beyond < -s.hysteresis and calm)
+        far = beyond >= s.critical_beyond or (s.freezing is not None and value <= s.freezing)
+        self._critical.step(time_ns, on=far, off=not far)
+        if beyond <= 0:
+            self._outside_ns = None
+        elif self._outside_ns is None:
+            self._outside_ns = time_ns
         if self._hold.since_ns is None:
             return None
-        if self._hold.since_ns == time_ns or beyond > self._beyond(self._farthest):
+        if self._hold.since_ns == time_ns:
+            self._farthest, self._fastest = value, 0.0
+        elif beyond > self._beyond(self._farthest):
             self._farthest = value
-        if turn is Turn.NONE:
+        if fast and abs(rate) > abs(self._fastest):
+            self._fastest = rate
+        if turn is Turn.ENDED:
+            ended_ns = self._hold.until_ns or time_ns
+            self._hold.rearm()
+            if not self._track.active:  # held back by the cool-down
+                return None
+            return self._track.end(time_ns, ended_ns, self._track.severity, self._values(ended_ns))
+        if not self._hold.active:
             return None
-        if turn is Turn.STARTED:
-            self._count += 1
-            self._start_ns = self._hold.since_ns
-            return self._finding(time_ns, Phase.START, None)
-        finding = self._finding(time_ns, Phase.END, self._hold.until_ns)
-        self._hold.rearm()
-        return finding
+        severity = self._severity(time_ns)
+        if self._track.active:
+            return self._track.update(time_ns, severity, self._values(time_ns))
+        if not self._track.ready(time_ns):
+            return None
+        return self._track.start(time_ns, self._hold.since_ns, severity, self._values(time_ns))
+
+    def _severity(self, time_ns: int) -> Severity:
+        if self._critical.active:
+            return Severity.CRITICAL
+        if self._outside_ns is not None and time_ns - self._outside_ns >= self._major_ns:
+            return Severity.MAJOR
+        return Severity.GENERAL
 
     def _beyond(self, value: float) -> float:
         """How far outside the band; negative inside, by the distance to the nearer limit."""
         s = self._settings
-        sides = [s.low - value] if s.low is not None else []
+        sides = [s.lowest - value] if s.lowest is not None else []
         if s.high is not None:
             sides.append(value - s.high)
-        return max(sides, default=-1.0e9)
+        return max(sides, default=-NO_LIMIT)
 
-    def _finding(self, decided_ns: int, phase: Phase, end_ns: int | None) -> Finding:
+    def _values(self, until_ns: int) -> dict[str, Value]:
         s = self._settings
-        far = self._beyond(self._farthest) >= s.critical_beyond
-        limits = {f"low_{s.unit}": s.low, f"high_{s.unit}": s.high}
-        return Finding(
-            decided_ns=decided_ns,
-            type=self._type,
-            number=self._count,
-            phase=phase,
-            start_ns=self._start_ns,
-            end_ns=end_ns,
-            severity=Severity.CRITICAL if far else Severity.MAJOR,
-            values={
-                f"farthest_{s.unit}": round(self._farthest, 2),
-                **{k: v for k, v in limits.items() if v is not None},
-            },
-            streams=self.streams,
-        )
+        limits = {f"low_{s.unit}": s.lowest, f"high_{s.unit}": s.high}
+        said: dict[str, Value] = {f"farthest_{s.unit}": round(self._farthest, 2)}
+        said |= {k: v for k, v in limits.items() if v is not None}
+        if self._fastest:
+            said[f"rate_{s.rate_unit}"] = round(self._fastest, 2)
+        said["lasted_s"] = round((until_ns - (self._hold.since_ns or self._track.start_ns)) / NS_PER_S, 1)
+        return said
+
+
+class _Rate:
+    """Change a minute: the mean of the newer half of a window less that of the older half."""
+
+    def __init__(self, window_s: float) -> None:
+        self._window_ns = round(window_s * NS_PER_S)
+        self._recent: deque[tuple[int, float]] = deque()
+
+    def step(self, time_ns: int, value: float) -> float:
+        """Take a value; return the rate, 0 while the window is not full."""
+        self._recent.append((time_ns, value))
+        while self._recent[0][0] <= time_ns - self._window_ns:
+            self._recent.popleft()
+        begin_ns = self._recent[0][0]
+        if len(self._recent) < 4 or time_ns - begin_ns < 0.8 * self._window_ns:
+            return 0.0
+        middle_ns = (begin_ns + time_ns) / 2
+        old = [pair for pair in self._recent if pair[0] < middle_ns]
+        new = [pair for pair in self._recent if pair[0] >= middle_ns]
+        apart_ns = _mean([t - begin_ns for t, _ in new]) - _mean([t - begin_ns for t, _ in old])
+        return (_mean([v for _, v in new]) - _mean([v for _, v in old])) / (apart_ns / NS_PER_S / 60)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

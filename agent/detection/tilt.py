@@ -1,8 +1,13 @@
-"""Sustained tilt: the angle between the low-passed specific force and the box's up axis.
+"""Sustained tilt: the angle between the low-passed specific force and the box's up axis, by levels.
 
-The low-passed direction of specific force is where a liquid's surface settles, so it is the right
-quantity for cargo even when part of it is braking; a brake of 0.3 g looks like 17°, stays under the
-level of 30° (0.58 g sideways) and does not last 5 s.
+The low-passed direction of specific force is where a liquid's surface settles, so it is the right quantity
+for cargo even when part of it is braking. Each level lasts longer than a vehicle can pretend it: 30° for 5
+s is 0.58 g held over 100 km/h, 60° for 1 s is 1.7 g.
+
+Where there is a gyroscope, a complementary filter (R. Mahony et al., IEEE Trans. Autom. Control 53 (2008)
+1203) carries the direction of gravity along with the box's own rotation. Force that turns while the box
+does not is a brake, as long as no brake could have lasted longer, or a bend, for as long as the box turns
+about the upright.
 """
 
 from __future__ import annotations
@@ -13,123 +18,217 @@ from collections.abc import Sequence
 import msgspec
 
 from agent.blocks import NS_PER_S, SiBlock
-from agent.detection.finding import EventType, Finding
-from agent.detection.hold import Hold, Turn
+from agent.detection.finding import EventType, Finding, Value
+from agent.detection.gyro import GravityCarrier
+from agent.detection.track import Track
+from agent.detection.upright import HOP_NS, Upright
 from agent.hops import Hops
-from agent.mounting import RestReference, Vector, angle_between_deg
+from agent.mounting import Vector, angle_between_deg
 from agent.ranges import Angle, NotNegative, Positive
-from agent.records import Phase, Severity
+from agent.records import Severity
+from agent.tank import GRAVITY_MPS2
 
-HOP_NS = 50_000_000
+LIGHT_MPS2, HEAVY_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
+"""Outside of these a hop is a fall, an impact or a sensor at its end: it points nowhere."""
+LOST_HOPS = round(1.0 * NS_PER_S / HOP_NS)
+BRAKE_MPS = 28.0  # 100 km/h: no brake takes away more
+
+
+class TiltLevel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Farther than ``angle_deg`` for ``hold_s``: an event of this severity, 1 minor to 4 critical."""
+
+    angle_deg: Angle
+    hold_s: NotNegative
+    severity: Severity
+
+
+LEVELS = (
+    TiltLevel(angle_deg=15.0, hold_s=60.0, severity=Severity.MINOR),
+    TiltLevel(angle_deg=17.0, hold_s=30.0, severity=Severity.GENERAL),
+    TiltLevel(angle_deg=30.0, hold_s=5.0, severity=Severity.MAJOR),
+    TiltLevel(angle_deg=60.0, hold_s=1.0, severity=Severity.CRITICAL),
+)
 
 
 class TiltSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``level_deg`` for longer than ``hold_s`` is an event; it ends ``hysteresis_deg`` below."""
+    """One event for all levels; it ends ``hysteresis_deg`` below the lowest, for ``release_s``."""
 
     enabled: bool = True
-    level_deg: Angle = 30.0
-    hold_s: NotNegative = 5.0
-    hysteresis_deg: NotNegative = 4.0
+    levels: tuple[TiltLevel, ...] = LEVELS
+    hysteresis_deg: NotNegative = 2.0
     release_s: NotNegative = 1.0
+    cool_down_s: NotNegative = 0.0
     lowpass_s: Positive = 0.4
     """Time constant of the low-pass."""
-    critical_deg: Angle = 60.0
+    gyro_s: Positive = 8.0
+    """Time constant with which a gyroscope's word is led back to the force's."""
+
+    @property
+    def alarm_deg(self) -> float:
+        """The least angle that can be an alarm; 180 where none can."""
+        return min((v.angle_deg for v in self.levels if v.severity >= Severity.MAJOR), default=180.0)
 
 
 class TiltDetector:
-    """Watches one accelerometer stream. `up` None: learned from the first rest."""
+    """Watches one accelerometer stream, and a gyroscope's if told. `up` None: learned."""
 
-    def __init__(self, settings: TiltSettings, up: Vector | None, stream: str = "accel") -> None:
-        self.streams: tuple[str, ...] = (stream,)
+    def __init__(
+        self,
+        settings: TiltSettings,
+        up: Vector | None,
+        stream: str = "accel",
+        gyro_stream: str | None = None,
+    ) -> None:
+        self.streams: tuple[str, ...] = (stream,) if gyro_stream is None else (stream, gyro_stream)
         self._settings = settings
-        self._up = up
-        self._reference = RestReference()
+        self._upright = Upright(up)
+        self._levels = tuple(sorted(settings.levels, key=lambda level: level.angle_deg))
+        self._holds_ns = [round(level.hold_s * NS_PER_S) for level in self._levels]
+        self._lowest_deg = min((v.angle_deg for v in self._levels), default=180.0)
+        self._release_ns = round(settings.release_s * NS_PER_S)
+        self._gain = 1.0 - math.exp(-HOP_NS / NS_PER_S / settings.lowpass_s)
+        self._reject = math.cos(math.radians(max(0.0, self._lowest_deg - settings.hysteresis_deg)))
         self._hops = Hops(HOP_NS)
-        self._hold = Hold(round(settings.hold_s * NS_PER_S), round(settings.release_s * NS_PER_S))
+        self._gyro_hops = Hops(HOP_NS) if gyro_stream is not None else None
+        self._carrier = GravityCarrier(settings.gyro_s) if gyro_stream is not None else None
+        self._track = Track(EventType.TILT, self.streams, cool_down_s=settings.cool_down_s)
         self._force: list[float] | None = None
         self._last_hop = 0
-        self._count = 0
-        self._largest_deg = 0.0
-        self._start_ns = 0
+        self._lost_hops = 0
+        self._since_ns: list[int | None] = [None] * len(self._levels)
+        self._below_ns: int | None = None
+        self._largest_deg = self._level_deg = 0.0
 
     @property
     def up(self) -> Vector | None:
         """Which way is up in the sensor's axes, as far as known."""
-        return self._up if self._up is not None else self._reference.up
+        return self._upright.up
 
     def notes(self) -> Sequence[str]:
         """Say why tilt is not watched, if it is not."""
-        if self.up is not None:
-            return ()
-        if self._reference.odd_deg is None:
-            return ("tilt: not watched: the box never rested, and [mounting] up is not set",)
-        return (
-            f"tilt: not watched: at rest the sensor stood {self._reference.odd_deg:.0f}° off every axis, so "
-            "which way is up is not known; set [mounting] up",
-        )
+        why_not = self._upright.why_not()
+        return (f"tilt: not watched: {why_not}",) if why_not else ()
 
     def feed(self, block: SiBlock) -> Sequence[Finding]:
         """Take samples; time decides."""
-        self._hops.feed(block)
+        if block.stream == self.streams[0]:
+            self._hops.feed(block)
+        elif self._gyro_hops is not None:
+            self._gyro_hops.feed(block)
         return ()
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
         """Judge the hops that are complete."""
         run = self._hops.advance(horizon_ns)
+        turned = self._gyro_hops.advance(horizon_ns) if self._gyro_hops is not None else None
         if run is None:
             return ()
+        rates = dict(zip(turned.index.tolist(), turned.mean.tolist(), strict=True)) if turned else {}
         found: list[Finding] = []
         for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
-            self._lowpass(hop, mean)
-            if self._up is None and not self._reference.decided:
-                self._reference.step(mean)
-            if (up := self.up) is not None:
-                finding = self._judge((hop + 1) * HOP_NS, up)
-                if finding is not None:
-                    found.append(finding)
+            force = self._lowpass(hop, mean)
+            if self._upright.up is None:
+                self._upright.step(hop, mean)
+            up = self._upright.up
+            if self._carrier is not None:
+                self._carrier.step(hop, mean, force, rates.get(hop))
+            if up is None or self._lost_hops >= LOST_HOPS:
+                continue
+            x, y, z = force
+            along = x * up[0] + y * up[1] + z * up[2]
+            # nearly always it stands upright, and nothing waits or lasts
+            if (
+                not self._track.active
+                and self._largest_deg == 0.0
+                and along > 0
+                and along * along >= self._reject * self._reject * (x * x + y * y + z * z)
+                and self._reject > 0
+            ):
+                continue
+            finding = self._judge((hop + 1) * HOP_NS, angle_between_deg(force, up), up)
+            if finding is not None:
+                found.append(finding)
         return found
 
-    def _lowpass(self, hop: int, mean: list[float]) -> None:
-        if self._force is None:
-            self._force = mean
+    def _lowpass(self, hop: int, mean: list[float]) -> list[float]:
+        x, y, z = mean
+        size = x * x + y * y + z * z
+        force = self._force
+        if not LIGHT_MPS2 * LIGHT_MPS2 <= size <= HEAVY_MPS2 * HEAVY_MPS2:
+            self._lost_hops += hop - self._last_hop
+            self._last_hop = hop
+            if self._lost_hops >= LOST_HOPS:
+                self._forget()
+            return force or mean
+        if force is None or self._lost_hops >= LOST_HOPS:
+            self._force = force = mean
         else:
-            gain = 1.0 - math.exp(-(hop - self._last_hop) * HOP_NS / NS_PER_S / self._settings.lowpass_s)
-            self._force = [f + gain * (m - f) for f, m in zip(self._force, mean, strict=True)]
-        self._last_hop = hop
+            steps = hop - self._last_hop
+            gain = (
+                self._gain
+                if steps == 1
+                else 1.0 - math.exp(-steps * HOP_NS / NS_PER_S / self._settings.lowpass_s)
+            )
+            a, b, c = force
+            self._force = force = [a + gain * (x - a), b + gain * (y - b), c + gain * (z - c)]
+        self._last_hop, self._lost_hops = hop, 0
+        return force
 
-    def _judge(self, time_ns: int, up: Vector) -> Finding | None:
-        assert self._force is not None
-        s = self._settings
-        angle_deg = angle_between_deg(self._force, up)
-        was_active = self._hold.active
-        turn = self._hold.step(
-            time_ns, on=angle_deg > s.level_deg, off=angle_deg < s.level_deg - s.hysteresis_deg
-        )
-        if self._hold.since_ns is None:
+    def _forget(self) -> None:
+        """What was about to become an event is not known to go on."""
+        if not self._track.active:
+            self._since_ns = [None] * len(self._levels)
             self._largest_deg = 0.0
-        elif not was_active or turn is not Turn.ENDED:
-            self._largest_deg = max(self._largest_deg, angle_deg)
-        if turn is Turn.NONE:
+
+    def _judge(self, time_ns: int, angle_deg: float, up: Vector) -> Finding | None:
+        reached: list[int] = []
+        for i, level in enumerate(self._levels):
+            since_ns = self._since_ns[i]
+            if angle_deg > level.angle_deg:
+                since_ns = self._since_ns[i] = time_ns if since_ns is None else since_ns
+            elif angle_deg <= level.angle_deg - self._settings.hysteresis_deg:
+                self._since_ns[i] = None
+                continue
+            if (
+                since_ns is not None
+                and time_ns - since_ns >= self._holds_ns[i]
+                and not self._is_motion(level.angle_deg, time_ns - since_ns, up)
+            ):
+                reached.append(i)
+        waiting = any(since_ns is not None for since_ns in self._since_ns)
+        if not self._track.active:
+            self._largest_deg = max(self._largest_deg, angle_deg) if waiting else 0.0
+            if not reached or not self._track.ready(time_ns):
+                return None
+            start_ns = min(s for i in reached if (s := self._since_ns[i]) is not None)
+            self._below_ns = None
+            return self._track.start(time_ns, start_ns, self._worst(reached), self._values(reached))
+        self._largest_deg = max(self._largest_deg, angle_deg)
+        if angle_deg > self._lowest_deg - self._settings.hysteresis_deg:
+            self._below_ns = None
+            return self._track.update(time_ns, self._worst(reached), self._values(reached))
+        if self._below_ns is None:
+            self._below_ns = time_ns
+        if time_ns - self._below_ns < self._release_ns:
             return None
-        if turn is Turn.STARTED:
-            self._count += 1
-            self._start_ns = self._hold.since_ns or time_ns
-            return self._finding(time_ns, Phase.START, None)
-        finding = self._finding(time_ns, Phase.END, self._hold.until_ns)
-        self._hold.rearm()
+        finding = self._track.end(time_ns, self._below_ns, self._worst(reached), self._values(reached))
         self._largest_deg = 0.0
         return finding
 
-    def _finding(self, decided_ns: int, phase: Phase, end_ns: int | None) -> Finding:
-        critical = self._largest_deg >= self._settings.critical_deg
-        return Finding(
-            decided_ns=decided_ns,
-            type=EventType.TILT,
-            number=self._count,
-            phase=phase,
-            start_ns=self._start_ns,
-            end_ns=end_ns,
-            severity=Severity.CRITICAL if critical else Severity.MAJOR,
-            values={"angle_deg": round(self._largest_deg, 1), "level_deg": self._settings.level_deg},
-            streams=self.streams,
-        )
+    def _is_motion(self, level_deg: float, lasts_ns: int, up: Vector) -> bool:
+        """Whether the gyroscope saw the box turn less far, and driving can explain the force."""
+        carrier = self._carrier
+        if carrier is None or not carrier.known:
+            return False
+        if carrier.angle_deg(up) > level_deg - self._settings.hysteresis_deg:
+            return False
+        sideways_mps2 = GRAVITY_MPS2 * math.tan(math.radians(min(level_deg, 80.0)))
+        return carrier.in_a_bend or lasts_ns < BRAKE_MPS / sideways_mps2 * NS_PER_S
+
+    def _worst(self, reached: Sequence[int]) -> Severity:
+        return max((self._levels[i].severity for i in reached), default=self._track.severity)
+
+    def _values(self, reached: Sequence[int]) -> dict[str, Value]:
+        if reached:
+            self._level_deg = self._levels[reached[-1]].angle_deg
+        return {"angle_deg": round(self._largest_deg, 1), "level_deg": self._level_deg}

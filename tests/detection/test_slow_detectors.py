@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.detection.band import BandDetector, HumiditySettings, TemperatureSettings
+from agent.detection.band import BandDetector
 from agent.detection.finding import EventType, Finding
+from agent.detection.humidity import HumiditySettings
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
 from agent.detection.pressure import PressureDetector, PressureSettings
+from agent.detection.temperature import TemperatureSettings
 from agent.detection.tilt import TiltDetector, TiltSettings
 from agent.records import Phase, Severity
 from tests.detection.signals import F64, GRAVITY_MPS2, found, rest, si_block, tilted

@@ -18,8 +18,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.blocks import Block, FaultKind, FaultPhase, Quality, RegularClock, SensorFault, Silence
 from agent.commands.subscriber import PROTOCOLS, Subscriber
 from agent.detection import DetectorSettings
-from agent.detection.band import HumiditySettings, TemperatureSettings
 from agent.detection.finding import EventType
+from agent.detection.humidity import HumiditySettings
+from agent.detection.temperature import TemperatureSettings
 from agent.embedded_broker import EmbeddedBroker
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline

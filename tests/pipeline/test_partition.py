@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from agent.blocks import Block, ListedClock, Quality, RegularClock, Silence
 from agent.detection import DetectorSettings
-from agent.detection.band import HumiditySettings, TemperatureSettings
+from agent.detection.humidity import HumiditySettings
+from agent.detection.temperature import TemperatureSettings
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
 from agent.reduction import UploadSettings

@@ -1,0 +1,242 @@
+"""Slosh: how high the liquid in the tank rises at its walls, against the freeboard.
+
+The surface is simulated as it is pushed: a sum of standing waves along each side of the tank, of which
+only the odd ones (1, 3, 5) answer a push, each an oscillator towards its share 8/(nπ)² of the straight,
+tilted surface that a lasting push makes (linear theory; F. T. Dodge, The new "dynamic behavior of liquids
+in moving containers", SwRI 2000, chapter 1, after NASA SP-106, chapter 2). What is slow thereby gives the
+quasi-static rise L/2·tan θ, which reaches the freeboard F where tan θ = 2·F/L; what keeps time with a wave
+grows far beyond it.
+
+Each wave is stepped exactly from hop to hop for a push that is constant within one (50 ms: 15 hops in a
+period of 1.3 Hz), so that it cannot drift or blow up: the deviation w of a wave from where it is pushed to
+turns and decays as w·exp((-ζω + iω·√(1-ζ²))·t), and a change of the push is a step of w.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from agent.blocks import NS_PER_S, SiBlock
+from agent.detection.finding import EventType, Finding, Value
+from agent.detection.track import Track
+from agent.detection.upright import HOP_NS, Upright
+from agent.hops import Hops
+from agent.mounting import Vector
+from agent.ranges import NotNegative, Part, Positive
+from agent.records import Severity
+from agent.tank import GRAVITY_MPS2, slosh_frequencies_hz
+
+MODES = (1, 3, 5)
+SHARES = tuple(8.0 / (n * math.pi) ** 2 for n in MODES)
+LOWPASS_S = 1.0  # of what presses the liquid down: the mean of a bump is gravity
+LEAST_DOWN_MPS2, MOST_DOWN_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
+MOST_SLOPE = math.tan(math.radians(75.0))
+STILL_AGAIN_HOPS = round(60 * NS_PER_S / HOP_NS)  # after a hole of this length nothing is known of the waves
+LEAN_PART = 0.8
+AXES = "xyz"
+
+
+class SloshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tank, and how much of its freeboard a rise may take. Parts are of the freeboard."""
+
+    enabled: bool = True
+    length_m: Positive | None = None
+    width_m: Positive | None = None
+    """None: as wide as it is long."""
+    fill_m: Positive | None = None
+    freeboard_m: Positive | None = None
+    length_axis: Literal["x", "y", "z"] = "x"
+    damping: Part = 0.02
+    minor_part: Part = 0.7
+    general_part: Part = 0.85
+    critical_part: Positive = 1.5
+    end_below: Part = 0.5
+    release_s: NotNegative = 4.0
+    cool_down_s: NotNegative = 0.0
+
+
+class _Side:
+    """The waves along one side of the tank; a push and what they answer are slopes, rises parts of them."""
+
+    def __init__(self, side_m: float, fill_m: float, damping: float) -> None:
+        self.half_m = side_m / 2
+        self._slope = 0.0
+        self._turn: list[complex] = []
+        self._step: list[complex] = []
+        self._waves = [0j] * len(MODES)
+        decay = math.sqrt(max(1e-9, 1.0 - damping * damping))
+        for natural_hz in slosh_frequencies_hz(side_m, fill_m, MODES):
+            omega = 2 * math.pi * natural_hz
+            self._turn.append(cmath.exp(complex(-damping * omega, omega * decay) * HOP_NS / NS_PER_S))
+            self._step.append(complex(1.0, -damping / decay))
+
+    def step(self, slope: float, hops: int) -> float:
+        """Push towards `slope` for `hops`; return the rise at the walls in m, either wall's sign."""
+        change = slope - self._slope
+        self._slope = slope
+        turns = self._turn if hops == 1 else [t**hops for t in self._turn]
+        (a, b, c), (p, q, r), (u, v, w) = self._waves, turns, self._step
+        a, b, c = (a - u * change) * p, (b - v * change) * q, (c - w * change) * r
+        self._waves = [a, b, c]
+        return self.half_m * (slope + SHARES[0] * a.real + SHARES[1] * b.real + SHARES[2] * c.real)
+
+    def lean_m(self) -> float:
+        """Return what of the rise is the tilted surface alone."""
+        return self.half_m * self._slope
+
+    def calm(self) -> None:
+        """Forget the waves."""
+        self._waves = [0j] * len(MODES)
+
+
+class SloshDetector:
+    """Watches one accelerometer stream for one tank. `up` None: learned."""
+
+    def __init__(self, settings: SloshSettings, up: Vector | None, stream: str = "accel") -> None:
+        self.streams: tuple[str, ...] = (stream,)
+        self._settings = settings
+        self._upright = Upright(up)
+        self._hops = Hops(HOP_NS)
+        self._track = Track(EventType.SLOSH, self.streams, cool_down_s=settings.cool_down_s)
+        self._freeboard_m = settings.freeboard_m or 0.0
+        self._sides: tuple[_Side, _Side] | None = None
+        if settings.length_m and settings.fill_m and settings.freeboard_m:
+            width_m = settings.width_m or settings.length_m
+            sides = (settings.length_m, width_m)
+            self._sides = (
+                _Side(sides[0], settings.fill_m, settings.damping),
+                _Side(sides[1], settings.fill_m, settings.damping),
+            )
+        self._parts = (
+            (settings.critical_part, Severity.CRITICAL),
+            (1.0, Severity.MAJOR),
+            (settings.general_part, Severity.GENERAL),
+            (settings.minor_part, Severity.MINOR),
+        )
+        self._release_ns = round(settings.release_s * NS_PER_S)
+        self._across: tuple[Vector, Vector] | None = None
+        self._down_mps2: float | None = None
+        self._last_hop: int | None = None
+        self._slopes = (0.0, 0.0)
+        self._highest_m = self._lean_m = 0.0
+        self._high_ns = 0
+        self._too_slow_ns = 0
+
+    def notes(self) -> Sequence[str]:
+        """Say what is missing of the tank, or of the mounting."""
+        if self._sides is None:
+            return (
+                "slosh: not watched: the tank is not known; set [detect.slosh] length_m, fill_m and "
+                'freeboard_m, or [cargo] profile = "liquid-food"',
+            )
+        if self._too_slow_ns:
+            return (
+                f"slosh: {self._too_slow_ns / NS_PER_S:.0f} s of {self.streams[0]} were sampled too slowly "
+                "for the waves of a tank",
+            )
+        why_not = self._upright.why_not()
+        return (f"slosh: not watched: {why_not}",) if why_not else ()
+
+    def feed(self, block: SiBlock) -> Sequence[Finding]:
+        """Take samples; time decides."""
+        if block.period_ns > HOP_NS:
+            self._too_slow_ns += len(block) * block.period_ns
+        elif self._sides is not None:
+            self._hops.feed(block)
+        return ()
+
+    def advance(self, horizon_ns: int) -> Sequence[Finding]:
+        """Move the liquid through the hops that are complete, and judge how high it stands."""
+        run = self._hops.advance(horizon_ns)
+        if run is None or self._sides is None:
+            return ()
+        found: list[Finding] = []
+        least_m = self._settings.end_below * self._freeboard_m
+        for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
+            if self._across is None:
+                self._upright.step(hop, mean)
+                if self._upright.up is None:
+                    continue
+                self._across = across(self._upright.up, self._settings.length_axis)
+            rise_m = self._move(hop, mean)
+            if self._track.active or rise_m >= least_m:
+                finding = self._judge((hop + 1) * HOP_NS, rise_m)
+                if finding is not None:
+                    found.append(finding)
+        return found
+
+    def _move(self, hop: int, mean: list[float]) -> float:
+        """Return how high the liquid stands at the end of a hop, at the wall where it is highest."""
+        assert self._sides is not None and self._across is not None and self._upright.up is not None
+        x, y, z = mean
+        up = self._upright.up
+        down_mps2 = x * up[0] + y * up[1] + z * up[2]
+        hops = 1 if self._last_hop is None else hop - self._last_hop
+        if self._last_hop is None or hops > STILL_AGAIN_HOPS:
+            for side in self._sides:
+                side.calm()
+        self._last_hop = hop
+        if x * x + y * y + z * z >= LEAST_DOWN_MPS2 * LEAST_DOWN_MPS2:  # else it floats, and leans nowhere
+            gain = 1.0 - math.exp(-hops * HOP_NS / NS_PER_S / LOWPASS_S) if hops != 1 else GAIN
+            before = down_mps2 if self._down_mps2 is None else self._down_mps2
+            self._down_mps2 = before + gain * (down_mps2 - before)
+            presses = min(MOST_DOWN_MPS2, max(LEAST_DOWN_MPS2, self._down_mps2))
+            (a, b, c), (d, e, f) = self._across
+            self._slopes = (
+                min(MOST_SLOPE, max(-MOST_SLOPE, (x * a + y * b + z * c) / presses)),
+                min(MOST_SLOPE, max(-MOST_SLOPE, (x * d + y * e + z * f) / presses)),
+            )
+        along, across_it = self._sides
+        return max(abs(along.step(self._slopes[0], hops)), abs(across_it.step(self._slopes[1], hops)))
+
+    def _judge(self, time_ns: int, rise_m: float) -> Finding | None:
+        assert self._sides is not None
+        part = rise_m / self._freeboard_m
+        severity = next((s for least, s in self._parts if part >= least), None)
+        if not self._track.active:
+            if severity is None or not self._track.ready(time_ns):
+                return None
+            self._highest_m = rise_m
+            self._high_ns = time_ns
+            self._lean_m = max(abs(side.lean_m()) for side in self._sides)
+            return self._track.start(time_ns, time_ns, severity, self._values())
+        if rise_m > self._highest_m:
+            self._highest_m = rise_m
+            self._lean_m = max(abs(side.lean_m()) for side in self._sides)
+        if part >= self._settings.end_below:
+            self._high_ns = time_ns
+        if time_ns - self._high_ns >= self._release_ns:
+            return self._track.end(time_ns, self._high_ns, self._track.severity, self._values())
+        return self._track.update(time_ns, severity or self._track.severity, self._values())
+
+    def _values(self) -> dict[str, Value]:
+        leans = self._lean_m >= LEAN_PART * self._highest_m
+        return {
+            "rise_m": round(self._highest_m, 3),
+            "freeboard_m": self._freeboard_m,
+            "by": "lean" if leans else "resonance",
+        }
+
+
+GAIN = 1.0 - math.exp(-HOP_NS / NS_PER_S / LOWPASS_S)
+
+
+def across(up: Vector, length_axis: str) -> tuple[Vector, Vector]:
+    """Return the directions along the tank's length and width: level, and square to each other.
+
+    The length lies along that axis of the sensor, or along the next one where that axis points up.
+    """
+    first = AXES.index(length_axis)
+    for i in (first, (first + 1) % 3):
+        rest = [(1.0 if j == i else 0.0) - up[i] * u for j, u in enumerate(up)]
+        size = math.hypot(*rest)
+        if size > 0.7:
+            break
+    x, y, z = (r / size for r in rest)
+    u, v, w = up
+    return (x, y, z), (v * z - w * y, w * x - u * z, u * y - v * x)
