@@ -7,17 +7,21 @@ from collections.abc import Iterable
 import msgspec
 
 from agent.detection.band import BandDetector
+from agent.detection.bump import BumpDetector, BumpSettings
 from agent.detection.context import ContextWatch
 from agent.detection.drop import DropDetector, DropSettings
 from agent.detection.falls import Falls
 from agent.detection.finding import Detector, EventType
 from agent.detection.humidity import HumiditySettings
+from agent.detection.leak import LeakDetector
+from agent.detection.leak_settings import LeakSettings
 from agent.detection.load_shift import LoadShiftDetector, LoadShiftSettings
 from agent.detection.pressure import PressureDetector, PressureSettings
 from agent.detection.shock import ShockDetector, ShockSettings
 from agent.detection.slosh import SloshDetector, SloshSettings
 from agent.detection.temperature import TemperatureSettings
 from agent.detection.tilt import TiltDetector, TiltSettings
+from agent.detection.vibration import VibrationDetector, VibrationSettings
 from agent.mounting import Vector
 from agent.streams import StreamSpec
 
@@ -33,9 +37,12 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     tilt: TiltSettings = TiltSettings()
     drop: DropSettings = DropSettings()
     shock: ShockSettings = ShockSettings()
+    bump: BumpSettings = BumpSettings()
+    vibration: VibrationSettings = VibrationSettings()
     slosh: SloshSettings = SloshSettings()
     load_shift: LoadShiftSettings = LoadShiftSettings()
     pressure: PressureSettings = PressureSettings()
+    leak: LeakSettings = LeakSettings()
     temperature: TemperatureSettings = TemperatureSettings()
     humidity: HumiditySettings = HumiditySettings()
 
@@ -59,6 +66,10 @@ def make_detectors(
         made.append(DropDetector(settings.drop, falls))
     if motion and settings.shock.enabled:
         made.append(ShockDetector(settings.shock, falls))
+    if motion and settings.bump.enabled:
+        made.append(BumpDetector(settings.bump, falls, context))
+    if motion and settings.vibration.enabled:
+        made.append(VibrationDetector(settings.vibration))
     if motion and settings.tilt.enabled:
         gyro = "gyro" if axes.get("gyro") == XYZ else None
         made.append(TiltDetector(settings.tilt, mount_up, gyro_stream=gyro))
@@ -68,6 +79,9 @@ def make_detectors(
         made.append(LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None))
     if axes.get("pressure") == 1 and settings.pressure.enabled:
         made.append(PressureDetector(settings.pressure))
+    leak = LeakDetector(settings.leak, [name for name, k in axes.items() if k == 1], context)
+    if leak.watches and settings.leak.enabled:
+        made.append(leak)
     if axes.get("temperature") == 1 and settings.temperature.enabled:
         made.append(BandDetector(settings.temperature.band(), EventType.TEMPERATURE, "temperature"))
     if axes.get("humidity") == 1 and settings.humidity.enabled:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
+from agent.detection.falls import Falls
 from agent.detection.finding import EventType, Finding, Value
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
@@ -76,10 +77,11 @@ class _Event:
 
 
 class DropDetector:
-    """Watches one accelerometer stream."""
+    """Watches one accelerometer stream. `falls`: where it says when a drop is known."""
 
-    def __init__(self, settings: DropSettings, stream: str = "accel") -> None:
+    def __init__(self, settings: DropSettings, falls: Falls | None = None, stream: str = "accel") -> None:
         self.streams: tuple[str, ...] = (stream,)
+        self._falls = falls or Falls()
         self._settings = settings
         self._below_squared = np.float32(settings.below_mps2**2)
         self._deep_squared = np.float32(settings.deep_mps2**2)
@@ -168,6 +170,7 @@ class DropDetector:
                 decided = int(np.argmax(sure))
                 self._count += 1
                 self._event = _Event(self._count, run.start_ns)
+                self._falls.known(int(times[decided]))
                 yield self._finding(
                     int(times[decided]), Phase.START, Severity.MAJOR, fall_ns=int(span[decided]), end_ns=None
                 )
@@ -215,6 +218,7 @@ class DropDetector:
     def _finish(self, decided_ns: int, *, implausible: bool = False) -> Finding:
         event = self._event
         assert event is not None
+        self._falls.over(decided_ns)
         fall_ns = max(event.falls_ns, default=0)
         height_m = _height_m(fall_ns)
         severity = Severity.GENERAL

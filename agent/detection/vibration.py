@@ -1,0 +1,150 @@
+"""Vibration beyond what the packaging was tested for.
+
+The level is the overall r.m.s. acceleration of all three axes together, which no mounting changes, over
+`window_s`; of each quarter of a second the mean is taken away, so that gravity, braking and a box that is
+turned do not count, and what is left is about 2 Hz up to half the sensor's rate. The default limit is the
+highest truck level of ASTM D4169, 0.73 g (I; the usual II is 0.52 g, III 0.37 g): beyond it no packaging was
+tested. The floors of trams and buses give 0.05 g.
+
+What it did to the cargo adds up as its energy does: the dose is the time at the limit that had as much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from agent.blocks import NS_PER_S, SiBlock
+from agent.detection.finding import EventType, Finding, Value
+from agent.detection.track import Track
+from agent.hops import Hops
+from agent.ranges import NotNegative, Part, Positive
+from agent.records import Severity
+
+GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
+HOP_NS = 250_000_000
+HOPS_PER_S = NS_PER_S // HOP_NS
+LEAST_SAMPLES = 8  # in a hop: 32 Hz
+LEAST_PART = 0.8  # of a window that must have been seen
+
+
+class VibrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More than `limit_mps2` r.m.s. over `window_s` is an event; `major_factor` times it for long is major."""
+
+    enabled: bool = True
+    limit_mps2: Positive = 0.73 * GRAVITY_MPS2
+    window_s: Positive = 30.0
+    end_below: Part = 0.8
+    """Part of the limit at which it ends."""
+    major_factor: Positive = 2.0
+    major_s: Positive = 60.0
+    cool_down_s: NotNegative = 60.0
+
+
+class VibrationDetector:
+    """Watches one accelerometer stream."""
+
+    def __init__(self, settings: VibrationSettings, stream: str = "accel") -> None:
+        self.streams: tuple[str, ...] = (stream,)
+        self._settings = settings
+        self._hops = Hops(HOP_NS, squares=True)
+        self._window = _Window(settings.window_s)
+        self._long = _Window(settings.major_s)
+        self._track = Track(EventType.VIBRATION, self.streams, cool_down_s=settings.cool_down_s)
+        self._worst = 0.0
+        self._energy = 0.0
+        self._too_slow_hops = 0
+
+    def notes(self) -> Sequence[str]:
+        """Say whether parts of the data were sampled too slowly."""
+        if not self._too_slow_hops:
+            return ()
+        return (
+            f"vibration: {self._too_slow_hops / HOPS_PER_S:.0f} s of {self.streams[0]} were sampled too "
+            f"slowly to see it: at least {LEAST_SAMPLES * HOPS_PER_S} Hz is needed",
+        )
+
+    def feed(self, block: SiBlock) -> Sequence[Finding]:
+        """Take samples; time decides."""
+        self._hops.feed(block)
+        return ()
+
+    def advance(self, horizon_ns: int) -> Sequence[Finding]:
+        """Judge the hops that are complete."""
+        run = self._hops.advance(horizon_ns)
+        if run is None or run.squares is None:
+            return ()
+        power = (run.squares / run.count[:, None] - run.mean * run.mean).sum(axis=1)
+        found: list[Finding] = []
+        for hop, count, mean_square in zip(
+            run.index.tolist(), run.count.tolist(), power.tolist(), strict=True
+        ):
+            if count < LEAST_SAMPLES:
+                self._too_slow_hops += 1
+            else:
+                self._window.take(hop, mean_square)
+                self._long.take(hop, mean_square)
+                self._judge(hop, mean_square, found)
+        return found
+
+    def _judge(self, hop: int, mean_square: float, found: list[Finding]) -> None:
+        s, track = self._settings, self._track
+        rms_mps2 = self._window.rms()
+        time_ns = (hop + 1) * HOP_NS
+        if not track.active:
+            if rms_mps2 > s.limit_mps2 and track.ready(time_ns):
+                start_ns = self._window.first * HOP_NS
+                self._worst, self._energy = rms_mps2, self._window.sum_squares()
+                found.append(track.start(time_ns, start_ns, self._severity(), self._values(rms_mps2)))
+            return
+        self._energy += mean_square
+        self._worst = max(self._worst, rms_mps2)
+        if rms_mps2 < s.end_below * s.limit_mps2:
+            found.append(track.end(time_ns, time_ns, Severity.GENERAL, self._values(rms_mps2)))
+        elif (finding := track.update(time_ns, self._severity(), self._values(rms_mps2))) is not None:
+            found.append(finding)
+
+    def _severity(self) -> Severity:
+        far_mps2 = self._settings.major_factor * self._settings.limit_mps2
+        return Severity.MAJOR if self._long.rms() > far_mps2 else Severity.GENERAL
+
+    def _values(self, rms_mps2: float) -> dict[str, Value]:
+        limit_mps2 = self._settings.limit_mps2
+        return {
+            "rms_mps2": round(rms_mps2, 2),
+            "worst_mps2": round(self._worst, 2),
+            "limit_mps2": round(limit_mps2, 2),
+            "dose_s": round(self._energy / HOPS_PER_S / limit_mps2**2, 1),
+        }
+
+
+class _Window:
+    """The mean squares of the last hops; it says nothing before most of it was seen."""
+
+    def __init__(self, seconds: float) -> None:
+        self._hops = max(1, round(seconds * HOPS_PER_S))
+        self._held: deque[tuple[int, float]] = deque()
+
+    @property
+    def first(self) -> int:
+        """The oldest hop in it."""
+        return self._held[0][0]
+
+    def take(self, hop: int, mean_square: float) -> None:
+        """Take the next hop, and forget what is too old."""
+        self._held.append((hop, mean_square))
+        while self._held[0][0] <= hop - self._hops:
+            self._held.popleft()
+
+    def sum_squares(self) -> float:
+        """Return the sum of the mean squares."""
+        return sum(mean_square for _, mean_square in self._held)
+
+    def rms(self) -> float:
+        """Return the root of their mean; 0 where too little was seen."""
+        if len(self._held) < LEAST_PART * self._hops:
+            return 0.0
+        return math.sqrt(max(0.0, self.sum_squares() / len(self._held)))
