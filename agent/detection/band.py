@@ -18,7 +18,7 @@ from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.hold import Hold, Turn
 from agent.detection.plausible import Limits, Plausible
-from agent.detection.track import Track
+from agent.detection.track import LASTING_S, Track
 from agent.records import Severity
 
 NO_LIMIT = 1.0e9
@@ -62,7 +62,7 @@ class BandDetector:
         self._critical = Hold(round(settings.critical_after_s * NS_PER_S), 0)
         self._plausible = Plausible(settings.limits)
         self._rate = _Rate(settings.rate_window_s) if settings.rate_per_min is not None else None
-        self._track = Track(event_type, self.streams, cool_down_s=settings.cool_down_s)
+        self._track = Track(event_type, self.streams, update_s=LASTING_S, cool_down_s=settings.cool_down_s)
         self._major_ns = round(settings.major_after_s * NS_PER_S)
         self._farthest = 0.0
         self._outside_ns: int | None = None

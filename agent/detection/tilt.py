@@ -20,7 +20,7 @@ import msgspec
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.gyro import GravityCarrier
-from agent.detection.track import Track
+from agent.detection.track import LASTING_S, Track
 from agent.detection.upright import HOP_NS, Upright
 from agent.hops import Hops
 from agent.mounting import Vector, angle_between_deg
@@ -91,7 +91,9 @@ class TiltDetector:
         self._hops = Hops(HOP_NS)
         self._gyro_hops = Hops(HOP_NS) if gyro_stream is not None else None
         self._carrier = GravityCarrier(settings.gyro_s) if gyro_stream is not None else None
-        self._track = Track(EventType.TILT, self.streams, cool_down_s=settings.cool_down_s)
+        self._track = Track(
+            EventType.TILT, self.streams, update_s=LASTING_S, cool_down_s=settings.cool_down_s
+        )
         self._force: list[float] | None = None
         self._last_hop = 0
         self._lost_hops = 0

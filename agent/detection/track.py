@@ -13,6 +13,7 @@ from agent.detection.finding import EventType, Finding, Value
 from agent.records import Phase, Severity
 
 UPDATE_S = 60.0
+LASTING_S = 600.0  # for what is slow and may last for days
 
 
 class Track:
