@@ -43,6 +43,7 @@ VERBS: Mapping[str, str] = {
     "replay": "logs through the same pipeline as the live agent",
     "flash": "the firmware onto the board, the old one kept until the new one has answered",
     "calibrate": "a sensor against gravity, known masses or the weather, to a certificate",
+    "listen": "what boxes publish, in plain words, in either encoding",
     "outbox": "what waits for the broker",
     "doctor": "what is attached and answers, what is wrong, how to mend it",
 }

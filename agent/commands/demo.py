@@ -25,9 +25,10 @@ from rich.live import Live
 
 from agent.blocks import NS_PER_S, Block
 from agent.commands.demo_judge import SaidEvent, judge
-from agent.commands.demo_view import Levels, Screen, encode, print_summary, words_of
+from agent.commands.demo_view import Levels, Screen, encode, print_summary
 from agent.commands.run import recorder_factory, relay
 from agent.commands.subscriber import Subscriber, unix_s
+from agent.commands.words import words_of
 from agent.config import BoxSettings, Config, OutboxSettings
 from agent.detection import DetectorSettings
 from agent.detection.humidity import HumiditySettings

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from agent.blocks import Block
 from agent.commands.demo_judge import Judged, SaidEvent
+from agent.commands.words import SEVERITY_WORD, words_of
 from agent.pipeline import Item, Tally
 from agent.streams import StreamSpec
 
@@ -35,18 +36,7 @@ FROM_WIDTH = 6
 HARD_BLANK = "\u00a0"
 LEVEL_FULL_MPS2 = 6.0  # a full bar: rough road through the sprung box
 SEVERITY_STYLE = {1: "dim", 2: "yellow", 3: "bold yellow", 4: "bold red"}
-SEVERITY_WORD = {1: "minor", 2: "general", 3: "major", 4: "critical"}
 BLOCKS_ = " ▏▎▍▌▋▊▉█"
-UNIT_WORDS = {
-    "deg": "°",
-    "degc": " °C",
-    "kg": " kg",
-    "m": " m",
-    "mps2": " m/s²",
-    "pa": " Pa",
-    "percent": " %",
-    "s": " s",
-}
 
 
 @dataclass(slots=True)
@@ -230,21 +220,6 @@ def fold(words: str, width: int) -> str:
     parts = re.split(r", (?![^\[]*\])", words)  # not within a vector
     hard = ", ".join(part.replace(" ", HARD_BLANK) for part in parts)
     return textwrap.fill(hard, max(1, width), break_on_hyphens=False).replace(HARD_BLANK, " ")
-
-
-def words_of(values: Mapping[str, Any]) -> str:
-    """Say the figures of an event shortly."""
-    parts = []
-    for key, given in values.items():
-        value = f"{given:g}" if isinstance(given, float) else given
-        name, _, unit = key.rpartition("_")
-        if unit in UNIT_WORDS and name:
-            parts.append(f"{name.replace('_', ' ')} {value}{UNIT_WORDS[unit]}")
-        elif isinstance(value, bool):
-            parts.append(key.replace("_", " "))
-        else:
-            parts.append(f"{key.replace('_', ' ')} {value}")
-    return ", ".join(parts)
 
 
 def print_summary(
