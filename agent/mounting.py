@@ -28,6 +28,8 @@ class RestReference:
     def __init__(self) -> None:
         self.up: Vector | None = None
         self.odd_deg: float | None = None
+        self.force_mps2: Vector | None = None
+        """The mean specific force of the rest that decided."""
         self._recent: list[list[float]] = []
 
     @property
@@ -37,6 +39,10 @@ class RestReference:
 
     def step(self, mean_mps2: Sequence[float]) -> None:
         """Take the mean specific force of one hop: three axes."""
+        if self._recent and any(
+            abs(m - before) > REST_SPREAD_MPS2 for m, before in zip(mean_mps2, self._recent[-1], strict=True)
+        ):
+            self._recent.clear()  # no window with both of them is a rest
         self._recent.append(list(mean_mps2))
         if len(self._recent) < REST_HOPS:
             return
@@ -49,6 +55,7 @@ class RestReference:
         if angle_deg is None:
             return
         self.up, self.odd_deg = up, angle_deg if up is None else None
+        self.force_mps2 = (float(force[0]), float(force[1]), float(force[2]))
 
 
 def nearest_axis(force_mps2: Sequence[float]) -> tuple[Vector | None, float | None]:

@@ -158,7 +158,7 @@ class SloshDetector:
         found: list[Finding] = []
         least_m = self._settings.end_below * self._freeboard_m
         for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
-            if self._across is None:
+            if not self._upright.settled or self._across is None:
                 self._upright.step(hop, mean)
                 if self._upright.up is None:
                     continue
@@ -171,7 +171,7 @@ class SloshDetector:
         return found
 
     def _move(self, hop: int, mean: list[float]) -> float:
-        """Return how high the liquid stands at the end of a hop, at the wall where it is highest."""
+        """Return how high the liquid stands at the end of a hop, in the corner where it is highest."""
         assert self._sides is not None and self._across is not None and self._upright.up is not None
         x, y, z = mean
         up = self._upright.up
@@ -192,7 +192,7 @@ class SloshDetector:
                 min(MOST_SLOPE, max(-MOST_SLOPE, (x * d + y * e + z * f) / presses)),
             )
         along, across_it = self._sides
-        return max(abs(along.step(self._slopes[0], hops)), abs(across_it.step(self._slopes[1], hops)))
+        return abs(along.step(self._slopes[0], hops)) + abs(across_it.step(self._slopes[1], hops))
 
     def _judge(self, time_ns: int, rise_m: float) -> Finding | None:
         assert self._sides is not None
@@ -203,11 +203,11 @@ class SloshDetector:
                 return None
             self._highest_m = rise_m
             self._high_ns = time_ns
-            self._lean_m = max(abs(side.lean_m()) for side in self._sides)
+            self._lean_m = sum(abs(side.lean_m()) for side in self._sides)
             return self._track.start(time_ns, time_ns, severity, self._values())
         if rise_m > self._highest_m:
             self._highest_m = rise_m
-            self._lean_m = max(abs(side.lean_m()) for side in self._sides)
+            self._lean_m = sum(abs(side.lean_m()) for side in self._sides)
         if part >= self._settings.end_below:
             self._high_ns = time_ns
         if time_ns - self._high_ns >= self._release_ns:

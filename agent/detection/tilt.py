@@ -129,7 +129,7 @@ class TiltDetector:
         found: list[Finding] = []
         for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
             force = self._lowpass(hop, mean)
-            if self._upright.up is None:
+            if not self._upright.settled:
                 self._upright.step(hop, mean)
             up = self._upright.up
             if self._carrier is not None:

@@ -43,7 +43,10 @@ def test_any_direction_counts(angle_deg: float, axis: int, sign: int) -> None:
     turned = part.copy()
     turned[:, axis], turned[:, 1 - axis] = sign * part[:, 0], part[:, 1]
     said = tilt_of(rest(2, RATE_HZ), turned)
-    assert [phase for phase, _, _ in said] == [Phase.START], (angle_deg, said)
+    assert said[0][0] is Phase.START and {phase for phase, _, _ in said[1:]} <= {Phase.UPDATE}, (
+        angle_deg,
+        said,
+    )
 
 
 @pytest.mark.parametrize(
