@@ -62,7 +62,7 @@ def bench(args: argparse.Namespace) -> list[Figure]:
         folder = Path(scratch)
         log, config = folder / "trip.mcap", folder / "cargobox.toml"
         config.write_text(CONFIG)
-        write_log(log, round(args.hours * 3600))
+        write_log(log, round((args.hours or 1.0) * 3600))
         command = [sys.executable, "-m", "agent.cli", "replay", str(log), "--out", str(folder / "out")]
         command += ["--config", str(config), "--json"]
         runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(3)]
