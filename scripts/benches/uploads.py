@@ -43,8 +43,9 @@ RECORDINGS = {
 HARMED = ("dropped_box.csv", "rough_handling.csv")
 """Recordings in which the cargo is thrown: their alarms are right."""
 
-TURNED = ("imu-ferraris", "imu-multiposition")
-"""Sensors in a hand that turns them for a calibration: no transport, and no alarm of it is false."""
+RIDES = ("fragile-goods-box", "driver-behavior", "transit-vibration")
+"""Folders of whole rides. The others hold sensors turned by hand for a calibration, scales that are read once
+an hour, and samples of 10 s laid end to end: what is found where two of them meet was put there by us."""
 
 
 @dataclass(slots=True)
@@ -81,20 +82,20 @@ def bench(args: argparse.Namespace) -> list[Figure]:
             print(outcome, file=sys.stderr)
             found.append(outcome)
     trips = [one for one in found if one.raw_bytes >= RAW_BYTES_TO_SPEAK_OF]
-    harmless = [one for one in found if not one.name.endswith(HARMED) and not one.name.startswith(TURNED)]
-    hours = sum(one.hours for one in harmless if one.hours < 24)
-    moving = [one for one in harmless if one.hours < 24]
-    false = sum(one.alarms for one in moving)
-    minor = sum(n for one in moving for what, n in one.events.items() if not what.endswith(" 1"))
+    rides = [one for one in found if one.name.startswith(RIDES) and not one.name.endswith(HARMED)]
+    hours = sum(one.hours for one in rides)
+    alarms = sum(one.alarms for one in rides)
+    events = sum(n for one in rides for what, n in one.events.items() if not what.endswith(" 1"))
+    worst, worst_hour = (
+        max((getattr(one, of) for one in trips), default=0.0) for of in ("ratio", "worst_hour")
+    )
     return [
         Figure("uploads, recordings", len(found), "", at_least=1),
-        Figure("uploads, largest ratio of a recording", _most(one.ratio for one in trips), "", at_most=0.20),
-        Figure(
-            "uploads, largest ratio of any hour", _most(one.worst_hour for one in trips), "", at_most=0.20
-        ),
-        Figure("uploads, harmless driving", hours, "h"),
-        Figure("uploads, false alarms in it", false / hours if hours else 0.0, "1/h", at_most=0),
-        Figure("uploads, events above severity 1 in it", minor / hours if hours else 0.0, "1/h"),
+        Figure("uploads, largest ratio", worst, "", at_most=PROMISED),
+        Figure("uploads, largest of any hour", worst_hour, "", at_most=PROMISED),
+        Figure("uploads, rides without harm", hours, "h"),
+        Figure("uploads, false alarms in them", alarms / hours if hours else 0.0, "1/h", at_most=0),
+        Figure("uploads, events above severity 1 in them", events / hours if hours else 0.0, "1/h"),
     ]
 
 
