@@ -26,7 +26,7 @@ TOP = Path(__file__).resolve().parents[2]
 MAPS = TOP / "docs" / "maps"
 DATA = TOP.parent / "shared" / "data"
 PROMISED = 0.20
-RAW_BYTES_TO_SPEAK_OF = 100_000  # less is no trip: a scale that is read once an hour
+LEAST_BYTES_AN_HOUR = 10_000  # less is a scale that is read once an hour: its hours hold a sample each
 
 RECORDINGS = {
     "fragile-goods-box": ("fragile-goods-box", ("car_trip*.csv", "dropped_box.csv", "rough_handling.csv")),
@@ -81,7 +81,7 @@ def bench(args: argparse.Namespace) -> list[Figure]:
             outcome = replay(log, map_name, str(log.relative_to(args.data)))
             print(outcome, file=sys.stderr)
             found.append(outcome)
-    trips = [one for one in found if one.raw_bytes >= RAW_BYTES_TO_SPEAK_OF]
+    trips = [one for one in found if one.raw_bytes >= LEAST_BYTES_AN_HOUR * one.hours]
     rides = [one for one in found if one.name.startswith(RIDES) and not one.name.endswith(HARMED)]
     hours = sum(one.hours for one in rides)
     alarms = sum(one.alarms for one in rides)
