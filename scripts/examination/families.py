@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from scripts.examination import (
+    climate,
     driving,
     falling,
     impacts,
+    leaking,
     liquid,
     loading,
     odd_sensors,
@@ -17,4 +19,4 @@ from scripts.examination.scene import KINDS
 
 __all__ = ["FAMILIES", "KINDS"]
 
-FAMILIES = (tilting, falling, impacts, driving, shaking, liquid, loading, pressing, odd_sensors)
+FAMILIES = (tilting, falling, impacts, driving, shaking, liquid, loading, pressing, climate, leaking, odd_sensors)

@@ -7,22 +7,19 @@ the sample that decided it. Harmless: fails on any record on the topic of alarms
 
 from __future__ import annotations
 
-import functools
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
 import agent
 from agent.blocks import NS_PER_S, Block, RegularClock
-from agent.config import Config, load_config
 from agent.errors import FourPartError
 from agent.pipeline import Pipeline
 from agent.records import Head, Kind, Record
 from agent.timebase import TimeMark, TimeQuality
+from scripts.examination.box_settings import config_of
 from scripts.examination.scene import ALARM, BEGAN_S, GENERAL, Scene
 
 EPOCH_S = 1_790_000_000
@@ -70,6 +67,8 @@ def judged(scene: Scene, listen: Listener | None = None) -> Verdict:
         said = (listen or heard)(scene)
     except FourPartError as error:
         return _verdict(scene, passed=False, why=f"settings refused: {error}".splitlines()[0])
+    except Exception as error:  # an agent that breaks has not recognised anything; the paper goes on
+        return _verdict(scene, passed=False, why=f"the agent broke: {type(error).__name__}: {error}")
     alarms = [one for one in said if one.alarm]
     if scene.truth.event is None:
         why = ", ".join(_in_words(one) for one in alarms)
@@ -79,7 +78,7 @@ def judged(scene: Scene, listen: Listener | None = None) -> Verdict:
 
 def heard(scene: Scene) -> list[Said]:
     """Return every event record that the agent's pipeline makes of a scene."""
-    config = _config(scene.settings)
+    config = config_of(scene.settings)
     pipeline = Pipeline(
         config.apply_to(one.spec for one in scene.series),
         head=Head(config.box.id, "0" * 16, agent.__version__),
@@ -116,15 +115,6 @@ def pieces(scene: Scene) -> Iterator[Block]:
             if last > first:
                 yield Block(name, first, clocks[name], one.counts[first:last])
                 given[name] = last
-
-
-@functools.lru_cache(maxsize=64)
-def _config(settings: str) -> Config:
-    """Return the configuration that a box with these settings would run."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cargobox.toml"
-        path.write_text(settings)
-        return load_config(path)
 
 
 def _said(record: Record) -> Said:

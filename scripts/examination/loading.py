@@ -1,8 +1,9 @@
 """Load shift: the centre of the load moves on its four cells and stays; and loading by hand.
 
 Statics of a rigid body on four cells, as in the virtual box. Harmful is a move of the whole load's centre by
-a fifth of half the platform or more, twice the least that is called a shift; the condition is complete when
-it has lain there for 2 s. Adding, taking and stepping on change the mass, and are loading.
+a fifth of half the platform or more, twice the least that is called a shift. The condition is complete when
+it has lain there for 2 s in a vehicle that neither brakes nor turns: before, a load that has slid looks like
+one that is pressed forward. Who is told within 10 s is told in time: it does not slide back. Adding, taking and stepping on change the mass, and are loading.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scripts.examination.scene import F64, GRAVITY_MPS2, HARMLESS, MAJOR, Draw, 
 from scripts.examination.sensors import Fitting, cradle_for, full_scale_for, load_cells, scene_of
 
 STAYS_S = 2.0
-GRACE_S = 4.0
+GRACE_S = 10.0
 
 
 def with_cells(background: Background) -> bool:
@@ -31,7 +32,7 @@ def still(background: Background) -> bool:
     return background.quick and not background.moving
 
 
-def _slid(draw: Draw, made: Ride, start_s: float, *, along: bool) -> Scene:
+def _slid(draw: Draw, made: Ride, start_s: float, *, along: bool, calm_s: float = 0.0) -> Scene:
     cradle, across = cradle_for(draw)
     half_m = cradle.half_length_m if along else cradle.half_width_m
     # from where it stands to the other side, so that it never leaves the platform
@@ -47,7 +48,7 @@ def _slid(draw: Draw, made: Ride, start_s: float, *, along: bool) -> Scene:
         cells = load_cells(draw, made, cradle, across, moved_x_m=path)
     else:
         cells = load_cells(draw, made, cradle, across + path)
-    complete_s = start_s + lasts_s + STAYS_S
+    complete_s = max(start_s + lasts_s, calm_s) + STAYS_S
     truth = Truth("load_shift", MAJOR, start_s, complete_s, complete_s + GRACE_S)
     fitting = Fitting(full_scale_for(draw), extra=[cells])
     drawn: dict[str, float | str] = {
@@ -71,10 +72,12 @@ def slid_in_braking(draw: Draw) -> Scene:
     ordinary(draw, made, start_s - 3)
     along = draw.chance(0.6)
     size = draw.between(0.25, 0.5) * GRAVITY_MPS2
-    size *= plateau(made.time_s, start_s, draw.between(0.3, 0.8), draw.between(1.0, 2.5), 0.5)
+    rise_s, hold_s = draw.between(0.3, 0.8), draw.between(1.0, 2.5)
+    size *= plateau(made.time_s, start_s, rise_s, hold_s, 0.5)
     nothing = np.zeros_like(size)
     made.accelerate(-size if along else nothing, nothing if along else size * draw.sign())
-    return _slid(draw, made, start_s + draw.between(0.3, 0.8), along=along)
+    calm_s = start_s + rise_s + hold_s + 0.5
+    return _slid(draw, made, start_s + draw.between(0.3, 0.8), along=along, calm_s=calm_s)
 
 
 def _weighed(draw: Draw, made: Ride, part: F64 | None, across: F64 | float | None = None) -> Scene:

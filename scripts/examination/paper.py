@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.errors import ConfigError
 from scripts.examination import families
 from scripts.examination.backgrounds import Background, backgrounds
 from scripts.examination.judge import Listener, Verdict, judged
@@ -100,7 +101,13 @@ def scene_for(question: Question) -> Scene:
 
 def answer(question: Question, listen: Listener | None = None) -> Verdict:
     """Build the scene of a question and judge what is said of it."""
-    return judged(scene_for(question), listen)
+    try:
+        scene = scene_for(question)
+    except ConfigError as error:  # a profile that the agent does not know: nothing can be recognised by it
+        event = next(kind.event for kind in families.KINDS if kind.name == question.kind)
+        why = f"settings refused: {error}".splitlines()[0]
+        return Verdict(question.kind, question.number, question.background, event, passed=False, why=why)
+    return judged(scene, listen)
 
 
 def sit(

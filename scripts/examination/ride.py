@@ -14,6 +14,7 @@ import numpy as np
 
 from scripts.examination.scene import F64, GRAVITY_MPS2, Draw
 
+SLOWEST_REST = 24
 FINE = 16
 """Points a sample at which a quick pulse is evaluated: a MEMS sensor gives its mean over a sample."""
 
@@ -84,12 +85,15 @@ class Ride:
 def ride(draw: Draw, seconds: float, *, rest_s: float = 4.0) -> Ride:
     """Return a ride on the drawn background, at its own rate, after a rest in which up can be learned.
 
-    A recording at 100 to 999 Hz is sometimes brought to 1 kHz, as a faster sensor would have given it.
+    A recording at 100 to 999 Hz is sometimes brought to 1 kHz, as a faster sensor would have given it. A slow
+    sensor is given longer to rest: two dozen samples.
     """
     low, high = draw.background.rates_hz
     rate_hz = int(draw.rng.integers(low, high + 1))
     if 100 <= rate_hz < 1000 and draw.chance(0.25):
         rate_hz = 1000
+    if rest_s:
+        rest_s = max(rest_s, SLOWEST_REST / rate_hz)
     samples = round((seconds - rest_s) * rate_hz)
     force = draw.background.make(samples, rate_hz, draw.rng)
     still = np.tile([0.0, 0.0, GRAVITY_MPS2], (round(rest_s * rate_hz), 1))

@@ -49,8 +49,8 @@ def _leaned(draw: Draw, made: Ride, angle_deg: F64, begins_s: float, **drawn: fl
 @harmful("tilt", any_ground)
 def leaned_over(draw: Draw) -> Scene:
     """It leans over, quickly or slowly, stays so for a while, and is put right or stays."""
-    made = ride(draw, draw.between(45, 70))
-    start_s, rise_s = draw.between(12, 22), math.exp(draw.between(math.log(0.5), math.log(8)))
+    made = ride(draw, draw.between(55, 75))
+    start_s, rise_s = made.begins_s + draw.between(8, 18), math.exp(draw.between(math.log(0.5), math.log(8)))
     angle = draw.between(35, 75) * ramp(made.time_s, start_s, rise_s)
     if draw.chance(0.6):
         back_s = start_s + rise_s + draw.between(8, 18)
@@ -61,8 +61,8 @@ def leaned_over(draw: Draw) -> Scene:
 @harmful("tilt", any_ground)
 def toppled(draw: Draw) -> Scene:
     """It topples onto a side or its head, as a rigid body does, with a thud, and stays there."""
-    made = ride(draw, draw.between(45, 70))
-    start_s, size = draw.between(12, 25), draw.one_of(90, 90, 90, 180)
+    made = ride(draw, draw.between(55, 75))
+    start_s, size = made.begins_s + draw.between(8, 20), draw.one_of(90, 90, 90, 180)
     falls_s = draw.between(0.6, 1.2) * (1 if size == 90 else 2)
     # from its edge it accelerates as it goes: the cube of time is near the exponential of an inverted pendulum
     share = np.clip((made.time_s - start_s) / falls_s, 0, 1) ** 3
@@ -77,8 +77,8 @@ def toppled(draw: Draw) -> Scene:
 @harmful("tilt", any_ground)
 def sank_in_stages(draw: Draw) -> Scene:
     """It sinks to one side in two steps: one that may be, one that may not."""
-    made = ride(draw, draw.between(50, 70))
-    first_s = draw.between(10, 16)
+    made = ride(draw, draw.between(60, 75))
+    first_s = made.begins_s + draw.between(6, 12)
     second_s = first_s + draw.between(6, 12)
     angle = draw.between(8, 14) * ramp(made.time_s, first_s, draw.between(1, 4))
     angle += draw.between(27, 45) * ramp(made.time_s, second_s, draw.between(1, 6))
