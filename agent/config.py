@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.detection import DetectorSettings
+from agent.detection.profiles import ProfileName, under
 from agent.errors import ConfigError, did_you_mean
 from agent.ranges import NAME, Positive
 from agent.reduction import UploadSettings
@@ -43,6 +44,12 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     id: Name = "box"
     fleet: Name = "default"
+
+
+class CargoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[cargo]``: what is carried; a profile sets what ``[detect]`` does not say."""
+
+    profile: ProfileName = ""
 
 
 class SerialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +109,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The whole file."""
 
     box: BoxSettings = BoxSettings()
+    cargo: CargoSettings = CargoSettings()
     source: SourceSettings = SourceSettings()
     mounting: MountingSettings = MountingSettings()
     streams: dict[str, StreamOverride] = {}
@@ -160,7 +168,10 @@ def load_config(path: Path | None) -> Config:
         path, what="configuration", remedy="Check the path given to --config, and that this user may read it."
     )
     doing = f"reading the configuration {path}"
-    config = typed(table, Config, doing=doing, remedy=REMEDY)
+    cargo = table.get("cargo")
+    profile = cargo.get("profile") if isinstance(cargo, dict) else None
+    merged = under(profile, table) if isinstance(profile, str) else table
+    config = typed(merged, Config, doing=doing, remedy=REMEDY)
     check_buses(config.source.i2c, doing)
     up = config.mounting.up
     if not isinstance(up, str) and math.hypot(*up) == 0:
@@ -174,7 +185,9 @@ def load_config(path: Path | None) -> Config:
                 doing,
                 got=f"detect.{name} with low_{band.unit} = {band.low:g} and high_{band.unit} = {band.high:g}",
                 expected="low below high",
-                remedy="Exchange them.",
+                remedy=f"Set both; the profile {profile!r} says what the file does not."
+                if profile
+                else "Exchange them.",
             )
     here = path.resolve().parent
     files = ("password_file", "ca_file", "cert_file", "key_file")

@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     check_seconds(args.seconds)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     config = load_config(args.config)
+    if config.cargo.profile:
+        log.info("cargo profile %s sets what [detect] does not say", config.cargo.profile)
     # the cable and the chips are read, and an alarm is sent, in time, whatever another thread is at
     sys.setswitchinterval(SWITCH_S)
     # what was loaded stays: a collection need not look at all of it, with an alarm waiting

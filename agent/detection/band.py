@@ -1,8 +1,8 @@
 """A slow value that leaves its band for longer than it may, or changes faster: temperature, humidity.
 
 What counts is the band, the time outside, and the farthest value; a mean over the trip, such as the mean
-kinetic temperature, never clears an excursion (USP <1079.2>). Brief ones are general, longer ones major,
-far ones critical. Values that are no measurement (`plausible.py`) neither begin nor end anything.
+kinetic temperature, never clears an excursion. Brief ones are general, longer ones major, far ones critical.
+Values that are no measurement (`plausible.py`) neither begin nor end anything.
 
 The default times are no whole seconds: with samples one second apart, a hair of the clock would decide at
 which it begins.
@@ -106,9 +106,9 @@ class BandDetector:
         turn = self._hold.step(time_ns, on=beyond > 0 or fast, off=beyond < -s.hysteresis and calm)
         far = beyond >= s.critical_beyond or (s.freezing is not None and value <= s.freezing)
         self._critical.step(time_ns, on=far, off=not far)
-        if beyond <= 0:
+        if beyond < -s.hysteresis or (beyond <= 0 and not self._hold.active):
             self._outside_ns = None
-        elif self._outside_ns is None:
+        elif beyond > 0 and self._outside_ns is None:
             self._outside_ns = time_ns
         if self._hold.since_ns is None:
             return None

@@ -35,10 +35,12 @@ class DampWatch:
 
     name = "humidity"
 
-    def __init__(self, settings: LeakSettings) -> None:
+    def __init__(self, settings: LeakSettings, *, door_told: bool = False) -> None:
         self.since_ns: int | None = None
         self.severity = Severity.GENERAL
         self._settings = settings
+        # where a contact tells of every door, what rises behind closed ones needs no long look
+        self._major_s = settings.damp_hold_s if door_told else settings.damp_major_s
         self._degc_plausible = Plausible(DEGC)
         self._percent_plausible = Plausible(PERCENT)
         self._base: tuple[float, float, float] | None = None  # %, dew point, temperature
@@ -75,8 +77,8 @@ class DampWatch:
         if self.since_ns is not None:
             if percent < BACK_PART / 2 * s.damp_percent:
                 self._clear()
-            elif percent >= s.damp_major_percent:
-                self.severity = Severity.MAJOR
+            else:
+                self._weigh(time_ns, percent)
             return
         if percent > s.damp_percent and dew_degc > s.damp_dew_degc:
             self._rise(time_ns, percent)
@@ -100,9 +102,17 @@ class DampWatch:
         if percent < BACK_PART * self._peak_percent:  # it airs: begin again, if it rises again
             self._rising_ns = None
         elif time_ns - self._rising_ns >= self._settings.damp_hold_s * NS_PER_S:
-            self.since_ns = self._rising_ns
-            major = percent >= self._settings.damp_major_percent
-            self.severity = Severity.MAJOR if major else Severity.GENERAL
+            self.since_ns, self.severity = self._rising_ns, Severity.GENERAL
+            self._weigh(time_ns, percent)
+
+    def _weigh(self, time_ns: int, percent: float) -> None:
+        s = self._settings
+        assert self.since_ns is not None
+        lasts_s = (time_ns - self.since_ns) / NS_PER_S
+        self._peak_percent = max(self._peak_percent, percent)
+        stays = percent >= max(s.damp_major_percent, BACK_PART * self._peak_percent)
+        if lasts_s >= self._major_s and stays:
+            self.severity = Severity.MAJOR
 
     def _clear(self) -> None:
         self.since_ns = self._rising_ns = None

@@ -26,6 +26,7 @@ from agent.records import Severity
 
 HOP_NS = 500_000_000
 ROPE, HUMIDITY, TEMPERATURE, PRESSURE, AIR = "leak", "humidity", "temperature", "pressure", "air_pressure"
+LID = "lid"
 FEEDS = (ROPE, HUMIDITY, TEMPERATURE, PRESSURE, AIR)
 
 
@@ -40,7 +41,7 @@ class LeakDetector:
         self._latest: dict[str, float] = {}
         damp, pack = {HUMIDITY, TEMPERATURE} <= {*streams}, {PRESSURE, AIR} <= {*streams}
         self._rope = RopeWatch(settings) if ROPE in streams else None
-        self._damp = DampWatch(settings) if damp else None
+        self._damp = DampWatch(settings, door_told=LID in streams) if damp else None
         self._pack = PackWatch(settings) if pack else None
         used = {
             ROPE,

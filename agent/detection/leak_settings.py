@@ -22,7 +22,9 @@ class LeakSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     damp_percent: Positive = 12.0
     damp_dew_degc: Positive = 3.0
     damp_major_percent: Positive = 20.0
-    damp_hold_s: NotNegative = 60.0
+    damp_hold_s: NotNegative = 120.0
+    damp_major_s: NotNegative = 900.0
+    """Doors are shut and their air is dry again by then."""
     damp_follow_s: Positive = 1800.0
     damp_door_s: NotNegative = 300.0
     pack_least_pa: Positive = 3000.0

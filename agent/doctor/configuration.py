@@ -35,8 +35,8 @@ def check(patient: Patient) -> Iterator[Finding]:
         Area.CONFIGURATION,
         State.OK,
         str(patient.config_path),
-        f"box {config.box.id} of fleet {config.box.fleet}",
-        figures={"box": config.box.id, "fleet": config.box.fleet},
+        f"box {config.box.id} of fleet {config.box.fleet}, {_cargo(config)}",
+        figures={"box": config.box.id, "fleet": config.box.fleet, "profile": config.cargo.profile},
     )
     if config.source.serial is None and not config.source.i2c:
         yield Finding(
@@ -48,6 +48,10 @@ def check(patient: Patient) -> Iterator[Finding]:
             "Or name a bus and its chips under [[source.i2c]].",
         )
     yield from _certificates(config)
+
+
+def _cargo(config: Config) -> str:
+    return f"cargo profile {config.cargo.profile}" if config.cargo.profile else "no cargo profile"
 
 
 def _certificates(config: Config) -> Iterator[Finding]:
