@@ -15,7 +15,7 @@ the clock that a block shares with its neighbours and never from where the block
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -243,6 +243,7 @@ class SiBlock:
     """A block after correction: SI units, every sample with its time.
 
     ``times_ns``: (n,) int64 box time; ``values``: (n, axes) float32; ``quality``: as in `Block`.
+    ``shared``: what one reader has made of it and others may find, see `agent.hops`.
     """
 
     stream: str
@@ -251,6 +252,7 @@ class SiBlock:
     period_ns: int
     values: npt.NDArray[np.float32]
     quality: QualityFlags | None = None
+    shared: dict[object, object] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)

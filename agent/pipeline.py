@@ -12,34 +12,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from agent.alignment import FOREVER_NS, Aligner
 from agent.blocks import NS_PER_S, Block, SensorFault, SiBlock, Silence
 from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
 from agent.detection import ContextWatch, DetectorSettings, make_detectors
 from agent.detection.finding import Detector, EventType, Finding
 from agent.detection.sensor_fault import SensorFaults
-from agent.features import COLUMNS
-from agent.features.moments import Moments, Windows
+from agent.features.engine import Features
+from agent.features.table import Table
 from agent.features.weighing import LOAD, MOTION, make_weigher
+from agent.features.windows import WINDOW_NS
 from agent.gaps import Gap, GapWatch
 from agent.hops import TICK_NS
 from agent.mounting import Vector
 from agent.records import Head, Kind, Phase, Record, Severity, publish_size_bytes, topic_of
-from agent.reduction import Body, Reduction, Row, UploadSettings
+from agent.reduction import Batches, Reduction, UploadSettings
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark, WallClock, rfc3339
 from calibration.certificate import Certificate
 
 Item = Block | Silence | SensorFault | TimeMark
 
-WINDOW_NS = NS_PER_S
 KEEP_MARKS_NS = 600 * NS_PER_S  # far more than lies between a decision and the horizon
 
 # what happens at the same instant is published in this order: what ended there before what began there
 _RANK_WINDOW, _RANK_HOP, _RANK_FAULT, _RANK_GAP, _RANK_SAMPLE = range(5)
 
 
-_Occurrence = Finding | Gap | Row[Moments]
+Body = dict[str, Any]
+_Occurrence = Finding | Gap | Table
 _Key = tuple[int, int, int, int]  # box time, rank, which stream or detector, which of its own
 
 
@@ -48,6 +51,14 @@ class _Basis(NamedTuple):
 
     certificate: str
     trust: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A record of features, written with the number that the next one gets."""
+
+    payload: bytes
+    published_bytes: int
 
 
 @dataclass(slots=True)
@@ -133,16 +144,16 @@ class Pipeline:
         for rank, detector in enumerate(self._detectors):
             for name in detector.streams:
                 self._watching[name].append((rank, detector))
-        self._windows = {name: Windows(WINDOW_NS) for name in self._specs}
         known = {c.stream: c.standard_uncertainty for c in certificates if c.standard_uncertainty is not None}
         gravity_mps2 = next((c.gravity_mps2 for c in certificates if c.stream == MOTION), None)
         dead_kg = next((c.dead_load for c in certificates if c.stream == LOAD), None)
-        self._weigher = make_weigher(self._specs.values(), mount_up, known, gravity_mps2, dead_kg)
+        weigher = make_weigher(self._specs.values(), mount_up, known, gravity_mps2, dead_kg)
+        self._features = Features(self._specs.values(), weigher)
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))
-        self._reduction: Reduction[Moments] = Reduction(
-            upload or UploadSettings(), merge=Moments.merged, render=self._render, price=self._price
-        )
+        settings = upload or UploadSettings()
+        self._batches = Batches(settings.batch_s, Table.joined)
+        self._reduction = Reduction(settings, draft=self._draft, join=Table.joined)
         self._wall = WallClock()
         self._tick = self._marks_due_ns = -FOREVER_NS
         self._seq = 0
@@ -226,11 +237,13 @@ class Pipeline:
             self._tell_silence(horizon_ns, happened)
         happened.sort(key=lambda pair: pair[0])
         records: list[Record] = []
-        for _, occurrence in happened:
-            records.extend(self._records_of(occurrence))
+        for key, occurrence in happened:
+            records.extend(self._records_of(key, occurrence))
         self._forget_marks(horizon_ns)
         if ended:
-            records.extend(self._features(body) for body in self._reduction.finish())
+            rest = self._batches.rest()
+            earned = self._features.raw_bytes(rest[1]) if rest is not None else np.empty(0)
+            records.extend(self._publish(draft) for draft in self._reduction.finish(rest, earned))
         return records
 
     def _forget_marks(self, horizon_ns: int) -> None:
@@ -249,9 +262,7 @@ class Pipeline:
             happened.append(((gap.told_ns, _RANK_GAP, rank, gap.first), gap))
         corrected = self._correction.apply(block)
         self._count(block, int(corrected.times_ns[-1]))
-        self._windows[name].feed(corrected)
-        if self._weigher is not None and name in self._weigher.streams:
-            self._weigher.feed(corrected)
+        self._features.feed(corrected)
         if name in self._context.streams:
             self._context.feed(corrected)
         return corrected
@@ -265,14 +276,15 @@ class Pipeline:
         for which, detector in enumerate(self._detectors):
             for i, finding in enumerate(detector.advance(horizon_ns)):
                 happened.append(((finding.decided_ns, _RANK_HOP, which, i), finding))
-        rows: dict[int, dict[str, Moments]] = defaultdict(dict)
-        for name, windows in self._windows.items():
-            for index, moments in windows.advance(horizon_ns):
-                rows[index][name] = moments
-        for index, weighing in self._weigher.advance(horizon_ns) if self._weigher is not None else ():
-            rows[index][LOAD] = replace(rows[index][LOAD], weighing=weighing)
-        for index, streams in rows.items():
-            happened.append((((index + 1) * WINDOW_NS, _RANK_WINDOW, 0, index), Row(index, 1, streams)))
+        rows = self._features.advance(horizon_ns)
+        if rows is not None:
+            self._batches.add(rows)
+            last = int(rows.index[-1])
+        elif horizon_ns == FOREVER_NS:
+            return
+        limit = horizon_ns // WINDOW_NS if horizon_ns != FOREVER_NS else last + 1
+        for end, batch in self._batches.take(limit):
+            happened.append(((end * WINDOW_NS, _RANK_WINDOW, 0, end), batch))
 
     def _tell_silence(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
         if horizon_ns != FOREVER_NS:
@@ -290,16 +302,14 @@ class Pipeline:
             tally.first_ns = block.start_ns
         tally.last_ns = max(tally.last_ns or last_ns, last_ns)
 
-    def _records_of(self, occurrence: _Occurrence) -> list[Record]:
+    def _records_of(self, key: _Key, occurrence: _Occurrence) -> list[Record]:
         if isinstance(occurrence, Finding):
             return [self._event(occurrence)]
         if isinstance(occurrence, Gap):
             return [self._gap(occurrence)]
-        earned = sum(
-            moments.count * self._specs[name].raw_bytes_per_sample
-            for name, moments in occurrence.streams.items()
-        )
-        return [self._features(body) for body in self._reduction.add(occurrence, earned)]
+        end, earned = key[3], self._features.raw_bytes(occurrence)
+        draft = self._reduction.add(occurrence, earned, end)
+        return [] if draft is None else [self._publish(draft)]
 
     def _event(self, finding: Finding) -> Record:
         started = finding.phase is Phase.START
@@ -341,39 +351,21 @@ class Pipeline:
         }
         return self._record(Kind.GAP, gap.told_ns, self._basis((gap.stream,), gap.told_ns), body)
 
-    def _features(self, body: Body) -> Record:
-        return self._record(Kind.FEATURES, body.pop("_end_ns"), body.pop("_basis"), body)
-
-    def _render(self, rows: Sequence[Row[Moments]], span: int) -> Body:
-        """Turn rows into columns: one array a feature and axis, nulls where a row has no such stream."""
-        start_ns = rows[0].index * WINDOW_NS
-        end_ns = (rows[-1].index + span) * WINDOW_NS
-        body: Body = {
-            "_end_ns": end_ns,
-            "_basis": _Basis(self._cal, self._trust_of(tuple(self._specs), start_ns, end_ns)),
-            "window_s": span * WINDOW_NS // NS_PER_S,
-            "start": rfc3339(start_ns + self._wall.at(end_ns).offset_ns),
-            "n": len(rows),
-        }
-        if (rows[-1].index - rows[0].index) != (len(rows) - 1) * span:
-            body["at"] = [(row.index - rows[0].index) // span for row in rows]
-        columns: dict[str, Any] = {}
-        for name, spec in self._specs.items():
-            if not spec.summarise:
-                continue
-            family = COLUMNS[spec.kind]
-            cells = [family(spec, row.streams[name]) if name in row.streams else None for row in rows]
-            keys = dict.fromkeys(key for cell in cells if cell is not None for key in cell)
-            for key in keys:
-                column = [None if cell is None else cell.get(key) for cell in cells]
-                columns[key] = _by_axis(column, spec.axes)
-        body["columns"] = columns
-        return body
-
-    def _price(self, body: Body) -> int:
-        public = {key: value for key, value in body.items() if not key.startswith("_")}
-        record = self._encode(Kind.FEATURES, body["_end_ns"], body["_basis"], public)
-        return publish_size_bytes(self._topics[Kind.FEATURES], record)
+    def _draft(self, rows: Table, span: int) -> _Draft:
+        """Write the record of rows of `span` seconds: a column a feature, a list an axis."""
+        start_ns, end_ns = int(rows.index[0]) * WINDOW_NS, (int(rows.index[-1]) + span) * WINDOW_NS
+        offset_ns = self._wall.at(end_ns).offset_ns
+        body: Body = {"window_s": span}
+        if span > 1:
+            body["coarsened"] = "budget"
+        body |= {"start": rfc3339(start_ns + offset_ns), "n": len(rows)}
+        at = (rows.index - rows.index[0]) // span
+        if int(at[-1]) != len(rows) - 1:
+            body["at"] = at.tolist()
+        body |= self._features.told(rows)
+        basis = _Basis(self._cal, self._trust_of(tuple(self._specs), start_ns, end_ns))
+        payload = self._encode(end_ns, basis, body)
+        return _Draft(payload, publish_size_bytes(self._topics[Kind.FEATURES], payload))
 
     def _basis(self, streams: Sequence[str], time_ns: int) -> _Basis:
         """Return what a record stands on that these streams made at `time_ns`."""
@@ -382,7 +374,7 @@ class Pipeline:
     def _trust_of(self, streams: Sequence[str], start_ns: int, end_ns: int) -> str:
         return self._correction.trust_of(streams, start_ns, end_ns, self._wall.at(end_ns))
 
-    def _encode(self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> bytes:
+    def _encode(self, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> bytes:
         mark = self._wall.at(time_ns)
         return self._head.payload(
             seq=self._seq,
@@ -394,17 +386,16 @@ class Pipeline:
         )
 
     def _record(self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> Record:
-        payload = self._encode(kind, time_ns, basis, body)
+        record = self._numbered(kind, self._encode(time_ns, basis, body))
+        self._reduction.spend(record.published_bytes, time_ns // WINDOW_NS)
+        return record
+
+    def _publish(self, draft: _Draft) -> Record:
+        return self._numbered(Kind.FEATURES, draft.payload)
+
+    def _numbered(self, kind: Kind, payload: bytes) -> Record:
         record = Record(kind, self._head.boot, self._seq, self._topics[kind], payload)
         self._seq += 1
-        self._reduction.spend(record.published_bytes)
         self.tally.published_bytes += record.published_bytes
         self.tally.published[kind.value] += 1
         return record
-
-
-def _by_axis(column: Sequence[Any], axes: Sequence[str]) -> Any:
-    """Turn a column of cells with a value an axis into a column an axis; leave others as they are."""
-    if not any(isinstance(cell, list) for cell in column):
-        return list(column)
-    return {axis: [None if cell is None else cell[i] for cell in column] for i, axis in enumerate(axes)}

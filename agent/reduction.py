@@ -1,156 +1,274 @@
-"""What goes up, within the budget.
+"""What goes up, within the budget: a promise that holds over every hour, not on the whole.
 
-Alarms, events and gap records always go. Features take what is left: one-second rows travel in
-batches of columns, and when the budget is short they wait and are merged to 10 s, to a minute, to ten,
-at last to a day, which the record says in ``window_s``. Raw samples stay at home.
+Alarms, events and gap records always go. Features take what is left, in batches of one-second rows; when that
+is short they wait, and are merged to windows of 10 s, a minute, ten, at last a day, which the record says in
+``window_s``. Raw samples stay at home. Snippets, when there are any, will take what features leave.
 
-Pure like its neighbours: the budget is earned by the samples that were taken and by nothing else.
+Three limits, all of them over raw bytes that were taken before the record, in the hour up to it:
+
+* all that was published stays within the budget: so features pay back what events overspent;
+* features leave a part of it, the reserve, to events that may still come;
+* a record of features is paid by what was taken since the one before it. What a quiet hour saves is gone: a
+  later one is not made dearer by it, nor is the hour in which the sensors fall silent.
+
+Pure like its neighbours: earned by the samples that were taken and by nothing else.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Generic, Protocol, Self, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from agent.records import Encoding
 
-Body = dict[str, Any]
-M = TypeVar("M")
 COARSER = (1, 10, 60, 600, 3600, 21_600, 86_400)
 MOST_HELD_ROWS = 1200
+HOUR_S = 3600
+HOPELESS = 2.0  # a record that by its rows would be so many times too dear is not written to be weighed
 
 
 class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``budget``: published bytes per raw byte. A batch holds ``batch_s`` rows of one second.
+    """``budget``: published bytes per raw byte, over every hour. A batch holds ``batch_s`` rows of a second.
 
+    ``reserve``: the part of the budget that features leave to alarms and events.
     ``encoding``: how payloads are written; the compact form has its numbers in a third of the bytes.
     """
 
     budget: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.20
+    reserve: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     batch_s: Annotated[int, msgspec.Meta(ge=1, le=600)] = 10
     encoding: Encoding = "json"
 
 
-@dataclass(frozen=True, slots=True)
-class Row(Generic[M]):
-    """What `span` windows from window `index` on come to, a stream each."""
+class Rows(Protocol):
+    """Windows of a second or more, each beginning at the second ``index``: `agent.features.table.Table`."""
 
-    index: int
-    span: int
-    streams: Mapping[str, M]
+    @property
+    def index(self) -> npt.NDArray[np.int64]:
+        """(m,), rising."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def merged(self, span: int) -> Self:
+        """Return windows of `span` seconds in place of finer ones."""
+
+    def before(self, index: int) -> Self:
+        """Return those that begin before."""
+
+    def after(self, index: int) -> Self:
+        """Return the others."""
 
 
-class Reduction(Generic[M]):
+class Draft(Protocol):
+    """A record that is written and not yet published."""
+
+    @property
+    def published_bytes(self) -> int:
+        """What MQTT would carry for it."""
+
+
+R = TypeVar("R", bound=Rows)
+D = TypeVar("D", bound=Draft)
+
+
+class Batches(Generic[R]):
+    """Collects rows of one second until the batch that they belong to is over."""
+
+    def __init__(self, batch_s: int, join: Callable[[Sequence[R]], R]) -> None:
+        self._batch_s = batch_s
+        self._join = join
+        self._open: list[R] = []
+
+    def add(self, rows: R) -> None:
+        """Take the next rows."""
+        self._open.append(rows)
+
+    def take(self, limit: int) -> list[tuple[int, R]]:
+        """Return the batches with rows that are over at second `limit`: the second after it, and its rows."""
+        out: list[tuple[int, R]] = []
+        if not self._open or (int(self._open[0].index[0]) // self._batch_s + 1) * self._batch_s > limit:
+            return out
+        rows = self._join(self._open)
+        while len(rows):
+            end = (int(rows.index[0]) // self._batch_s + 1) * self._batch_s
+            if end > limit:
+                break
+            out.append((end, rows.before(end)))
+            rows = rows.after(end)
+        self._open = [rows] if len(rows) else []
+        return out
+
+    def rest(self) -> tuple[int, R] | None:
+        """Return what there is of a batch that will not end: the second after its last row, and its rows."""
+        if not self._open:
+            return None
+        rows = self._join(self._open)
+        self._open = []
+        return int(rows.index[-1]) + 1, rows
+
+
+class Reduction(Generic[R, D]):
     """Holds feature rows until they fit.
 
-    `merge` joins the moments of two windows of a stream; `render` makes the body of a record out of
-    rows; `price` is the exact number of bytes that a body costs when it is published now.
+    `draft` writes the record of rows of a span; `join` puts rows one after the other.
     """
 
     def __init__(
         self,
         settings: UploadSettings,
         *,
-        merge: Callable[[M, M], M],
-        render: Callable[[Sequence[Row[M]], int], Body],
-        price: Callable[[Body], int],
+        draft: Callable[[R, int], D],
+        join: Callable[[Sequence[R]], R],
     ) -> None:
-        self._settings = settings
-        self._merge = merge
-        self._render = render
-        self._price = price
-        self._rows: list[Row[M]] = []
+        self._draft = draft
+        self._join = join
+        self._ledger = _Ledger(settings)
+        self._rows: R | None = None
         self._held_span = 1
-        self._end = 0  # of the newest window
-        self._promised_bytes = 0  # of bodies in the same answer, which `spend` will hear of
-        self._least_bytes = 0  # what one row at the coarsest cost when that was last looked at
-        self.raw_bytes = 0.0
-        self.published_bytes = 0
+        self._head_bytes, self._row_bytes = 0.0, 0.0  # what the last records cost, without rows and a row
 
     @property
     def withheld_rows(self) -> int:
         """Rows that wait for the budget."""
-        return len(self._rows)
+        return 0 if self._rows is None else len(self._rows)
 
     @property
     def oldest_row(self) -> int | None:
         """Index of the first window that waits."""
-        return self._rows[0].index if self._rows else None
+        return None if self._rows is None else int(self._rows.index[0])
 
-    def spend(self, published_bytes: int) -> None:
-        """Account for what was published."""
-        self.published_bytes += published_bytes
+    def spend(self, published_bytes: int, second: int) -> None:
+        """Account for an alarm, an event or a gap that was published in this second of box time."""
+        self._ledger.spend(published_bytes, second)
 
-    def add(self, row: Row[M], raw_bytes: float) -> list[Body]:
-        """Take the row of a window and what its samples earned; return what is to be published."""
-        bodies = []
-        self._promised_bytes = 0
-        if self._rows and self._batch_of(self._end - 1) != self._batch_of(row.index):
-            bodies = self._try_batch(row.index)
-        self.raw_bytes += raw_bytes
-        self._rows.append(row)
-        self._end = row.index + 1
-        if self._end % self._settings.batch_s == 0:
-            bodies = bodies + self._try_batch(self._end)
-        return bodies
+    def add(self, rows: R, raw_bytes: npt.NDArray[np.float64], end: int) -> D | None:
+        """Take the rows of a batch that is over at second `end`, and what the samples of each earned.
 
-    def finish(self) -> list[Body]:
-        """Return what still fits; nothing more comes."""
-        bodies: list[Body] = []
-        self._promised_bytes = 0
-        while more := self._try_batch(self._end):  # windows that are whole leave finer ones behind
-            bodies += more
-        return bodies
+        Returns the record that is to be published now, if one fits.
+        """
+        self._take(rows, raw_bytes)
+        if end % self._held_span == 0:
+            for span in COARSER:
+                if span >= self._held_span and end % span == 0 and (draft := self._fitting(span, end, end)):
+                    self._rows, self._held_span = None, 1
+                    return draft
+        self._thin_out()
+        return None
 
-    def _batch_of(self, index: int) -> int:
-        return index // self._settings.batch_s
-
-    def _try_batch(self, end: int) -> list[Body]:
-        """Publish what fits of the windows that are over at `end`; no second is told twice, or ahead of it.
+    def finish(self, rest: tuple[int, R] | None, raw_bytes: npt.NDArray[np.float64]) -> Iterator[D]:
+        """Nothing more comes than the `rest`: give what still fits; publish one before the next is asked for.
 
         The first of the longer windows holds only what shorter ones had not told before.
         """
-        if not self._rows:
-            return []
-        spent_bytes = self.published_bytes + self._promised_bytes
-        left_bytes = self._settings.budget * self.raw_bytes - spent_bytes
-        if left_bytes >= self._least_bytes:
+        if rest is not None:
+            self._take(rest[1], raw_bytes)
+        end = int(self._rows.index[-1]) + self._held_span if self._rows is not None else 0
+        while self._rows is not None:
             for span in COARSER:
-                if span < self._held_span:
-                    continue
                 over = end // span * span
-                whole = self._merged([row for row in self._rows if row.index < over], span)
-                if not whole:
+                if span >= self._held_span and (draft := self._fitting(span, over, end)):
+                    left = self._rows.after(over)
+                    self._rows, self._held_span = (left, 1) if len(left) else (None, 1)
+                    yield draft
                     break
-                body = self._render(whole, span)
-                if (price := self._price(body)) <= left_bytes:
-                    self._promised_bytes += price
-                    self._rows = [row for row in self._rows if row.index >= over]
-                    self._held_span = max((row.span for row in self._rows), default=1)
-                    self._least_bytes = 0
-                    return [body]
-                self._least_bytes = self._price(self._render(whole[:1], span))
-        if len(self._rows) > MOST_HELD_ROWS:
-            self._rows = self._merged(self._rows, self._held_span)
-            if len(self._rows) > MOST_HELD_ROWS // 2 and self._held_span < COARSER[-1]:
-                self._held_span = next(s for s in COARSER if s > self._held_span)
-                self._rows = self._merged(self._rows, self._held_span)
-        return []
+            else:
+                return
 
-    def _merged(self, fine: Sequence[Row[M]], span: int) -> list[Row[M]]:
-        groups: dict[int, list[Row[M]]] = {}
-        for row in fine:
-            groups.setdefault(row.index // span, []).append(row)
-        return [
-            Row(group * span, span, _join([r.streams for r in rows], self._merge))
-            for group, rows in groups.items()
-        ]
+    def _take(self, rows: R, raw_bytes: npt.NDArray[np.float64]) -> None:
+        for index, earned in zip(rows.index.tolist(), raw_bytes.tolist(), strict=True):
+            self._ledger.earn(earned, index)
+        self._rows = rows if self._rows is None else self._join([self._rows, rows])
+
+    def _fitting(self, span: int, over: int, end: int) -> D | None:
+        """Return the record of the windows of `span` that are over, if it may be published at `end`."""
+        if self._rows is None or not len(rows := self._rows.before(over).merged(span)):
+            return None
+        room_bytes = self._ledger.room_bytes(end)
+        if self._head_bytes + self._row_bytes * len(rows) > HOPELESS * room_bytes:
+            return None
+        draft = self._draft(rows, span)
+        self._learn(draft.published_bytes, len(rows))
+        if draft.published_bytes > room_bytes:
+            return None
+        self._ledger.spend_on_features(draft.published_bytes, end)
+        return draft
+
+    def _learn(self, published_bytes: int, rows: int) -> None:
+        """Guess what rows cost, to try no record in vain; too little rather than too much."""
+        if rows > 1:
+            self._row_bytes = max(0.0, (published_bytes - self._head_bytes) / rows)
+        else:
+            self._head_bytes = published_bytes / 2
+
+    def _thin_out(self) -> None:
+        if self._rows is None or len(self._rows) <= MOST_HELD_ROWS:
+            return
+        self._rows = self._rows.merged(self._held_span)
+        if len(self._rows) > MOST_HELD_ROWS // 2 and self._held_span < COARSER[-1]:
+            self._held_span = next(s for s in COARSER if s > self._held_span)
+            self._rows = self._rows.merged(self._held_span)
 
 
-def _join(parts: Sequence[Mapping[str, M]], merge: Callable[[M, M], M]) -> Mapping[str, M]:
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: functools.reduce(merge, [p[name] for p in parts if name in p]) for name in names}
+class _Hour:
+    """A sum over the last hour."""
+
+    def __init__(self) -> None:
+        self._entries: deque[list[float]] = deque()
+        self.total = 0.0
+
+    def add(self, value: float, second: int) -> None:
+        entries = self._entries
+        if entries and entries[-1][0] >= second:
+            entries[-1][1] += value
+        else:
+            entries.append([second, value])
+        self.total += value
+
+    def forget_before(self, second: int) -> None:
+        entries = self._entries
+        while entries and entries[0][0] < second:
+            self.total -= entries.popleft()[1]
+        if not entries:
+            self.total = 0.0
+
+
+class _Ledger:
+    """What was earned and spent in the last hour."""
+
+    def __init__(self, settings: UploadSettings) -> None:
+        self._all = settings.budget
+        self._features = settings.budget * (1 - settings.reserve)
+        self._raw, self._out, self._told = _Hour(), _Hour(), _Hour()
+        self._backing_bytes = 0.0  # raw, since features were published last
+        self._backed_bytes = 0.0  # of features, published then
+
+    def earn(self, raw_bytes: float, second: int) -> None:
+        """Samples of the second that begins at `second` were taken."""
+        if self._backed_bytes:
+            self._backing_bytes = self._backed_bytes = 0.0
+        self._backing_bytes += raw_bytes
+        self._raw.add(raw_bytes, second)
+
+    def spend(self, published_bytes: int, second: int) -> None:
+        self._out.add(published_bytes, second)
+
+    def spend_on_features(self, published_bytes: int, end: int) -> None:
+        self._out.add(published_bytes, end)
+        self._told.add(published_bytes, end)
+        self._backed_bytes += published_bytes
+
+    def room_bytes(self, end: int) -> float:
+        """Return how much features may publish at second `end`; snippets, what is left of it after them."""
+        for hour in (self._raw, self._out, self._told):
+            hour.forget_before(end - HOUR_S)
+        return min(
+            self._all * self._raw.total - self._out.total,
+            self._features * self._raw.total - self._told.total,
+            self._features * self._backing_bytes - self._backed_bytes,
+        )

@@ -8,6 +8,9 @@ Theory Probab. Appl. 9 (1964) 141 (the weighted mean).
 
 A window of one second has `POINTS` points, whose kernels end where the window does: nothing outside it
 has a say in what is found of it.
+
+The kernel is a sum of three cosines, and begins and ends on a grid of `STEP_S`. So a sample is multiplied by
+five numbers, once, and all points, and their derivatives, come of the sums over the steps.
 """
 
 from __future__ import annotations
@@ -15,44 +18,94 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from agent.hops import F64
+from agent.features.table import F64, I64
 
 WINDOW_S = 1.0
 SUPPORT_S = 0.5
 STEP_S = 0.05
 POINTS = round((WINDOW_S - SUPPORT_S) / STEP_S) + 1
 POINTS_S: F64 = SUPPORT_S / 2 + STEP_S * np.arange(POINTS, dtype=np.float64)
+STEPS = round(WINDOW_S / STEP_S)
+_STEPS_A_KERNEL = round(SUPPORT_S / STEP_S)
 _OMEGA = 2 * math.pi / SUPPORT_S
+_COS1, _SIN1 = np.cos(_OMEGA * POINTS_S), np.sin(_OMEGA * POINTS_S)
+_COS2, _SIN2 = np.cos(2 * _OMEGA * POINTS_S), np.sin(2 * _OMEGA * POINTS_S)
 
 
 def lowpassed(times_s: F64, counts: F64, values: F64, *, orders: int = 0) -> list[F64]:
-    """Return the `values` at the points, then their derivatives by time, up to the third.
+    """Return the `values` of one window at the points, then their derivatives by time, up to the third.
 
     ``times_s``: (n,) from the window's start; ``counts``: (n,) what each counts for; ``values``:
     (signals, n). Each of what is returned is (signals, points), in units of the values, and of these a
     second, a second squared, and so on.
     """
-    distance = POINTS_S[:, None] - times_s[None, :]
-    inside = np.abs(distance) < SUPPORT_S / 2
-    cosine = np.where(inside, np.cos(_OMEGA * distance), -1.0)
-    weight = (1 + cosine) * (1 + cosine) * counts
-    whole = np.add.reduce(weight, axis=1)
-    smooth = np.stack([np.add.reduce(weight * row, axis=1) / whole for row in values])
-    out = [smooth]
-    if not orders:
-        return out
-    sine = np.where(inside, np.sin(_OMEGA * distance), 0.0)
-    derivatives = (
-        -2 * _OMEGA * sine * (1 + cosine),
-        -2 * _OMEGA**2 * (1 + cosine) * (2 * cosine - 1),
-        2 * _OMEGA**3 * sine * (1 + 4 * cosine),
-    )
-    # about the value itself: on samples the sum of a derivative's weights is not quite nothing
-    about = [counts * (row[None, :] - own[:, None]) for row, own in zip(values, smooth, strict=True)]
-    for kernel in derivatives[:orders]:
-        out.append(np.stack([np.add.reduce(kernel * row, axis=1) / whole for row in about]))
+    step = np.clip(np.floor(times_s / STEP_S + 1e-9).astype(np.int64), 0, STEPS - 1)
+    found = lowpassed_windows(1, step, times_s, counts, list(values), orders=orders)
+    return [np.stack([signal[0] for signal in order]) for order in found]
+
+
+def lowpassed_windows(
+    windows: int, step: I64, times_s: F64, counts: F64, values: list[F64], *, orders: int = 0
+) -> list[list[F64]]:
+    """Return the same of many windows at once: a list an order, with an array (windows, points) a signal.
+
+    ``step``: (n,), rising: the window of each sample × `STEPS` + the step in it; ``times_s``: (n,) from its
+    window's start; ``values``: an array (n,) a signal.
+    """
+    first = _OMEGA * times_s
+    waves = (np.ones_like(first), np.cos(first), np.sin(first), np.cos(2 * first), np.sin(2 * first))
+    starts = np.flatnonzero(np.concatenate(([True], step[1:] != step[:-1])))
+    places = step[starts]
+
+    def kernels(weighted: F64) -> list[F64]:
+        return [_over_kernel(windows, places, np.add.reduceat(weighted * wave, starts)) for wave in waves]
+
+    plain = kernels(counts)
+    whole = _value(plain)
+    signals = [kernels(counts * row) for row in values]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        smooth = [_value(sums) / whole for sums in signals]
+        out = [smooth]
+        for derivative in (_first, _second, _third)[:orders]:
+            # about the value itself: on samples the sum of a derivative's weights is not quite nothing
+            own = derivative(plain)
+            pairs = zip(signals, smooth, strict=True)
+            out.append([(derivative(sums) - value * own) / whole for sums, value in pairs])
     return out
+
+
+def _over_kernel(windows: int, places: I64, sums: npt.NDArray[np.float64]) -> F64:
+    """Sums over the steps that the kernel of each point covers: (windows, points)."""
+    steps = np.zeros(windows * STEPS)
+    steps[places] = sums
+    grid = steps.reshape(windows, STEPS)
+    total = grid[:, :POINTS].copy()
+    for k in range(1, _STEPS_A_KERNEL):
+        total += grid[:, k : k + POINTS]
+    return total
+
+
+# The kernel is (1 + cos ω·d)², d from the point to the sample, written out; and its derivatives by the point.
+def _value(sums: list[F64]) -> F64:
+    ones, cos1, sin1, cos2, sin2 = sums
+    return 1.5 * ones + 2.0 * (_COS1 * cos1 + _SIN1 * sin1) + 0.5 * (_COS2 * cos2 + _SIN2 * sin2)
+
+
+def _first(sums: list[F64]) -> F64:
+    _, cos1, sin1, cos2, sin2 = sums
+    return -2 * _OMEGA * (_SIN1 * cos1 - _COS1 * sin1) - _OMEGA * (_SIN2 * cos2 - _COS2 * sin2)
+
+
+def _second(sums: list[F64]) -> F64:
+    _, cos1, sin1, cos2, sin2 = sums
+    return -2 * _OMEGA**2 * (_COS1 * cos1 + _SIN1 * sin1 + _COS2 * cos2 + _SIN2 * sin2)
+
+
+def _third(sums: list[F64]) -> F64:
+    _, cos1, sin1, cos2, sin2 = sums
+    return 2 * _OMEGA**3 * (_SIN1 * cos1 - _COS1 * sin1) + 4 * _OMEGA**3 * (_SIN2 * cos2 - _COS2 * sin2)
 
 
 def _likeness() -> F64:

@@ -1,83 +1,83 @@
-"""Count, sum, sum of squares, smallest and largest: what a window of samples comes to, mergeable."""
+"""Count, sum, sum of squares, smallest and largest: what windows of samples come to, an axis each.
+
+Of these every plain level is made, of one second or of a day alike; see `table` for how they merge.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from agent.blocks import SiBlock
-from agent.features.weighing import Weighing
-from agent.hops import Hops
+import numpy as np
 
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Of each axis, in SI units. ``weighing``: of load cells in motion, where they could be weighed by."""
-
-    count: int
-    total: tuple[float, ...]
-    squares: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    weighing: Weighing | None = None
-
-    def merged(self, other: Moments) -> Moments:
-        """Return the moments of both windows together."""
-        return Moments(
-            self.count + other.count,
-            tuple(a + b for a, b in zip(self.total, other.total, strict=True)),
-            tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
-            tuple(map(min, self.low, other.low)),
-            tuple(map(max, self.high, other.high)),
-            _both(self.weighing, other.weighing),
-        )
-
-    def mean(self) -> list[float]:
-        """Mean of each axis."""
-        return [t / self.count for t in self.total]
-
-    def rms_about_mean(self) -> list[float]:
-        """Root mean square of what remains when the mean is taken away: gravity does not count."""
-        return [
-            math.sqrt(max(0.0, s / self.count - (t / self.count) ** 2))
-            for s, t in zip(self.squares, self.total, strict=True)
-        ]
-
-    def peak_about_mean(self) -> list[float]:
-        """Largest distance from the mean, either way."""
-        return [max(h - m, m - lo) for h, lo, m in zip(self.high, self.low, self.mean(), strict=True)]
+from agent.features.table import F64, Merge, Names, Part
+from agent.features.windows import Windowed
 
 
-def _both(one: Weighing | None, other: Weighing | None) -> Weighing | None:
-    return one.merged(other) if one is not None and other is not None else one or other
+def names(axes: int, *, squares: bool = False, extremes: bool = False) -> Names:
+    """Return the columns of `accumulated` for so many axes."""
+    out = {"count": (Merge.SUM, 1), "total": (Merge.SUM, axes)}
+    if squares:
+        out["squares"] = Merge.SUM, axes
+    if extremes:
+        out |= {"low": (Merge.MIN, axes), "high": (Merge.MAX, axes)}
+    return out
 
 
-class Windows:
-    """Sums one stream up in windows of `window_ns` on the grid of box time."""
+def accumulated(window: Windowed, *, squares: bool = False, extremes: bool = False) -> dict[str, F64]:
+    """Return the sums of each window, in the stream's unit: (m, axes), ``count`` (m, 1)."""
+    out: dict[str, F64] = {"count": window.counts[:, None].astype(np.float64)}
+    out["total"] = np.stack([window.totals(c) for c in window.wide], axis=1)
+    if squares:
+        out["squares"] = np.stack([window.totals(c * c) for c in window.wide], axis=1)
+    if extremes:
+        starts = window.starts[:-1]
+        out["low"] = np.stack([np.minimum.reduceat(c, starts) for c in window.wide], axis=1)
+        out["high"] = np.stack([np.maximum.reduceat(c, starts) for c in window.wide], axis=1)
+    return out
 
-    def __init__(self, window_ns: int) -> None:
-        self._hops = Hops(window_ns, squares=True)
 
-    def feed(self, block: SiBlock) -> None:
-        """Take the next samples."""
-        self._hops.feed(block)
+def mean(part: Part) -> F64:
+    """Mean of each axis: (m, axes); NaN where there are no samples."""
+    return _over(part["total"], part["count"])
 
-    def advance(self, horizon_ns: int) -> list[tuple[int, Moments]]:
-        """Return (index, moments) of the windows that end at or before `horizon_ns`."""
-        run = self._hops.advance(horizon_ns)
-        if run is None or run.squares is None:
-            return []
-        counts = run.count.tolist()
-        rows = zip(
-            run.index.tolist(),
-            counts,
-            (run.mean * run.count[:, None]).tolist(),
-            run.squares.tolist(),
-            run.low.tolist(),
-            run.high.tolist(),
-            strict=True,
-        )
-        return [
-            (index, Moments(count, tuple(total), tuple(squares), tuple(low), tuple(high)))
-            for index, count, total, squares, low, high in rows
-        ]
+
+def rms_about_mean(part: Part) -> F64:
+    """Root mean square of what remains when the mean is taken away: gravity does not count. (m, axes)."""
+    with np.errstate(invalid="ignore"):
+        variance = _over(part["squares"], part["count"]) - mean(part) ** 2
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def peak_about_mean(part: Part) -> F64:
+    """Largest distance from the mean, either way: (m, axes)."""
+    middle = mean(part)
+    with np.errstate(invalid="ignore"):
+        return np.maximum(part["high"] - middle, middle - part["low"])
+
+
+def _over(total: F64, count: F64) -> F64:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 0, total / count, np.nan)
+
+
+Cells = list[float | None]
+Columns = Mapping[str, Cells | dict[str, Cells]]
+
+
+def told(values: F64, decimals: int) -> Cells:
+    """Round one number a row to what it can tell; None where it is no number.
+
+    Without decimals they become integers: digits are bytes.
+    """
+    finite = np.isfinite(values)
+    cells: Cells
+    if decimals > 0:
+        cells = (np.round(values, decimals) + 0.0).tolist()  # + 0: no minus before nothing
+        return cells if finite.all() else [c if ok else None for c, ok in zip(cells, finite, strict=True)]
+    cells = np.round(np.where(finite, values, 0.0), decimals).astype(np.int64).tolist()
+    return cells if finite.all() else [c if ok else None for c, ok in zip(cells, finite, strict=True)]
+
+
+def by_axis(values: F64, axes: tuple[str, ...], decimals: int) -> dict[str, Cells]:
+    """Round (m, axes) to what it can tell; a list an axis."""
+    return {axis: told(values[:, i], decimals) for i, axis in enumerate(axes)}

@@ -6,16 +6,44 @@ No matrix products: the library behind them may round otherwise for another leng
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from agent.features.lowpass import POINTS
-from agent.hops import F64
+from agent.features.table import F64
 
 POOLED_WINDOWS = 120.0  # for so long, in windows, what is known of delay, resonance and height counts
 NOISE_WINDOWS = 8.0  # the road changes
 STRANGE = 10.0  # times the mean square of the noise: a window of this or more is not of the same kind
 QUIET_MPS2 = 0.003  # a good accelerometer's noise, after the low-pass
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """What a regression needs of one window: of what f leaves of R and of the signals times m.
+
+    ``square``: of the rest of R with itself; ``right``: of each part with it; ``gram``: of the parts.
+    """
+
+    square: float
+    right: Sequence[float]
+    gram: Sequence[Sequence[float]]
+
+
+def products(reading: F64, f: F64, more: Sequence[F64], per_force: F64) -> list[Products]:
+    """Return the products of each window. All are (windows, points), ``per_force`` (windows,)."""
+    square = dot(f, f)
+    rest = reading - (dot(reading, f) / square)[:, None] * f
+    parts = [per_force[:, None] * (g - (dot(g, f) / square)[:, None] * f) for g in more]
+    n = len(parts)
+    gram = np.empty((len(f), n, n))
+    for i in range(n):
+        for j in range(i, n):
+            gram[:, i, j] = gram[:, j, i] = dot(parts[i], parts[j])
+    right = np.stack([dot(part, rest) for part in parts], axis=1)
+    rows = zip(dot(rest, rest).tolist(), right.tolist(), gram.tolist(), strict=True)
+    return [Products(*row) for row in rows]
 
 
 class Pooled:
@@ -36,21 +64,20 @@ class Pooled:
         self._found = [0.0] * n
         self._noise = Noise()
 
-    def step(self, reading: F64, f: F64, more: Sequence[F64], per_force: float) -> list[float]:
-        """Take a window's points and its m; return c."""
-        square = dot(f, f)
-        rest = reading - dot(reading, f) / square * f
-        parts = [per_force * (g - dot(g, f) / square * f) for g in more]
-        unlike = rest.copy()
-        for c, part in zip(self._found, parts, strict=True):
-            unlike -= c * part
+    def step(self, window: Products, per_force: float) -> list[float]:
+        """Take a window's products and its m; return c."""
+        found, gram = self._found, window.gram
+        unlike = window.square
+        for c, right, row in zip(found, window.right, gram, strict=True):
+            unlike += c * (sum(d * g for d, g in zip(found, row, strict=True)) - 2 * right)
         quiet = POINTS * (per_force * QUIET_MPS2) ** 2
-        weight = self._noise.weight(dot(unlike, unlike), quiet)
+        weight = self._noise.weight(max(0.0, unlike), quiet)
         keep = 1 - 1 / POOLED_WINDOWS
-        for i, part in enumerate(parts):
-            decay(self._gram[i], keep, [weight * dot(part, other) for other in parts])
-            self._gram[i][i] += quiet / self._priors[i] ** 2
-        decay(self._right, keep, [weight * dot(part, rest) for part in parts])
+        for i, row in enumerate(gram):
+            mine = self._gram[i]
+            mine[:] = [old * keep + weight * new for old, new in zip(mine, row, strict=True)]
+            mine[i] += quiet / self._priors[i] ** 2
+        self._right = [old * keep + weight * new for old, new in zip(self._right, window.right, strict=True)]
         self._found = _solved(self._gram, self._right)
         return self._found
 
@@ -82,9 +109,9 @@ class Noise:
         return self._sum / self._count
 
 
-def dot(a: F64, b: F64) -> float:
-    """Sum of products, in an order that no library may choose."""
-    return float(np.add.reduce(a * b))
+def dot(a: F64, b: F64) -> F64:
+    """Sum of products of each row, in an order that no library may choose: of (m, points), (m,)."""
+    return np.asarray(np.add.reduce(a * b, axis=-1))
 
 
 def decay(sums: list[float], keep: float, more: Sequence[float]) -> None:

@@ -24,16 +24,18 @@ from the mass afterwards. Where it is not known it is left out: on a slope of θ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.blocks import SiBlock
-from agent.features.held_windows import WINDOW_NS, HeldWindows, Samples
-from agent.features.lowpass import LIKENESS, POINTS, lowpassed
-from agent.features.pooled import QUIET_MPS2, Noise, Pooled, decay, dot
-from agent.hops import F64
+from agent.features.lowpass import LIKENESS, POINTS, lowpassed_windows
+from agent.features.pooled import QUIET_MPS2, Noise, Pooled, Products, decay, dot, products
+from agent.features.table import F64, I64, Merge, Names, Part
+from agent.features.thinned import thinned, whole
+from agent.features.windows import WINDOW_NS, Windowed, Windows
 from agent.mounting import RestReference, Vector, nearest_axis
 from agent.streams import StreamSpec, Unit
 
@@ -59,74 +61,91 @@ OTHER_LOAD = 0.05  # a mass that changed by more is another load, of another hei
 ORDERS = len(LAG_PRIORS)
 
 
-@dataclass(frozen=True, slots=True)
-class Weighing:
-    """Sums of one window or more; f, p, q: specific force along up and across, R: reading of all cells.
+_SUMS = ("windows", "force", "square", "spread", "variance", "right", "front")
+_DOUBTS = ("scale", "zero_kg", "dead_kg")
+SUMS, DOUBTS = "weighed", "weighed_doubt"
+WEIGHED: Names = {SUMS: (Merge.SUM, len(_SUMS)), DOUBTS: (Merge.MAX, len(_DOUBTS))}
 
-    ``force``: ΣR·f; ``square``: Σf²; ``spread``: Σ of (ΣR·f)²/Σf² of each window; ``variance``: of `force`,
-    of what is random. ``right``, ``front``: ΣD·f, with D right minus left, front minus rear, both without
-    what force across does to them; None where there are not four cells. ``scale_uncertainty``,
-    ``zero_uncertainty_kg``: by the certificates, k = 1. ``dead_load_kg``: what R holds besides, of which
-    `force` is free; what is wrong with f is wrong with it, too.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighing:
+    """Sums of windows, a row each; f, p, q: specific force along up and across, R: reading of all cells.
+
+    ``sums``: (…, 7): how many windows; ``force``: ΣR·f; ``square``: Σf²; ``spread``: Σ of (ΣR·f)²/Σf² of each
+    window; ``variance``: of `force`, of what is random; ``right``, ``front``: ΣD·f, with D right minus left,
+    front minus rear, both without what force across does to them, NaN where there are not four cells.
+    ``doubts``: (…, 3): by the certificates, k = 1: uncertainty of the scale as a part, of the zero in kg;
+    what R holds besides the load, in kg: `force` is free of it, but what is wrong with f is wrong with it.
+    All that is told of it is (…,) float64, and NaN where nothing was weighed.
     """
 
-    windows: int
-    force: float
-    square: float
-    spread: float
-    variance: float
-    right: float | None
-    front: float | None
-    scale_uncertainty: float
-    zero_uncertainty_kg: float
-    dead_load_kg: float = 0.0
+    sums: F64
+    doubts: F64
+
+    @classmethod
+    def of(cls, part: Part) -> Weighing:
+        """Return what the load's columns hold."""
+        return cls(part[SUMS], part[DOUBTS])
+
+    def row(self, i: int) -> Weighing:
+        """Return one row of them."""
+        return Weighing(self.sums[i], self.doubts[i])
+
+    def _sum(self, name: str) -> F64:
+        return self.sums[..., _SUMS.index(name)]
+
+    def _doubt(self, name: str) -> F64:
+        return self.doubts[..., _DOUBTS.index(name)]
 
     @property
-    def mass_kg(self) -> float:
+    def windows(self) -> F64:
+        """How many windows were weighed."""
+        return self._sum("windows")
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether any was."""
+        return np.asarray(self.windows > 0)
+
+    @property
+    def mass_kg(self) -> F64:
         """Mass on the cells; of several windows, their mean."""
-        return GRAVITY_MPS2 * self.force / self.square
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return GRAVITY_MPS2 * self._sum("force") / self._sum("square")
 
     @property
-    def expanded_uncertainty_kg(self) -> float:
+    def expanded_uncertainty_kg(self) -> F64:
         """Of the mass, k = 2: 95 of 100 lie within."""
-        random = GRAVITY_MPS2**2 * self.variance / self.square**2
-        felt_kg = self.mass_kg + self.dead_load_kg
-        certified = (felt_kg * self.scale_uncertainty) ** 2 + self.zero_uncertainty_kg**2
-        return 2 * math.sqrt(random + self._unlike_kg2(random) + certified)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            random = GRAVITY_MPS2**2 * self._sum("variance") / self._sum("square") ** 2
+            felt_kg = self.mass_kg + self._doubt("dead_kg")
+            certified = (felt_kg * self._doubt("scale")) ** 2 + self._doubt("zero_kg") ** 2
+            return 2 * np.sqrt(random + self._unlike_kg2(random) + certified)
 
-    def _unlike_kg2(self, random: float) -> float:
+    def _unlike_kg2(self, random: F64) -> F64:
         """By how much the windows differ more than by chance: loading, or an error that comes and goes.
 
         Three standard deviations of a variance of so many windows pass for chance; and what is beyond
         does not become less by a mean.
         """
-        if self.windows == 1:
-            return 0.0
-        among = self.spread - self.force**2 / self.square
-        each = GRAVITY_MPS2**2 * among / (self.windows - 1) / (self.square / self.windows)
-        by_chance = self.windows * random * (1 + 3 * math.sqrt(2 / (self.windows - 1)))
-        return max(0.0, each - by_chance)
+        count, square = self.windows, self._sum("square")
+        among = self._sum("spread") - self._sum("force") ** 2 / square
+        each = GRAVITY_MPS2**2 * among / (count - 1) / (square / count)
+        by_chance = count * random * (1 + 3 * np.sqrt(2 / (count - 1)))
+        return np.where(count > 1, np.maximum(0.0, each - by_chance), 0.0)[()]
 
-    def centre(self) -> tuple[float, float] | None:
-        """Return the load's centre to the right and to the front (−1…1), or None without four cells."""
-        if self.right is None or self.front is None or self.force <= 0:
-            return None
-        return self.right / self.force, self.front / self.force
+    def centres(self) -> tuple[F64, F64]:
+        """Return the load's centre to the right and to the front (−1…1); NaN without four cells."""
+        force = self._sum("force")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            right, front = (
+                np.where(force > 0, self._sum(side) / force, np.nan) for side in ("right", "front")
+            )
+        return right[()], front[()]
 
     def merged(self, other: Weighing) -> Weighing:
         """Return the sums of both together."""
-        return Weighing(
-            self.windows + other.windows,
-            self.force + other.force,
-            self.square + other.square,
-            self.spread + other.spread,
-            self.variance + other.variance,
-            _sum(self.right, other.right),
-            _sum(self.front, other.front),
-            max(self.scale_uncertainty, other.scale_uncertainty),
-            max(self.zero_uncertainty_kg, other.zero_uncertainty_kg),
-            max(self.dead_load_kg, other.dead_load_kg),
-        )
+        return Weighing(self.sums + other.sums, np.maximum(self.doubts, other.doubts))
 
 
 class Weigher:
@@ -152,7 +171,7 @@ class Weigher:
         motion: str = MOTION,
         load: str = LOAD,
     ) -> None:
-        self.streams = (load, motion)
+        self.load, self.motion = load, motion
         self._up = up
         self._reference = RestReference()
         self._means: list[list[float]] = []
@@ -161,110 +180,142 @@ class Weigher:
         self._standard = GRAVITY_MPS2 / gravity_mps2
         self._zero_u_kg = load_uncertainty_kg
         self._dead_kg = dead_load_kg
-        self._held = {name: HeldWindows() for name in self.streams}
+        self._held = {name: Windows() for name in (load, motion)}
         self._lag = Pooled(LAG_PRIORS)
         self._levers = [Pooled(LEVER_PRIORS) for _ in range(2)]
         self._per_force = 0.0
         self._scatter = _Scatter()
 
     def feed(self, block: SiBlock) -> None:
-        """Take the next samples of either stream."""
+        """Take the next samples of either stream, for `advance`."""
         self._held[block.stream].feed(block)
 
-    def advance(self, horizon_ns: int) -> list[tuple[int, Weighing]]:
-        """Return (index, sums) of the windows that end at or before `horizon_ns` and can be weighed."""
-        cells, motion = (self._held[name].take(horizon_ns // WINDOW_NS) for name in self.streams)
-        found = ((k, self._window(k, cells[k], motion[k])) for k in cells if k in motion)
-        return [(k, weighing) for k, weighing in found if weighing is not None]
+    def advance(self, horizon_ns: int) -> dict[int, Weighing]:
+        """Return the sums of the windows, by index, that end at or before `horizon_ns` and can be weighed."""
+        cells, motion = (held.take(horizon_ns // WINDOW_NS) for held in self._held.values())
+        index, weighing = self.weigh(cells, motion)
+        return {k: weighing.row(i) for i, k in enumerate(index.tolist())}
 
-    def _learn(self, motion: Samples) -> Vector | None:
-        """Look for what tells which way is up."""
-        if self._reference.up is None and len(self._means) < LEARN_WINDOWS:
-            (smooth,) = lowpassed(motion.times_s, motion.counts, motion.values)
-            for point in smooth.T.tolist():
+    def weigh(self, cells: Windowed | None, motion: Windowed | None) -> tuple[I64, Weighing]:
+        """Return which of the next windows of both streams can be weighed, (m,), and their sums."""
+        nothing = np.empty(0, np.int64), Weighing(np.empty((0, len(_SUMS))), np.empty((0, len(_DOUBTS))))
+        if cells is None or motion is None:
+            return nothing
+        index, mine, its = np.intersect1d(cells.index, motion.index, assume_unique=True, return_indices=True)
+        good = whole(cells)[mine] & whole(motion)[its]
+        index, mine, its = index[good], mine[good], its[good]
+        if not len(index):
+            return nothing
+        felt = thinned(motion, its)
+        smooth, *derivatives = lowpassed_windows(
+            len(index), felt.step, felt.times_s, felt.counts, felt.values, orders=ORDERS
+        )
+        unseen = self._learn(smooth)
+        if self._up is None or unseen == len(index):
+            return nothing
+        axes = [self._turned(signals) for signals in (smooth, *derivatives)]
+        enough = axes[0][0].min(axis=1) >= LEAST_FORCE_MPS2
+        enough[:unseen] = False
+        if not enough.any():
+            return nothing
+        stood = thinned(cells, mine)
+        (shares,) = lowpassed_windows(len(index), stood.step, stood.times_s, stood.counts, stood.values)
+        rows = np.flatnonzero(enough)
+        chosen = [[signal[rows] for signal in signals] for signals in axes]
+        return index[rows], self._weighed(index[rows], [share[rows] for share in shares], chosen)
+
+    def _learn(self, smooth: list[F64]) -> int:
+        """Look for what tells which way is up; return before which window it was not known."""
+        if self._up is not None:
+            return 0
+        points = np.stack(smooth, axis=2).tolist()
+        for k, window in enumerate(points):
+            if len(self._means) >= LEARN_WINDOWS:
+                break
+            for point in window:
                 if not self._reference.decided:
                     self._reference.step(point)
-            self._means.append((np.add.reduce(smooth, axis=1) / POINTS).tolist())
-        if self._reference.up is not None or len(self._means) < LEARN_WINDOWS:
-            return self._reference.up
-        return nearest_axis([sum(column) / LEARN_WINDOWS for column in zip(*self._means, strict=True)])[0]
+            self._means.append([float(np.add.reduce(signal[k])) / POINTS for signal in smooth])
+            self._up = self._reference.up
+            if self._up is None and len(self._means) == LEARN_WINDOWS:
+                means = [sum(column) / LEARN_WINDOWS for column in zip(*self._means, strict=True)]
+                self._up = nearest_axis(means)[0]
+            if self._up is not None:
+                return k
+        return len(points)
 
-    def _window(self, index: int, cells: Samples, motion: Samples) -> Weighing | None:
-        if not (cells.whole and motion.whole):
-            return None
-        up = self._up or self._learn(motion)
-        if up is None:
-            return None
-        shares = cells.values
-        total = shares[0].copy()
-        for row in shares[1:]:
-            total += row
-        signals = [total]
-        if len(shares) == FOUR_CELLS:
-            fl, fr, rl, rr = shares
-            signals += [fr + rr - fl - rl, fl + fr - rl - rr]
-        ((reading, *turns),) = lowpassed(cells.times_s, cells.counts, np.stack(signals))
-        reading = reading + self._dead_kg
-        x, y, z = motion.values
-        axes = self._standard * np.stack([a * x + b * y + c * z for a, b, c in (up, *across(up))])
-        smooth, *derivatives = lowpassed(motion.times_s, motion.counts, axes, orders=ORDERS)
-        if float(smooth[0].min()) < LEAST_FORCE_MPS2:
-            return None
-        lag = self._lag.step(reading, smooth[0], [d[0] for d in derivatives], _slope(reading, smooth[0]))
-        for c, derivative in zip(lag, derivatives, strict=True):
-            smooth += c * derivative
+    def _turned(self, signals: list[F64]) -> list[F64]:
+        """Return the three signals of the sensor's axes along up and across it."""
+        assert self._up is not None
+        x, y, z = signals
+        return [self._standard * (a * x + b * y + c * z) for a, b, c in (self._up, *across(self._up))]
+
+    def _weighed(self, index: I64, shares: list[F64], axes: list[list[F64]]) -> Weighing:
+        """Weigh windows; all signals are (windows, points)."""
+        reading = shares[0].copy()
+        for share in shares[1:]:
+            reading += share
+        reading += self._dead_kg
+        smooth, *derivatives = axes
+        slope = _slope(reading, smooth[0])
+        found = products(reading, smooth[0], [d[0] for d in derivatives], slope)
+        lag = np.array([self._lag.step(one, m) for one, m in zip(found, slope.tolist(), strict=True)])
+        for i, derivative in enumerate(derivatives):
+            for axis, its in enumerate(derivative):
+                smooth[axis] += lag[:, i : i + 1] * its
         f, *sideways = smooth
         force, square = dot(reading, f), dot(f, f)
         variance = self._scatter.step(index, reading, f, force, square)
-        force -= self._dead_kg / GRAVITY_MPS2 * square
-        right, front = self._turns(turns, f, sideways, force / square) if turns else (None, None)
-        return Weighing(
-            1,
-            force,
-            square,
-            force * force / square,
-            variance,
-            right,
-            front,
-            self._scale_uncertainty(smooth),
-            self._zero_u_kg,
-            self._dead_kg,
-        )
+        force = force - self._dead_kg / GRAVITY_MPS2 * square
+        sums = np.full((len(index), len(_SUMS)), np.nan)
+        for i, column in enumerate((np.ones(len(index)), force, square, force * force / square, variance)):
+            sums[:, i] = column
+        if len(shares) == FOUR_CELLS:
+            fl, fr, rl, rr = shares
+            turns = (fr + rr - fl - rl, fl + fr - rl - rr)
+            sums[:, 5:] = self._turns(turns, f, sideways, force / square)
+        doubts = np.empty((len(index), len(_DOUBTS)))
+        doubts[:] = 0.0, self._zero_u_kg, self._dead_kg
+        doubts[:, 0] = self._scale_uncertainty(smooth)
+        return Weighing(sums, doubts)
 
-    def _scale_uncertainty(self, axes: F64) -> float:
+    def _scale_uncertainty(self, axes: list[F64]) -> list[float]:
         """Return by what part the specific force may be wrong, k = 1: by the certificate, or by gravity.
 
         Over minutes a box feels gravity and nothing else. An accelerometer that sees another is wrong, by
         as much at least; how much of it along up, and whether it stays so, nobody knows.
         """
         if self._accel_u_mps2 is not None:
-            return self._accel_u_mps2 / GRAVITY_MPS2
-        felt_mps2 = math.hypot(*(np.add.reduce(axes, axis=1) / POINTS).tolist())
-        decay(self._gravity, 1 - 1 / GRAVITY_WINDOWS, [felt_mps2, 1.0])
-        wrong = abs(self._gravity[0] / self._gravity[1] / GRAVITY_MPS2 - 1)
-        return wrong if wrong > GRAVITY_WITHIN else 0.0
+            return [self._accel_u_mps2 / GRAVITY_MPS2] * len(axes[0])
+        out = []
+        for mean in np.stack([np.add.reduce(a, axis=1) / POINTS for a in axes], axis=1).tolist():
+            decay(self._gravity, 1 - 1 / GRAVITY_WINDOWS, [math.hypot(*mean), 1.0])
+            wrong = abs(self._gravity[0] / self._gravity[1] / GRAVITY_MPS2 - 1)
+            out.append(wrong if wrong > GRAVITY_WITHIN else 0.0)
+        return out
 
-    def _turns(
-        self, turns: Sequence[F64], f: F64, sideways: Sequence[F64], per_force: float
-    ) -> tuple[float, float]:
-        """Return ΣD·f to the right and to the front.
+    def _turns(self, turns: tuple[F64, F64], f: F64, sideways: list[F64], per_force: F64) -> F64:
+        """Return ΣD·f to the right and to the front: (windows, 2).
 
         Force across the box acts at the load's height and moves what the cells see; how much, is seen
         while the road shakes, and taken out as long as the same load stands there.
         """
-        if abs(per_force - self._per_force) > OTHER_LOAD * abs(self._per_force):
-            for lever in self._levers:
-                lever.forget()
-        self._per_force = per_force
+        found: list[list[Products]] = [products(turn, f, sideways, per_force) for turn in turns]
+        heights = np.empty((2, len(f), len(sideways)))
+        for k, m in enumerate(per_force.tolist()):
+            if abs(m - self._per_force) > OTHER_LOAD * abs(self._per_force):
+                for lever in self._levers:
+                    lever.forget()
+            self._per_force = m
+            for i, lever in enumerate(self._levers):
+                heights[i, k] = lever.step(found[i][k], m)
         sums = []
-        for turn, lever in zip(turns, self._levers, strict=True):
-            heights = lever.step(turn, f, sideways, per_force)
+        for turn, height in zip(turns, heights, strict=True):
             upright = turn.copy()
-            for height, q in zip(heights, sideways, strict=True):
-                upright -= per_force * height * q
+            for i, q in enumerate(sideways):
+                upright -= (per_force * height[:, i])[:, None] * q
             sums.append(dot(upright, f))
-        right, front = sums
-        return right, front
+        return np.stack(sums, axis=1)
 
 
 def make_weigher(
@@ -304,16 +355,18 @@ class _Scatter:
         self._step = [SCATTER_PRIOR, SCATTER_PRIOR]
         self._before: tuple[int, float, float] | None = None
 
-    def step(self, index: int, reading: F64, f: F64, force: float, square: float) -> float:
-        """Take a window's points; return the variance of `force`."""
-        rest = reading - force / square * f
-        alike = _alike(f)
+    def step(self, index: I64, reading: F64, f: F64, force: F64, square: F64) -> list[float]:
+        """Take the points of windows, (windows, points); return the variance of `force` of each."""
+        rest = reading - (force / square)[:, None] * f
+        columns = (index, force, square, dot(rest, rest), _alike(f))
+        return [self._one(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+
+    def _one(self, index: int, force: float, square: float, own: float, alike: float) -> float:
+        slope = force / square
         independent = POINTS - alike / square  # in the sense of E[Σ rest²] = σ²·independent
-        own = dot(rest, rest)
-        self._noise.weight(own, POINTS * (force / square * QUIET_MPS2) ** 2, independent)
+        self._noise.weight(own, POINTS * (slope * QUIET_MPS2) ** 2, independent)
         noise = max(self._noise.mean, OWN_PART * own / independent)
         said = noise * alike / (square * square)
-        slope = force / square
         if self._before is not None and self._before[0] == index - 1 and said > 0:
             _, slope_before, said_before = self._before
             ratio = abs(slope - slope_before) / math.sqrt(said + said_before) / MEAN_MAGNITUDE
@@ -334,16 +387,12 @@ def across(up: Vector) -> tuple[Vector, Vector]:
     return (x, y, z), second
 
 
-def _slope(reading: F64, f: F64) -> float:
+def _slope(reading: F64, f: F64) -> F64:
     """Least-squares slope of `reading` over `f`, through the origin."""
     return dot(reading, f) / dot(f, f)
 
 
-def _alike(f: F64) -> float:
+def _alike(f: F64) -> F64:
     """f·C·f, with C the likeness of noise at two points."""
-    rows = np.add.reduce(LIKENESS * f[None, :], axis=1)
+    rows = np.add.reduce(LIKENESS[None, :, :] * f[:, None, :], axis=2)
     return dot(f, rows)
-
-
-def _sum(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a + b

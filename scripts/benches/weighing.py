@@ -46,10 +46,10 @@ class Errors:
 
     def take(self, mass_kg: float, weighing: Weighing, plain_kg: float) -> None:
         """Compare with the truth."""
-        error_kg = weighing.mass_kg - mass_kg
+        error_kg = float(weighing.mass_kg) - mass_kg
         self.weighed.append(error_kg / mass_kg)
         self.plain.append(plain_kg / mass_kg - 1)
-        self.held.append(abs(error_kg) <= weighing.expanded_uncertainty_kg)
+        self.held.append(abs(error_kg) <= float(weighing.expanded_uncertainty_kg))
 
     @property
     def rms_percent(self) -> float:
@@ -76,7 +76,7 @@ def weigh(ride: Ride, certified: Certified) -> list[tuple[Weighing, float]]:
     total_kg = load.values.sum(axis=1, dtype=np.float64)
     window = load.times_ns() // NS_PER_S
     found = weigher.advance(ride.seconds * NS_PER_S)
-    return [(weighing, float(total_kg[window == k].mean())) for k, weighing in found]
+    return [(weighing, float(total_kg[window == k].mean())) for k, weighing in found.items()]
 
 
 def judge(rides: Iterable[tuple[Ride, Certified]]) -> tuple[Errors, Errors]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.features.lowpass import POINTS
-from agent.features.pooled import Pooled
+from agent.features.pooled import Pooled, dot, products
 from agent.features.weighing import GRAVITY_MPS2, _Scatter
 
 
@@ -18,9 +18,10 @@ def test_masses_that_differ_by_more_than_a_window_shows_make_it_less_certain() -
         scatter = _Scatter()
         for k in range(200):
             reading = (60 + apart * rng.normal()) / GRAVITY_MPS2 * f + 1e-3 * rng.normal(size=POINTS)
-            force, square = float(reading @ f), float(f @ f)
-            variance = scatter.step(k, reading, f, force, square)
-        said[apart] = GRAVITY_MPS2 * np.sqrt(variance) / square
+            one = reading[None, :], f[None, :]
+            force, square = dot(*one), dot(one[1], one[1])
+            (variance,) = scatter.step(np.array([k]), *one, force, square)
+        said[apart] = GRAVITY_MPS2 * np.sqrt(variance) / float(square[0])
     assert said[0.0] < 0.01, f"{said[0.0]:.4f} kg"
     assert 0.4 < said[0.6] < 0.9, f"{said[0.6]:.3f} kg where masses scatter by 0.6"
 
@@ -32,5 +33,7 @@ def test_at_rest_nothing_is_learnt_of_delay_and_height() -> None:
     for _ in range(300):
         f = GRAVITY_MPS2 + 1e-3 * rng.normal(size=POINTS)
         reading = 60 / GRAVITY_MPS2 * f + 1e-3 * rng.normal(size=POINTS)
-        found = pooled.step(reading, f, [1e-4 * rng.normal(size=POINTS) for _ in range(2)], 6.1)
+        more = [1e-4 * rng.normal(size=(1, POINTS)) for _ in range(2)]
+        (window,) = products(reading[None, :], f[None, :], more, np.array([6.1]))
+        found = pooled.step(window, 6.1)
         assert abs(found[0]) < 0.03 and abs(found[1]) < 0.5, f"{found}"

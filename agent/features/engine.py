@@ -1,0 +1,137 @@
+"""All features of all streams: samples in, tables of windows out, and of tables the columns of a record.
+
+A family is a file: what it sums up of complete windows (`names`, `accumulate`), and what it tells of such
+sums, be they of a second or of a day (`columns`). It sees the windows of its stream in order, so it may carry
+a state from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from agent.blocks import SiBlock
+from agent.features import moments
+from agent.features.climate import Climate
+from agent.features.contact import Contact
+from agent.features.level import Level
+from agent.features.load import Load
+from agent.features.moments import Columns
+from agent.features.pressure import Pressure
+from agent.features.table import F64, Layout, Names, Part, Table
+from agent.features.voltage import Voltage
+from agent.features.weighing import DOUBTS, SUMS, Weigher
+from agent.features.windows import WINDOW_NS, Windowed, Windows
+from agent.streams import StreamClass, StreamSpec
+
+
+class Family(Protocol):
+    """Features of one kind, of one stream."""
+
+    @property
+    def names(self) -> Names:
+        """Columns that it sums up; no two families of a stream have the same."""
+
+    def accumulate(self, window: Windowed) -> Mapping[str, F64]:
+        """Return a (m, k) array a name, of the m windows."""
+
+    def columns(self, part: Part) -> Columns:
+        """Return what it tells of each row, rounded to its meaning: null where there were no samples."""
+
+
+FAMILIES: Mapping[StreamClass, Callable[[StreamSpec], Family]] = {
+    StreamClass.MOTION: Level,
+    StreamClass.LOAD: Load,
+    StreamClass.PRESSURE: Pressure,
+    StreamClass.CLIMATE: Climate,
+    StreamClass.CONTACT: Contact,
+    StreamClass.VOLTAGE: Voltage,
+}
+
+
+class Counted:
+    """A stream of which nothing is told: its samples earn, and that is all."""
+
+    def __init__(self) -> None:
+        self.names = {k: v for k, v in moments.names(1).items() if k == "count"}
+
+    def accumulate(self, window: Windowed) -> Mapping[str, F64]:
+        """Count."""
+        return {"count": window.counts[:, None].astype(np.float64)}
+
+    def columns(self, part: Part) -> Columns:
+        """Tell nothing."""
+        return {}
+
+
+def families_of(spec: StreamSpec) -> Sequence[Family]:
+    """Return the families that read a stream; the first of them counts its samples."""
+    return (FAMILIES[spec.kind](spec),) if spec.summarise else (Counted(),)
+
+
+class _Lane:
+    """One stream."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.spec = spec
+        self.windows = Windows()
+        self.families = families_of(spec)
+
+    def names(self) -> Names:
+        return {f"{self.spec.name}.{k}": v for family in self.families for k, v in family.names.items()}
+
+
+class Features:
+    """What the windows of all streams come to; `weigher` writes into the columns of the load."""
+
+    def __init__(self, specs: Iterable[StreamSpec], weigher: Weigher | None = None) -> None:
+        self._lanes = {spec.name: _Lane(spec) for spec in specs}
+        self._weigher = weigher
+        self._layout = Layout({k: v for lane in self._lanes.values() for k, v in lane.names().items()})
+
+    def feed(self, block: SiBlock) -> None:
+        """Take the next samples of a stream."""
+        self._lanes[block.stream].windows.feed(block)
+
+    def advance(self, horizon_ns: int) -> Table | None:
+        """Return the windows that end at or before `horizon_ns`, once; None where there are none.
+
+        Every stream must have given all that is older.
+        """
+        limit = horizon_ns // WINDOW_NS
+        taken = {name: w for name, lane in self._lanes.items() if (w := lane.windows.take(limit)) is not None}
+        if not taken:
+            return None
+        index = np.unique(np.concatenate([window.index for window in taken.values()]))
+        table = self._layout.empty(index)
+        for name, window in taken.items():
+            rows = np.searchsorted(index, window.index)
+            for family in self._lanes[name].families:
+                for key, array in family.accumulate(window).items():
+                    table[f"{name}.{key}"][rows] = array
+        if self._weigher is not None:
+            load = self._weigher.load
+            weighed, weighing = self._weigher.weigh(taken.get(load), taken.get(self._weigher.motion))
+            rows = np.searchsorted(index, weighed)
+            table[f"{load}.{SUMS}"][rows] = weighing.sums
+            table[f"{load}.{DOUBTS}"][rows] = weighing.doubts
+        return table
+
+    def raw_bytes(self, table: Table) -> F64:
+        """Return the bytes in which the sensors themselves gave what is in each row: (m,)."""
+        total = np.zeros(len(table))
+        for name, lane in self._lanes.items():
+            total += table[f"{name}.count"][:, 0] * lane.spec.raw_bytes_per_sample
+        return total
+
+    def told(self, table: Table) -> dict[str, Any]:
+        """Return the part of a record that tells what the rows hold, of streams that have samples in it."""
+        out: dict[str, Any] = {}
+        for name, lane in self._lanes.items():
+            part = table.part(name)
+            if part["count"].any():
+                for family in lane.families:
+                    out.update(family.columns(part))
+        return {"columns": out}
