@@ -34,7 +34,7 @@ CONTEXT_WORDS = {
 }
 QUALITY_WORDS = {"unset": "the clock was never set", "holdover": "", "synced": ""}
 LONGEST_LIST = 6
-KINDS = {"type": "event", "columns": "features", "reason": "gap", "state": "status"}
+KINDS = {"type": "event", "columns": "features", "stream": "gap", "state": "status"}  # by a key of theirs
 # the columns that a line tells of, others are counted: name, how many of a unit, decimals, unit
 TOLD = (
     ("load_mass_kg", "load", 1.0, 1, " kg"),

@@ -1,0 +1,285 @@
+"""`cargobox listen`: what arrives at a broker, or lies in files, in plain words; either encoding."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from agent.cli import main
+from agent.commands.words import line_of, words_of
+from agent.records import Encoding, encode
+from tests.commands.refusal import refused
+from tests.live.broker import LastingBroker
+from tests.live.processes import Running, command, environment
+from tests.live.setting import BOX, write_config
+from tests.uplink.brokers import HOST, PATIENCE_S, Mosquitto, free_port
+
+HEAD = {
+    "v": 1,
+    "box": BOX,
+    "boot": "e232a2ea07a6a3f1",
+    "seq": 4,
+    "t": "2026-11-22T01:22:18.766321Z",
+    "tq": "synced",
+    "cal": "none",
+    "sw": "0.1.0",
+}
+DROP = {
+    **HEAD,
+    "type": "drop",
+    "id": "drop-1",
+    "phase": "start",
+    "start": "2026-11-22T01:22:18.617321Z",
+    "end": None,
+    "severity": 3,
+    "context": "handling",
+    "values": {"fall_s": 0.15, "height_m": 0.11},
+    "streams": ["accel"],
+}
+FEATURES = {
+    **HEAD,
+    "seq": 5,
+    "window_s": 10,
+    "start": "2026-11-22T01:22:00.000000Z",
+    "n": 2,
+    "columns": {
+        "accel_rms_mps2": {"x": [0.403, 1.023], "y": [0.412, 0.398], "z": [1.7, 2.607]},
+        "load_total_kg": [60.35, None],
+        "load_mass_kg": [60.003, 59.998],
+        "pressure_mean_pa": [1869, 2012],
+        "temperature_degc": [5.0, 5.0],
+        "humidity_percent": [50.0, 49.92],
+        "lid_closed": [1.0, 1.0],
+        "leak_mean_v": [3.3, 3.3],
+        "leak_min_v": [3.3, 3.3],
+    },
+}
+GAP = {
+    **HEAD,
+    "seq": 6,
+    "stream": "accel",
+    "first": 33364,
+    "last": 33400,
+    "reason": "cable",
+    "start": "2026-11-22T01:22:31.000000Z",
+    "end": "2026-11-22T01:22:31.038000Z",
+}
+STATUS = {
+    **{k: v for k, v in HEAD.items() if k not in {"seq", "cal"}},
+    "state": "offline",
+    "reason": "stopped",
+}
+ALL = {"alarm": DROP, "features": FEATURES, "gap": GAP, "status": STATUS}
+LINES = {
+    "alarm": "ALARM     major     drop begins: fall 0.15 s, height 0.11 m; while it is handled",
+    "features": "features  20 s in steps of 10 s: motion up to 2.61 m/s² rms, load 60.0 kg, tank 1.94 kPa, "
+    "5.0 °C, 50 % humidity, lid closed 100 %, 2 more columns",
+    "gap": "gap       accel: 37 samples missing (cable), 01:22:31.000Z to 01:22:31.038Z",
+    "status": "status    offline (stopped), version 0.1.0",
+}
+WHEN = "2026-11-22 01:22:18.766Z"
+
+
+def topic(kind: str, fleet: str = "north") -> str:
+    return f"cargobox/1/{fleet}/{BOX}/{kind}"
+
+
+@contextmanager
+def publisher(port: int, **credentials: str) -> Iterator[mqtt.Client]:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    if credentials:
+        client.username_pw_set(**credentials)
+    client.connect(HOST, port)
+    client.loop_start()
+    yield client
+    client.disconnect()
+    client.loop_stop()
+
+
+def publish(client: mqtt.Client, kind: str, payload: bytes, **more: Any) -> None:
+    client.publish(topic(kind, **more), payload, qos=1).wait_for_publish(PATIENCE_S)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_record_is_a_line(kind: str) -> None:
+    assert line_of(topic(kind), ALL[kind]) == f"{WHEN}  north/{BOX}  {LINES[kind]}"
+    # without a topic it is known by what it looks like; an alarm is an event then
+    assert line_of("", ALL[kind]).split("  ")[1] == BOX
+    assert line_of("", ALL[kind]).endswith(LINES[kind].partition("  ")[2].strip())
+
+
+def test_doubts_are_told() -> None:
+    doubtful = {**DROP, "tq": "unset", "cal": "05b5c61ddf93", "trust": "not trusted"}
+    assert line_of(topic("alarm"), doubtful).endswith("(the clock was never set) (figures not trusted)")
+    over = {**DROP, "phase": "end", "severity": 4, "context": "unknown"}
+    assert "event     critical  drop is over: " in line_of(topic("event"), over)
+    assert line_of(topic("event"), over).endswith("; context unknown")
+
+
+def test_figures_of_any_kind_have_words() -> None:
+    values = {
+        "from": [0.1, -0.2],
+        "srs": {"hz": [1, 2], "mps2": list(range(9))},
+        "x_mps3": 2.5,
+        "why": None,
+        "cut": True,
+    }
+    said = words_of(values)
+    assert said == "from [0.1, -0.2], srs hz [1, 2]; mps2 0 to 8 (9 values), x 2.5 m/s³, why none, cut"
+
+
+@pytest.mark.broker
+def test_what_arrives_is_told_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    """Both encodings, a repetition, what is no record; and the broker is away for a moment."""
+    with LastingBroker(tmp_path / "broker") as broker:
+        line = command("listen", "--host", HOST, "--port", broker.port, "--kind", "alarm,features,gap")
+        with Running(line) as listener:
+            listener.wait_line(r"listening to cargobox/1/\+/\+ at ")
+            with publisher(broker.port) as client:
+                publish(client, "status", encode(STATUS))
+                publish(client, "alarm", encode(DROP))
+                publish(client, "alarm", encode(DROP, "msgpack"))
+                publish(client, "gap", b"\x93\x01\x02\x03")
+                publish(client, "gap", b'{"seq":1,"t":5}')
+                publish(client, "features", encode(FEATURES, "msgpack"), fleet="south")
+            listener.wait_line("features")
+            broker.kill()
+            listener.wait_line("connecting again")
+            broker.start()
+            listener.wait_line("listening to", times=2)
+            with publisher(broker.port) as client:
+                publish(client, "gap", encode(GAP, "msgpack"))
+            listener.wait_line("37 samples missing")
+            status = listener.end(signal.SIGINT)
+    told = [f"{WHEN}  {fleet}/{BOX}  {LINES[kind]}" for fleet, kind in
+            (("north", "alarm"), ("south", "features"), ("north", "gap"))]  # fmt: skip
+    assert listener.out.splitlines() == told, listener.err
+    assert f"{topic('gap')}: reading a payload: 4 bytes that begin with 0x93" in listener.err
+    assert "1 alarm, 1 features, 1 gap from 2 boxes; 1 came twice; 2 could not be read" in listener.err
+    assert status == 1, "something came that is no record"
+
+
+@pytest.mark.broker
+def test_credentials_and_fleet_are_the_agents_own(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.touch(mode=0o600)
+    subprocess.run(["mosquitto_passwd", "-b", str(passwords), "box", "s3cret"], check=True)
+    (tmp_path / "secret").write_text("s3cret\n")
+    (tmp_path / "wrong").write_text("guess\n")
+    broker = Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}")
+    config = write_config(
+        tmp_path, port="none", broker_port=broker.port, broker='username = "box"\npassword_file = "secret"'
+    )
+    try:
+        with Running(command("listen", "--config", config, "--json")) as listener:
+            listener.wait_line(r"listening to cargobox/1/default/\+ at ")
+            with publisher(broker.port, username="box", password="s3cret") as client:
+                publish(client, "alarm", encode(DROP), fleet="north")
+                publish(client, "alarm", encode(DROP, "msgpack"), fleet="default")
+            listener.wait_line('"payload"')
+            assert listener.end(signal.SIGTERM) == 0, listener.err
+        assert listener.document == {"topic": topic("alarm", "default"), "qos": 1, "payload": DROP}
+        assert listener.err.splitlines()[-1] == "1 alarm from 1 box"
+        told = refused("listen", "--host", HOST, "--port", broker.port, status=1)
+        assert "not authorized" in told.got and "--config" in told.remedy, told
+        config.write_text(config.read_text().replace('"secret"', '"wrong"'))
+        told = refused("listen", "--config", config, status=1)
+        assert "not authorized" in told.got and "password_file" in told.remedy, told
+    finally:
+        broker.kill()
+
+
+def test_no_broker() -> None:
+    told = refused("listen", "--host", HOST, "--port", free_port(), status=1)
+    assert told.got == "connection refused"
+    assert told.remedy == "Check host and port on the command line, and that the broker runs."
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_a_payload_in_a_file(encoding: Encoding, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "payload"
+    file.write_bytes(encode(FEATURES, encoding))
+    assert main(["listen", str(file)]) == 0
+    assert capsys.readouterr().out == f"{WHEN}  {BOX}  {LINES['features']}\n"
+    assert main(["listen", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["payload"] == FEATURES
+
+
+def test_lines_of_records_and_what_was_written_with_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps({"topic": topic(kind), "qos": 1, "payload": p}) for kind, p in ALL.items()]
+    file, again, pretty = (tmp_path / name for name in ("records.jsonl", "again.jsonl", "list.json"))
+    file.write_text("\n".join([*lines[:2], "", "nonsense", *lines[2:]]) + "\n")
+    assert main(["listen", str(file), "--json"]) == 1, "a line is none"
+    said = capsys.readouterr()
+    assert [json.loads(line) for line in said.out.splitlines()] == [json.loads(line) for line in lines]
+    assert f"error: {file}, line 4: reading a payload: 8 bytes that begin with 0x6e" in said.err
+    again.write_text(said.out)
+    pretty.write_text(json.dumps([json.loads(line) for line in lines], indent=2))  # as `outbox list --json`
+    for other in (again, pretty):
+        assert main(["listen", str(other), "--kind", "gap,alarm", "--fleet", "north"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            f"{WHEN}  north/{BOX}  {LINES[k]}" for k in ("alarm", "gap")
+        ]
+    assert (
+        main(["listen", str(again), "--fleet", "south"])
+        == main(["listen", str(again), "--box", "other"])
+        == 0
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pipe_is_read_as_it_comes() -> None:
+    process = subprocess.Popen(
+        command("listen", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    )
+    assert process.stdin is not None and process.stdout is not None
+    with process:
+        process.stdin.write(encode(GAP) + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline().decode().endswith(LINES["gap"] + "\n")
+        process.stdin.write(encode(DROP))
+        process.stdin.close()
+        assert process.stdout.read().decode().count("drop begins") == 1
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "got"),
+    [
+        (["--kind", "alrm"], 2, "'alrm' (did you mean 'alarm'?)"),
+        (["x.jsonl", "--host", HOST], 2, "FILE and --host"),
+        (["--fleet", "#"], 2, "'#'"),
+        (["--port", "70000"], 2, "70000"),
+        (["--seconds", "0"], 2, "0.0"),
+        (["/none/x.jsonl"], 1, "No such file or directory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_meant(
+    arguments: list[str], status: int, got: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["listen", *arguments, "--json"]) == status
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["got"] == got and all(error.values()), error
+
+
+@pytest.mark.broker
+def test_it_ends_after_its_seconds(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    try:
+        with Running(command("listen", "--host", HOST, "--port", broker.port, "--seconds", 0.3)) as listener:
+            assert listener.end() == 0, listener.err
+    finally:
+        broker.kill()
+    assert listener.err.splitlines()[-1] == "nothing", "and says that nothing came"
