@@ -12,6 +12,7 @@ from agent.detection.context import ContextWatch
 from agent.detection.drop import DropDetector, DropSettings
 from agent.detection.falls import Falls
 from agent.detection.finding import Detector, EventType
+from agent.detection.harsh import HarshDetector, HarshSettings
 from agent.detection.humidity import HumiditySettings
 from agent.detection.leak import LeakDetector
 from agent.detection.leak_settings import LeakSettings
@@ -40,6 +41,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     bump: BumpSettings = BumpSettings()
     vibration: VibrationSettings = VibrationSettings()
     slosh: SloshSettings = SloshSettings()
+    harsh: HarshSettings = HarshSettings()
     load_shift: LoadShiftSettings = LoadShiftSettings()
     pressure: PressureSettings = PressureSettings()
     leak: LeakSettings = LeakSettings()
@@ -75,6 +77,9 @@ def make_detectors(
         made.append(TiltDetector(settings.tilt, mount_up, gyro_stream=gyro))
     if motion and settings.slosh.enabled:
         made.append(SloshDetector(settings.slosh, mount_up))
+    if motion and settings.harsh.enabled:
+        gyro = "gyro" if axes.get("gyro") == XYZ else None
+        made.append(HarshDetector(settings.harsh, gyro_stream=gyro, context=context))
     if axes.get("load") == CELLS and settings.load_shift.enabled:
         made.append(LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None))
     if axes.get("pressure") == 1 and settings.pressure.enabled:

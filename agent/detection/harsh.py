@@ -1,0 +1,354 @@
+"""Harsh braking, acceleration and turning: free of heading and of mounting, from the specific force alone.
+
+Three ways in which a vehicle is driven hard, each by the level force of `level_force`, low-passed at 2 Hz:
+
+* a peak: 0.40 g for 0.1 s by direction, confirmed by size. Thresholds in use: braking 0.38-0.45 g, corners
+  0.38-0.56 g, both for at least 100 ms;
+* a long push: 9 m/s (32 km/h) gained in one go at never less than 0.22 g. An engine gives less than brakes
+  and tyres do, so thresholds of acceleration in use are 0.25-0.37 g, and it is its length that tells it;
+* 0.50 g by size alone, mean of 0.7 s, where the axes are not the box's own: a telephone's "up" follows a long
+  bend, so that by direction most of it is lost.
+
+In the box's own axes a long push counts only where it is known to point forward: braking at a brisk 0.3 g for
+as long as a red light wants is ordinary driving. What kind it is: a turn where the gyroscope sees the vehicle
+turn, or the force is across forward; else braking or acceleration along forward. Where neither is known, a
+bend is told by the force's own turning in axes that do not turn with the vehicle, a long push without a peak
+is taken for acceleration, all else for braking; and then ``direction_known`` is false.
+
+No box that is only tilted is pushed (its size stays g), none that is lifted or set down (it is along its up).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from agent.blocks import NS_PER_S, SiBlock
+from agent.detection.context import Context, ContextWatch
+from agent.detection.finding import EventType, Finding, Value
+from agent.detection.forward import ForwardLearner, Frame
+from agent.detection.level_force import GRAVITY_MPS2, HOP_NS, HOP_S, LevelForce
+from agent.detection.track import Track
+from agent.detection.yaw import YawHistory
+from agent.hops import Hops
+from agent.mounting import Vector
+from agent.ranges import NotNegative, Positive
+from agent.records import Severity
+
+AGREE = (
+    0.25  # so much of the squared force by direction must its size confirm; a slope of 10 % takes half of it
+)
+LIFT_G = 0.15  # more along up than this is a bump or a hand, not a manoeuvre
+LIGHT_G, HEAVY_G = 0.8, 1.5  # nor was a vehicle lighter or heavier just before: a hand, a fall, an impact
+SMOOTH_HOPS = 7
+RECENT_HOPS = 40
+STIR = 0.0225  # g²: 0.15 g, where a manoeuvre begins
+PAUSE_HOPS = 5  # so long may it be less in between: a gear is changed
+LONGEST_HOPS = 60  # nothing that is decided now began earlier
+ONSET = 0.01  # g²: 0.1 g by direction at least, whatever the size says
+ONSET_BY_SIZE = 0.04
+BY_DIRECTION_PART = 0.5  # a push of seconds that keeps so much of its force by direction is in axes that stay
+TURNING_RADPS = 0.12  # at 30 km/h it is 0.1 g across; a straight road gives 0.03
+ROTATED_COS = math.cos(math.radians(30.0))
+BY_HAND = (Context.HANDLING, Context.LOADING)
+ON_THE_ROAD = (Context.DRIVING, Context.UNKNOWN)
+SLOWEST_NS = 105_000_000
+
+
+class HarshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Levels are of the level part of the specific force after a low-pass of 2 Hz."""
+
+    enabled: bool = True
+    forward: Literal["auto", "x", "-x", "y", "-y", "z", "-z"] = "auto"
+    """Which of the sensor's axes points forward; "auto": learned from stops and starts."""
+    level_mps2: Positive = 0.40 * GRAVITY_MPS2
+    hold_s: NotNegative = 0.1
+    push_mps2: Positive = 0.22 * GRAVITY_MPS2
+    push_delta_v_mps: Positive = 9.0
+    by_size_mps2: Positive = 0.50 * GRAVITY_MPS2
+    extreme_mps2: Positive = 6.864655
+    """0.70 g, an emergency: for `extreme_s`, and it is major."""
+    extreme_s: NotNegative = 0.5
+    release_mps2: Positive = 0.20 * GRAVITY_MPS2
+    release_s: NotNegative = 1.0
+    cool_down_s: NotNegative = 0.0
+
+    @property
+    def told_forward(self) -> Vector | None:
+        """Forward in the sensor's axes, if it was told."""
+        if self.forward == "auto":
+            return None
+        sign = -1.0 if self.forward.startswith("-") else 1.0
+        x, y, z = (sign if axis == self.forward[-1] else 0.0 for axis in "xyz")
+        return (x, y, z)
+
+
+class HarshDetector:
+    """Watches an accelerometer, with a gyroscope where there is one; asks `context` if it is there."""
+
+    def __init__(
+        self,
+        settings: HarshSettings,
+        *,
+        stream: str = "accel",
+        gyro_stream: str | None = None,
+        context: ContextWatch | None = None,
+    ) -> None:
+        self.streams: tuple[str, ...] = (stream,) if gyro_stream is None else (stream, gyro_stream)
+        self._settings = settings
+        self._stream = stream
+        self._hops = Hops(HOP_NS)
+        self._yaw = None if gyro_stream is None else YawHistory()
+        self._context = context
+        self._force = LevelForce()
+        self._forward = ForwardLearner(settings.told_forward)
+        self._frame = Frame()
+        self._tracks = {
+            kind: Track(kind, self.streams, cool_down_s=settings.cool_down_s)
+            for kind in (EventType.HARSH_BRAKE, EventType.HARSH_ACCELERATION, EventType.HARSH_TURN)
+        }
+        self._open: Track | None = None
+        self._level = (settings.level_mps2 / GRAVITY_MPS2) ** 2
+        self._push = (settings.push_mps2 / GRAVITY_MPS2) ** 2
+        self._by_size = (settings.by_size_mps2 / GRAVITY_MPS2) ** 2
+        self._extreme = (settings.extreme_mps2 / GRAVITY_MPS2) ** 2
+        self._release = (settings.release_mps2 / GRAVITY_MPS2) ** 2
+        self._hold_hops = max(1, math.ceil(settings.hold_s / HOP_S - 1e-9))
+        self._extreme_hops = max(1, math.ceil(settings.extreme_s / HOP_S - 1e-9))
+        self._release_hops = max(1, math.ceil(settings.release_s / HOP_S - 1e-9))
+        self._too_slow_ns = 0
+        self._excess: deque[float] = deque(maxlen=SMOOTH_HOPS)
+        self._leaning: deque[float] = deque(maxlen=SMOOTH_HOPS)
+        self._sizes: deque[float] = deque(maxlen=RECENT_HOPS)
+        self._across: deque[float] = deque(maxlen=RECENT_HOPS)
+        self._quiet = True
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing is going on."""
+        self._since: int | None = None
+        self._calm_hops = 0
+        self._peak_hops = self._extreme_run = 0
+        self._push_mps = self._push_by_size = self._push_by_direction = 0.0
+        self._peak = 0.0
+        self._delta_v_mps = 0.0
+        self._vector = [0.0, 0.0, 0.0]
+        self._first_way: tuple[float, float, float] | None = None
+        self._turned = False
+        self._last = 0
+        self._way = "unknown"
+        self._way_known = False
+
+    def notes(self) -> Sequence[str]:
+        """Say whether parts of the data were sampled too slowly."""
+        if not self._too_slow_ns:
+            return ()
+        return (
+            f"harsh driving: {self._too_slow_ns / NS_PER_S:.0f} s of {self._stream} were sampled too slowly, "
+            "with less than 10 a second, to see a manoeuvre",
+        )
+
+    def feed(self, block: SiBlock) -> Sequence[Finding]:
+        """Take samples; time decides."""
+        if block.stream != self._stream:
+            if self._yaw is not None:
+                self._yaw.feed(block)
+        elif block.period_ns > SLOWEST_NS:
+            self._too_slow_ns += len(block) * block.period_ns
+        else:
+            self._hops.feed(block)
+        return ()
+
+    def advance(self, horizon_ns: int) -> Sequence[Finding]:
+        """Judge the hops that are complete."""
+        run = self._hops.advance(horizon_ns)
+        found: list[Finding] = []
+        if run is not None:
+            force, forward, step = self._force, self._forward, self._step
+            for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
+                if not force.step(hop, mean):
+                    self._cut(hop, found)
+                forward.step(mean, force.still_hops)
+                if force.ready:
+                    step(hop, found)
+            if self._yaw is not None:
+                self._yaw.forget_before((int(run.index[-1]) + 1) * HOP_NS)
+        return found
+
+    def _cut(self, hop: int, found: list[Finding]) -> None:
+        self._forward.cut()
+        self._excess.clear()
+        self._leaning.clear()
+        if self._open is not None:
+            self._finish(hop, found)
+        self._clear()
+
+    def _step(self, hop: int, found: list[Finding]) -> None:
+        force = self._force
+        excess, across = force.excess, force.across
+        self._excess.append(excess)
+        self._leaning.append(across)
+        self._sizes.append(force.size)
+        self._across.append(across)
+        if self._quiet and excess < STIR and across < STIR:
+            return
+        smooth = sum(self._excess) / SMOOTH_HOPS
+        confirmed = across if excess >= AGREE * across and abs(force.along - 1.0) <= LIFT_G else 0.0
+        level = max(confirmed, min(excess, smooth))
+        if self._on_the_road(hop, hop):
+            self._frame.step(sum(self._leaning) / SMOOTH_HOPS, smooth)
+        self._follow(hop, level, smooth, across, confirmed)
+        if self._open is not None:
+            self._go_on(hop, level, found)
+        elif self._since is not None:
+            self._decide(hop, smooth, confirmed, found)
+        self._quiet = self._since is None and smooth < STIR
+
+    def _follow(self, hop: int, level: float, smooth: float, across: float, confirmed: float) -> None:
+        """Keep the account of the manoeuvre, if there is one."""
+        if level >= STIR:
+            if self._since is None:
+                self._since = hop
+            self._calm_hops = 0
+            if level >= self._release or self._open is None:
+                self._last = hop
+            self._peak = max(self._peak, level)
+            self._delta_v_mps += math.sqrt(level) * HOP_S * GRAVITY_MPS2
+            self._look_at_way(confirmed)
+        elif self._since is not None:
+            self._calm_hops += 1
+            if self._calm_hops > PAUSE_HOPS and self._open is None:
+                self._clear()
+        self._peak_hops = self._peak_hops + 1 if confirmed >= self._level else 0
+        self._extreme_run = self._extreme_run + 1 if confirmed >= self._extreme else 0
+        if smooth >= self._push:
+            self._push_mps += math.sqrt(smooth) * HOP_S * GRAVITY_MPS2
+            self._push_by_size += smooth
+            self._push_by_direction += across
+        else:
+            self._push_mps = self._push_by_size = self._push_by_direction = 0.0
+
+    def _look_at_way(self, confirmed: float) -> None:
+        if confirmed < STIR:
+            return
+        x, y, z = self._force.level()
+        self._vector = [v + a for v, a in zip(self._vector, (x, y, z), strict=True)]
+        size = math.sqrt(x * x + y * y + z * z)
+        way = (x / size, y / size, z / size)
+        if self._first_way is None:
+            self._first_way = way
+        elif sum(a * b for a, b in zip(way, self._first_way, strict=True)) < ROTATED_COS:
+            self._turned = True
+
+    def _decide(self, hop: int, smooth: float, confirmed: float, found: list[Finding]) -> None:
+        by_peak = self._peak_hops >= self._hold_hops
+        by_push = self._push_mps >= self._settings.push_delta_v_mps
+        by_size = smooth >= self._by_size
+        if not (by_peak or by_push or by_size):
+            return
+        if self._by_hand(hop) or min(self._sizes) < LIGHT_G or max(self._sizes) > HEAVY_G:
+            return
+        if not by_peak:
+            if not self._on_the_road(hop, self._since or hop):
+                return
+            if max(self._across) < (ONSET_BY_SIZE if by_size else ONSET):
+                return
+        kind = self._kind(hop, by_peak=by_peak or by_size)
+        if not by_peak and not self._may_without_peak(kind, by_push=by_push, by_size=by_size):
+            return
+        self._begin(kind, hop, found)
+
+    def _may_without_peak(self, kind: EventType, *, by_push: bool, by_size: bool) -> bool:
+        stays = self._frame.fixed or self._push_by_direction > BY_DIRECTION_PART * self._push_by_size
+        if stays:
+            return by_push and kind is EventType.HARSH_ACCELERATION and self._way_known
+        return by_size or (by_push and kind is not EventType.HARSH_TURN)
+
+    def _by_hand(self, hop: int) -> bool:
+        if self._context is None:
+            return False
+        before = self._context.at(((self._since or hop) - PAUSE_HOPS) * HOP_NS)
+        if before in BY_HAND:
+            return True
+        # a manoeuvre may itself look like a hand: who was driving is driving
+        return before is not Context.DRIVING and self._context.at((hop + 1) * HOP_NS) in BY_HAND
+
+    def _on_the_road(self, hop: int, since: int) -> bool:
+        if self._context is None:
+            return True
+        now, before = self._context.at((hop + 1) * HOP_NS), self._context.at((since - PAUSE_HOPS) * HOP_NS)
+        return now in ON_THE_ROAD or before is Context.DRIVING
+
+    def _kind(self, hop: int, *, by_peak: bool) -> EventType:
+        """Say what it is, and note which way it went."""
+        since = self._since if self._since is not None else hop
+        up = self._force.up
+        if self._yaw is not None:
+            begin = max(since, hop - LONGEST_HOPS) * HOP_NS
+            yaw = self._yaw.between(begin, (hop + 1) * HOP_NS, up)
+            if yaw is not None and yaw[1] >= TURNING_RADPS:
+                self._way, self._way_known = ("left" if yaw[0] > 0 else "right"), True
+                return EventType.HARSH_TURN
+        if not self._frame.levelled and (forward := self._forward.forward(up)) is not None:
+            along = sum(v * f for v, f in zip(self._vector, forward, strict=True))
+            left = (
+                up[1] * forward[2] - up[2] * forward[1],
+                up[2] * forward[0] - up[0] * forward[2],
+                up[0] * forward[1] - up[1] * forward[0],
+            )
+            aside = sum(v * a for v, a in zip(self._vector, left, strict=True))
+            self._way_known = True
+            if abs(aside) > abs(along):
+                self._way = "left" if aside > 0 else "right"
+                return EventType.HARSH_TURN
+            self._way = "forward" if along > 0 else "backward"
+            return EventType.HARSH_ACCELERATION if along > 0 else EventType.HARSH_BRAKE
+        if self._turned and self._yaw is None:
+            return EventType.HARSH_TURN
+        return EventType.HARSH_BRAKE if by_peak else EventType.HARSH_ACCELERATION
+
+    def _begin(self, kind: EventType, hop: int, found: list[Finding]) -> None:
+        decided_ns = (hop + 1) * HOP_NS
+        track = self._tracks[kind]
+        if not track.ready(decided_ns):
+            return
+        since = max(self._since if self._since is not None else hop, hop - LONGEST_HOPS)
+        self._since = since
+        self._open = track
+        found.append(track.start(decided_ns, since * HOP_NS, self._severity(), self._values()))
+
+    def _severity(self) -> Severity:
+        return Severity.MAJOR if self._extreme_run >= self._extreme_hops else Severity.GENERAL
+
+    def _go_on(self, hop: int, level: float, found: list[Finding]) -> None:
+        track = self._open
+        assert track is not None
+        if level < self._release:
+            if hop - self._last >= self._release_hops:
+                self._finish(hop + 1, found)
+                self._clear()
+            return
+        update = track.update((hop + 1) * HOP_NS, self._severity(), self._values())
+        if update is not None:
+            found.append(update)
+
+    def _finish(self, hop: int, found: list[Finding]) -> None:
+        track = self._open
+        assert track is not None
+        self._open = None
+        end_ns = max((self._last + 1) * HOP_NS, track.start_ns)
+        found.append(track.end(hop * HOP_NS, end_ns, track.severity, self._values()))
+
+    def _values(self) -> dict[str, Value]:
+        first = self._since if self._since is not None else self._last
+        return {
+            "peak_mps2": round(math.sqrt(self._peak) * GRAVITY_MPS2, 2),
+            "duration_s": round((self._last + 1 - first) * HOP_S, 1),
+            "delta_v_mps": round(self._delta_v_mps, 1),
+            "direction": self._way,
+            "direction_known": self._way_known,
+        }
