@@ -19,12 +19,13 @@ from agent.blocks import Block, FaultKind, FaultPhase, Quality, RegularClock, Se
 from agent.commands.subscriber import PROTOCOLS, Subscriber
 from agent.detection import DetectorSettings
 from agent.detection.finding import EventType
+from agent.detection.harsh import HarshSettings
 from agent.detection.humidity import HumiditySettings
 from agent.detection.temperature import TemperatureSettings
 from agent.embedded_broker import EmbeddedBroker
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline
-from agent.records import TOPIC_ROOT, Head, Kind, Record, Severity, topic_of
+from agent.records import TOPIC_ROOT, Head, Kind, Record, Severity, as_json, decode, encode, topic_of
 from agent.reduction import COARSER, UploadSettings
 from agent.streams import TABLE, StreamSpec, Unit
 from agent.timebase import TimeMark, TimeQuality
@@ -35,6 +36,7 @@ from calibration.thermal_tracking import Trust
 from firmware_bridge.virtual.streams import MOUNT_UP
 from firmware_bridge.virtual.trip import Trip
 from tests.docs.contract import document, fault_of, resolve
+from tests.docs.harsh_ride import harsh_items
 
 HEAD = Head(box="box-7", boot="0123456789abcdef", software="0.1.0")
 NOT_YET = {Kind.SNIPPET, Kind.HEALTH}
@@ -165,7 +167,14 @@ def records() -> list[Record]:
         ),
     )
     short = Pipeline(trip_specs(), head=HEAD, fleet="north", upload=UploadSettings(budget=0.02))
-    return run(trip, trip_blocks()) + run(odd, odd_items()) + run(short, trip_blocks())
+    harsh = Pipeline(
+        [TABLE[name] for name in ("accel", "gyro")],
+        head=HEAD,
+        fleet="north",
+        detectors=DetectorSettings(harsh=HarshSettings(forward="x")),
+    )
+    said = run(trip, trip_blocks()) + run(odd, odd_items()) + run(short, trip_blocks())
+    return said + run(harsh, harsh_items())
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +185,13 @@ def payloads(records: list[Record]) -> list[tuple[str, Payload]]:
 def test_every_payload_is_as_described(payloads: list[tuple[str, Payload]]) -> None:
     faults = [fault for kind, payload in payloads if (fault := fault_of(kind, payload))]
     assert not faults, f"{len(faults)} of {len(payloads)} payloads, the first: {faults[:3]}"
+
+
+def test_every_payload_is_the_same_in_messagepack(records: list[Record]) -> None:
+    for record in records:
+        document = decode(record.payload)
+        packed = encode(document, "msgpack")
+        assert as_json(packed) == record.payload, document
 
 
 def test_the_trips_show_all_that_is_described(payloads: list[tuple[str, Payload]]) -> None:
@@ -256,6 +272,8 @@ def test_references_lead_somewhere() -> None:
 
 def test_examples_are_as_described() -> None:
     for name, message in document()["components"]["messages"].items():
+        if name.endswith("Packed"):
+            continue  # the same documents: test_encodings.py
         assert message["examples"], name
         for example in message["examples"]:
             assert not (fault := fault_of(name, example["payload"])), f"example {example['name']!r}: {fault}"
