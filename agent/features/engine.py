@@ -21,10 +21,11 @@ from agent.features.load import Load
 from agent.features.moments import Columns
 from agent.features.pressure import Pressure
 from agent.features.table import F64, Layout, Names, Part, Table
+from agent.features.third_octave import ThirdOctaves, level_db
 from agent.features.voltage import Voltage
 from agent.features.weighing import DOUBTS, SUMS, Weigher
 from agent.features.windows import WINDOW_NS, Windowed, Windows
-from agent.streams import StreamClass, StreamSpec
+from agent.streams import StreamClass, StreamSpec, Unit
 
 
 class Family(Protocol):
@@ -78,9 +79,19 @@ class _Lane:
         self.spec = spec
         self.windows = Windows()
         self.families = families_of(spec)
+        accelerates = spec.summarise and spec.kind is StreamClass.MOTION and spec.unit is Unit.MPS2
+        octaves = ThirdOctaves(spec) if accelerates else None
+        self.octaves = octaves if octaves is not None and octaves.bands else None
+        self.summed = self.families if self.octaves is None else (*self.families, self.octaves)
 
     def names(self) -> Names:
-        return {f"{self.spec.name}.{k}": v for family in self.families for k, v in family.names.items()}
+        return {f"{self.spec.name}.{k}": v for family in self.summed for k, v in family.names.items()}
+
+    def spectrum(self, part: Part) -> dict[str, moments.Cells]:
+        """Return the level of each band over all rows, in dB re 1 µm/s², an axis each."""
+        assert self.octaves is not None
+        levels = level_db(self.octaves.mean_squares(part.whole())[0])
+        return {axis: moments.told(row, 1) for axis, row in zip(self.spec.axes, levels, strict=True)}
 
 
 class Features:
@@ -108,7 +119,7 @@ class Features:
         table = self._layout.empty(index)
         for name, window in taken.items():
             rows = np.searchsorted(index, window.index)
-            for family in self._lanes[name].families:
+            for family in self._lanes[name].summed:
                 for key, array in family.accumulate(window).items():
                     table[f"{name}.{key}"][rows] = array
         if self._weigher is not None:
@@ -128,10 +139,14 @@ class Features:
 
     def told(self, table: Table) -> dict[str, Any]:
         """Return the part of a record that tells what the rows hold, of streams that have samples in it."""
-        out: dict[str, Any] = {}
+        columns: dict[str, Any] = {}
+        spectrum: dict[str, Any] = {}
         for name, lane in self._lanes.items():
             part = table.part(name)
-            if part["count"].any():
-                for family in lane.families:
-                    out.update(family.columns(part))
-        return {"columns": out}
+            if not part["count"].any():
+                continue
+            for family in lane.families:
+                columns.update(family.columns(part))
+            if lane.octaves is not None and part["band_frames"].any():
+                spectrum[name] = lane.spectrum(part)
+        return {"columns": columns, "spectrum_db": spectrum} if spectrum else {"columns": columns}
