@@ -161,13 +161,22 @@ def opened_at(draw: Draw, n: int, shortest_s: float, longest_s: float) -> NDArra
     return opened
 
 
+def longest_s(when: NDArray[np.bool_]) -> int:
+    """Return the longest time without a break for which it is so, at 1 Hz."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], when, [False]]).astype(np.int8)))
+    return int(np.diff(edges)[::2].max(initial=0))
+
+
 def lid_of(opened: NDArray[np.bool_]) -> Series:
     """Return what a contact at the door says, at 10 Hz."""
     return slow_series("lid", 10.0, np.repeat(np.where(opened, 0.0, 1.0), 10), 1.0)
 
 
 def _door_scene(draw: Draw, opened: NDArray[np.bool_], inside: Air, outside: Air, settings: str) -> Scene:
-    temperature, humidity = door_air(draw, opened, inside, outside)
+    while True:
+        temperature, humidity = door_air(draw, opened, inside, outside)
+        if longest_s(humidity > DAMP_PERCENT - 3) < 0.8 * config_of(DAMP).detect.humidity.major_after_s:
+            break  # else the air was damp for longer than the scene itself allows
     scene = air(
         draw, temperature, humidity, HARMLESS, settings,
         outside_degc=outside.temperature_degc, outside_percent=outside.humidity_percent,

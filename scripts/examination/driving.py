@@ -3,7 +3,8 @@
 A manoeuvre is harsh from 0.45 g on, the strictest brake threshold in use (figures: brake 0.38 to 0.45 g,
 corner 0.38 to 0.56 g, at least 100 ms, after a 2 Hz low-pass); these go to 0.5 to 0.8 g. The condition is
 complete when the vehicle has been above it for 100 ms. Every such ride first pulls away, turns and brakes in
-an ordinary way, so that whoever must learn which way is forward can. Dry asphalt allows 0.8 g; a cargo truck
+an ordinary way, so that whoever must learn which way is forward can; what else its recording's driver did,
+unmarked and in directions not known for sure, is taken out of the harmful ones. Dry asphalt allows 0.8 g; a cargo truck
 0.6 g; UN R13 asks 0.5 g.
 """
 
@@ -58,6 +59,7 @@ def _due_s(made: Ride, size: F64) -> float:
 def _manoeuvre(draw: Draw, event: str, longest_g: float, rise: tuple[float, float]) -> Scene:
     made = ride(draw, draw.between(45, 65))
     start_s = draw.between(32, 40)
+    made.without_manoeuvres()
     ordinary(draw, made, start_s - 3)
     peak_g = draw.between(0.52, longest_g)
     rise_s, hold_s = draw.between(*rise), draw.between(0.8, 3.0)

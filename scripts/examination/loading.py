@@ -9,6 +9,7 @@ one that is pressed forward. Who is told within 10 s is told in time: it does no
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -153,11 +154,11 @@ def loaded_slope(draw: Draw) -> Scene:
 
 @harmless(still)
 def pushed_box(draw: Draw) -> Scene:
-    """A roll cage bumps into it, somebody leans on it for a moment, then lets go."""
+    """A roll cage bumps into it; somebody leans on it for 1 to 2 s, then lets go."""
     made = ride(draw, draw.between(45, 70))
     t = made.time_s
     cradle, usual = cradle_for(draw)
-    leans = plateau(t, draw.between(12, 25), 0.4, draw.between(0.5, 3), 0.4) * draw.between(0.05, 0.2)
+    leans = plateau(t, draw.between(12, 25), 0.4, draw.between(0.2, 1.2), 0.4) * draw.between(0.05, 0.2)
     across = usual + leans * draw.sign() * cradle.half_width_m
     bump, lasts_s = draw.between(0.2, 1.2) * GRAVITY_MPS2, draw.between(0.02, 0.08)
     made.jolt(_thud(bump, lasts_s), draw.between(30, 38), lasts_s, np.array([0.0, 1.0, 0.0]))
@@ -165,5 +166,5 @@ def pushed_box(draw: Draw) -> Scene:
     return scene_of(draw, made, HARMLESS, Fitting(full_scale_for(draw), extra=[cells]))
 
 
-def _thud(peak: float, lasts_s: float):  # type: ignore[no-untyped-def]
-    return lambda x: peak * np.sin(math.pi * x / lasts_s)
+def _thud(peak: float, lasts_s: float) -> Callable[[F64], F64]:
+    return lambda x: np.asarray(peak * np.sin(math.pi * x / lasts_s))

@@ -7,6 +7,7 @@ sticks at a value or at an end of the range for seconds; a warm-up drifts by som
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,10 +29,9 @@ def spikes(draw: Draw) -> Scene:
     fitting = Fitting(full_scale_for(draw))
     for _ in range(int(draw.rng.integers(5, 30))):
         at = int(draw.rng.integers(made.index(6.0), len(made.force) - 2))
-        wrong = made.force[at].copy()
         axis = int(draw.rng.integers(3))
-        wrong[axis] = draw.between(-1, 1) * fitting.full_scale_g * GRAVITY_MPS2
-        fitting.tamper.append((at, at + 1, wrong))
+        value = draw.between(-1, 1) * fitting.full_scale_g * GRAVITY_MPS2
+        fitting.tamper.append(_instead(slice(at, at + 1), [axis], value))
     return scene_of(draw, made, HARMLESS, fitting)
 
 
@@ -42,11 +42,9 @@ def saturated_for_seconds(draw: Draw) -> Scene:
     fitting = Fitting(full_scale_for(draw))
     start_s, lasts_s = draw.between(10, 25), draw.between(0.5, 8)
     first, last = made.index(start_s), made.index(start_s + lasts_s)
-    wrong = made.force[first:last].copy()
     end = draw.sign() * fitting.full_scale_g * GRAVITY_MPS2 * 1.01
     axes = [0, 1, 2] if draw.chance(0.3) else [int(draw.rng.integers(3))]
-    wrong[:, axes] = end
-    fitting.tamper.append((first, last, wrong))
+    fitting.tamper.append(_instead(slice(first, last), axes, end))
     return scene_of(draw, made, HARMLESS, fitting, drawn={"lasts_s": lasts_s, "axes": float(len(axes))})
 
 
@@ -57,7 +55,7 @@ def stuck(draw: Draw) -> Scene:
     fitting = Fitting(full_scale_for(draw))
     start_s, lasts_s = draw.between(10, 25), math.exp(draw.between(math.log(0.2), math.log(10)))
     first, last = made.index(start_s), made.index(start_s + lasts_s)
-    fitting.tamper.append((first, last, np.tile(made.force[first], (last - first, 1))))
+    fitting.tamper.append(_again(slice(first, last)))
     return scene_of(draw, made, HARMLESS, fitting, drawn={"lasts_s": lasts_s})
 
 
@@ -67,7 +65,8 @@ def gives_zeros(draw: Draw) -> Scene:
     made = ride(draw, draw.between(40, 60))
     fitting = Fitting(full_scale_for(draw))
     start_s, lasts_s = draw.between(10, 20), draw.between(2, 20)
-    fitting.tamper.append((made.index(start_s), made.index(start_s + lasts_s), 0.0))
+    when = slice(made.index(start_s), made.index(start_s + lasts_s))
+    fitting.tamper.append(_instead(when, [0, 1, 2], 0.0))
     return scene_of(draw, made, HARMLESS, fitting, drawn={"lasts_s": lasts_s})
 
 
@@ -78,3 +77,17 @@ def warms_up(draw: Draw) -> Scene:
     drift = draw.rng.uniform(-0.06, 0.06, 3) * GRAVITY_MPS2
     made.force += (1 - np.exp(-made.time_s / draw.between(10, 40)))[:, None] * drift
     return scene_of(draw, made, HARMLESS, Fitting(full_scale_for(draw)))
+
+
+def _instead(when: slice, axes: Sequence[int], value: float) -> Callable[[F64], None]:
+    def wrong(felt: F64) -> None:
+        felt[when, axes] = value
+
+    return wrong
+
+
+def _again(when: slice) -> Callable[[F64], None]:
+    def wrong(felt: F64) -> None:
+        felt[when] = felt[when.start].copy()
+
+    return wrong

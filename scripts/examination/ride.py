@@ -49,6 +49,17 @@ class Ride:
         self.gyro[:, 1] -= np.gradient(lean * forward, 1 / self.rate_hz)
         self.gyro[:, 0] += np.gradient(lean * left, 1 / self.rate_hz)
 
+    def without_manoeuvres(self) -> None:
+        """Take out what the recording's own driver did: what lasts for 2 s and more, level.
+
+        Where nobody marked it, its direction is not known, and a scene could contradict itself.
+        """
+        length = max(1, round(2.0 * self.rate_hz))
+        kernel = np.ones(length) / length
+        for axis in (0, 1):
+            padded = np.pad(self.force[:, axis], (length // 2, length - 1 - length // 2), mode="edge")
+            self.force[:, axis] -= np.convolve(padded, kernel, "valid")
+
     def yaw(self, left: F64, speed_mps: float) -> None:
         """Turn with the vehicle that is driven at `speed_mps` under the lateral acceleration `left` (n,)."""
         self.gyro[:, 2] += left / speed_mps

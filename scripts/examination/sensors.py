@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -43,8 +44,8 @@ class Fitting:
     square: F64 | None = None
     """Which way the sensor stands in its box, but for some degrees; None: any."""
     extra: list[Series] = field(default_factory=list)
-    tamper: list[tuple[int, int, F64 | float]] = field(default_factory=list)
-    """Samples [first, last) that the sensor gets wrong: what it says instead, (k, 3) or one value, m/s²."""
+    tamper: list[Callable[[F64], None]] = field(default_factory=list)
+    """What the sensor gets wrong: each changes (n, 3) m/s² in the sensor's own axes, in place."""
 
 
 def full_scale_for(draw: Draw, *, shocks: bool = False) -> float:
@@ -111,8 +112,8 @@ def _accelerometer(draw: Draw, ride: Ride, fitting: Fitting, mount: F64) -> Seri
     noise_g = draw.between(0.001, 0.006)
     felt = ride.force @ mount.T * gain + bias
     felt += draw.rng.normal(0, noise_g * GRAVITY_MPS2, felt.shape)
-    for first, last, wrong in fitting.tamper:
-        felt[first:last] = wrong
+    for wrong in fitting.tamper:
+        wrong(felt)
     full_scale = fitting.full_scale_g * GRAVITY_MPS2
     scale = full_scale / INT16_MAX
     counts = np.clip(np.rint(felt / scale), -INT16_MAX, INT16_MAX).astype(np.int16)
