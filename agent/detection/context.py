@@ -9,7 +9,8 @@ Judged twice a second, from what the streams at hand can tell:
   (1–3 m/s² at 0.5–2 Hz);
 * loading: what stands on the cells changes while the vehicle stands;
 * driving: vibration above that of an idling engine for some seconds, on floors of real vehicles 0.3 to 1 m/s²
-  against 0.05 to 0.15; parked: below it for longer.
+  against 0.05 to 0.15; or, on a tram that glides, pulls and bends of 0.05 g and more. Parked: neither of both
+  for longer.
 
 Between the levels the last word holds, so that it does not flicker at a traffic light.
 """
@@ -34,6 +35,8 @@ HOPS_PER_S = NS_PER_S // HOP_NS
 
 DRIVING_MPS2 = 0.25
 PARKED_MPS2 = 0.16
+PULL_MPS2 = 0.5  # within the last seconds; a slope does not change, and nobody pulls away more softly
+STEADY_MPS2 = 0.25
 DRIVING_HOPS = 3 * HOPS_PER_S
 PARKED_HOPS = 8 * HOPS_PER_S
 
@@ -79,6 +82,7 @@ class ContextWatch:
         self._times_ns: list[int] = []
         self._contexts: list[Context] = []
         self._upright: list[float] | None = None
+        self._forces: deque[list[float]] = deque(maxlen=PARKED_HOPS)
         self._sizes_mps2: deque[float] = deque(maxlen=SWING_HOPS)
         self._weights_kg: deque[float] = deque(maxlen=LOADING_BACK_HOPS + 1)
         self._busy_hops = self._quiet_hops = 0
@@ -121,11 +125,16 @@ class ContextWatch:
         force, vibration_mps2 = row[:XYZ], row[XYZ]
         size_mps2 = math.hypot(*force)
         self._sizes_mps2.append(size_mps2)
-        self._busy_hops = self._busy_hops + 1 if vibration_mps2 > DRIVING_MPS2 else 0
-        self._quiet_hops = self._quiet_hops + 1 if vibration_mps2 < PARKED_MPS2 else 0
+        self._forces.append(force)
+        pull_mps2 = max(max(axis) - min(axis) for axis in zip(*self._forces, strict=True))
+        busy = vibration_mps2 > DRIVING_MPS2 or pull_mps2 > PULL_MPS2
+        self._busy_hops = self._busy_hops + 1 if busy else 0
+        quiet = vibration_mps2 < PARKED_MPS2 and pull_mps2 < STEADY_MPS2
+        self._quiet_hops = self._quiet_hops + 1 if quiet else 0
         if self._by_hand(force, size_mps2, vibration_mps2):
             self._handled_until = hop + HANDLING_HOPS
             self._busy_hops = 0
+            self._forces.clear()  # what a hand did is no pull of a vehicle
         if self._busy_hops >= DRIVING_HOPS:
             self._moving = True
         elif self._quiet_hops >= PARKED_HOPS:

@@ -151,3 +151,13 @@ def test_what_nobody_asks_for_is_forgotten_and_nothing_else() -> None:
         t: c for t, c in said.items() if t >= 25
     }
     assert watch.at(0) is Context.UNKNOWN
+
+
+def test_a_tram_that_glides_still_drives_and_stands_at_its_stop() -> None:
+    t = np.arange(20 * RATE_HZ) / RATE_HZ
+    pulled = noisy(rest(20, RATE_HZ))
+    pulled[:, 0] += 0.9 * np.sin(2 * np.pi * t / 10)
+    motion = np.concatenate([noisy(rest(15, RATE_HZ)), pulled, noisy(rest(15, RATE_HZ))])
+    _, said = seen(si_block("accel", motion, RATE_HZ))
+    assert said[14.0] is Context.PARKED and said[49.5] is Context.PARKED, said
+    assert {said[t / 2] for t in range(42, 70)} == {Context.DRIVING}, said
