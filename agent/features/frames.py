@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agent.blocks import TimesNs
 from agent.features.table import F64
 
 TAPS = 8  # of the low-pass, for each sample that it leaves
@@ -31,6 +32,23 @@ def flat(step: int, edge: int) -> F64:
     """Return a window of one step and an edge more, flat between two edges (as Vorbis I has it, 4.3.1)."""
     rise = np.sin(math.pi / 2 * np.sin(math.pi / 2 * (np.arange(edge) + 0.5) / edge) ** 2)
     return np.concatenate((rise, np.ones(step - edge), rise[::-1]))
+
+
+class Steps:
+    """Collects samples until there are whole steps of them."""
+
+    def __init__(self, step: int, axes: int) -> None:
+        self._step = step
+        self._values: F64 = np.zeros((axes, 0))
+        self._known_ns: TimesNs = np.zeros(0, np.int64)
+
+    def feed(self, values: F64, known_ns: TimesNs) -> tuple[F64, TimesNs]:
+        """Take (axes, n) and when each was known; return whole steps, and when each step was known."""
+        values = np.concatenate((self._values, values), axis=1)
+        known_ns = np.concatenate((self._known_ns, known_ns))
+        used = len(known_ns) // self._step * self._step
+        self._values, self._known_ns = values[:, used:], known_ns[used:]
+        return values[:, :used], known_ns[self._step - 1 : used : self._step]
 
 
 class Frames:
@@ -53,17 +71,26 @@ class Frames:
 
     def feed(self, values: F64) -> F64:
         """Take (axes, whole steps); return (axes, frames, bands): a frame for each of the last steps."""
+        frames, means = self.cut(values)
+        return self.bands(frames - means[:, :, None])
+
+    def cut(self, values: F64) -> tuple[F64, F64]:
+        """Take (axes, whole steps); return the frames, (axes, frames, length), read only, and their means."""
         data = np.concatenate((self._kept, values[:, self._skip :]), axis=1)
         self._skip = 0
         length, step = len(self._window), self._step
         count = max(0, (data.shape[1] - length) // step + 1)
-        if not count:
-            self._kept = data
-            return np.zeros((len(data), 0, len(self._part) - 1))
         self._kept = data[:, count * step :]
+        if not count:
+            return np.zeros((len(data), 0, length)), np.zeros((len(data), 0))
         inner, outer = data.strides[1], data.strides[0]
         every: F64 = np.ndarray((len(data), count, length), np.float64, data, 0, (outer, step * inner, inner))
-        frames = every - np.add.reduce(every, axis=2, keepdims=True) / length
+        return every, np.add.reduce(every, axis=2) / length
+
+    def bands(self, frames: F64) -> F64:
+        """Return the mean squares, (k, frames, bands), of frames about their mean, which are used up."""
+        if not frames.shape[1]:
+            return np.zeros((len(frames), 0, len(self._part) - 1))
         frames *= self._window
         found = np.fft.rfft(frames, self._size)[:, :, self._first : self._end]
         power = found.real * found.real
@@ -72,6 +99,10 @@ class Frames:
         bands[:, :, -1] -= power[:, :, -1]  # the last edge's bin
         edge = power[:, :, self._bins]
         edge *= self._part
+        inside = self._bins[1:] == self._bins[:-1]
+        inside[-1] = False  # of that nothing is left already
+        if inside.any():  # a band within one bin has its part of it, and not all
+            bands[:, :, inside] -= power[:, :, self._bins[:-1][inside]]
         bands += edge[:, :, 1:]
         bands -= edge[:, :, :-1]
         return bands

@@ -29,7 +29,7 @@ import numpy as np
 
 from agent.blocks import TimesNs
 from agent.features.evenly import Evenly
-from agent.features.frames import Frames, Thinner, flat, hann
+from agent.features.frames import Frames, Steps, Thinner, flat, hann
 from agent.features.moments import Cells, Columns, told
 from agent.features.table import F64, Merge, Names, Part
 from agent.features.windows import WINDOW_NS, Windowed
@@ -130,8 +130,7 @@ class _Bank:
         low = max(1, math.floor(low_hz))
         mid = low * to_low
         self._step, self._mid_step = mid * to_mid, mid
-        self._waiting: F64 = np.zeros((axes, 0))
-        self._waiting_ns: TimesNs = np.zeros(0, np.int64)
+        self._steps = Steps(self._step, axes)
         self._thinners = Thinner(to_mid, axes), Thinner(to_low, axes)
         self._tiers: list[tuple[slice, Frames] | None] = []
         whole = flat(self._step, max(1, self._step // EDGES))
@@ -145,15 +144,11 @@ class _Bank:
 
     def feed(self, values: F64, known_ns: TimesNs) -> list[tuple[slice, F64, TimesNs]]:
         """Take samples; return of each tier its bands, mean squares (axes, frames, bands), and when known."""
-        values = np.concatenate((self._waiting, values), axis=1)
-        known_ns = np.concatenate((self._waiting_ns, known_ns))
-        used = len(known_ns) // self._step * self._step
-        self._waiting, self._waiting_ns = values[:, used:], known_ns[used:]
+        values, known_ns = self._steps.feed(values, known_ns)
         out = []
-        for begin in range(0, used, MOST_STEPS * self._step):
-            end = min(used, begin + MOST_STEPS * self._step)
-            ends_ns = known_ns[begin + self._step - 1 : end : self._step]
-            whole = values[:, begin:end]
+        for begin in range(0, len(known_ns), MOST_STEPS):
+            ends_ns = known_ns[begin : begin + MOST_STEPS]
+            whole = values[:, begin * self._step : (begin + MOST_STEPS) * self._step]
             mid = self._thinners[0].feed(whole, self._step)
             low = self._thinners[1].feed(mid, self._mid_step)
             for tier, given in zip(self._tiers, (whole, mid, low), strict=True):

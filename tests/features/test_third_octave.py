@@ -60,7 +60,7 @@ def test_levels_are_those_of_welch_and_of_a_bank_of_filters(rate_hz: float) -> N
     for apart in (ours - welch, ours - level_db(np.array(filtered))):
         # 300 s tell no more of the narrow bands; and an edge on a slope of 20 dB is sharper or less sharp
         assert np.abs(apart)[:6].max() < 1.2, apart.round(2).tolist()
-        assert np.abs(apart)[6:12].max() < 0.5, apart.round(2).tolist()
+        assert np.abs(apart)[6:12].max() < 0.8, apart.round(2).tolist()
         assert np.abs(apart)[12:].max() < 0.35, apart.round(2).tolist()
 
 
