@@ -150,7 +150,7 @@ def turn_onto(a: F64, b: F64) -> F64:
 
 
 def _transit() -> list[Background]:
-    """Trams and buses: z is up; they pull away with x negative and stop with it positive, so forward is -x."""
+    """Trams and buses: z is up; they pull away with x negative and stop with it positive: forward is -x."""
     found = []
     for path in sorted((RECORDINGS / "transit-vibration").glob("*.csv")):
         force = np.loadtxt(path, skiprows=1) * (-1.0, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Temperature and humidity: out of the band for longer than the goods may; doors, weather and sun that are not.
+"""Temperature and humidity: out of the band for longer than the goods may; and doors, weather, sun.
 
 Air in a box follows what is around it as a first-order lag; relative humidity follows from vapour and
 temperature (Magnus formula, WMO-No. 8, annex 4.B), so that opening a cold box makes it damp. The vaccine
@@ -206,11 +206,11 @@ def sun_on_the_roof(draw: Draw) -> Scene:
 def defrosting(draw: Draw) -> Scene:
     """The evaporator defrosts: 2 K up for 10 to 20 minutes, and the compressor's saw all the time."""
     n = round(draw.between(3000, 4500))
-    t = np.arange(n)
+    t = np.arange(n, dtype=np.float64)
     saw = 0.6 * np.abs((t / draw.between(200, 500)) % 2 - 1)
     temperature = 4.0 + saw
-    temperature += draw.between(1.2, 2.4) * plateau(t * 1.0, 900, 300, draw.between(300, 900), 400)
-    humidity = 55 + 12 * plateau(t * 1.0, 900, 300, 600, 400) + 3 * smooth_noise(draw.rng, n, 1.0, 0.01)
+    temperature += draw.between(1.2, 2.4) * plateau(t, 900, 300, draw.between(300, 900), 400)
+    humidity = 55 + 12 * plateau(t, 900, 300, 600, 400) + 3 * smooth_noise(draw.rng, n, 1.0, 0.01)
     return air(draw, temperature, humidity, HARMLESS, VACCINES + DAMP)
 
 
@@ -270,7 +270,7 @@ def rain_outside(draw: Draw) -> Scene:
 
 @harmless(any_weather)
 def doors_in_the_rain(draw: Draw) -> Scene:
-    """Doors opened in the rain for 1 to 3 minutes: 90 % outside and 5 to 12 K colder or warmer than inside."""
+    """Doors opened in the rain for 1 to 3 minutes: 85 to 97 % outside, and 5 to 12 K colder than inside."""
     opened = opened_at(draw, round(draw.between(2400, 3600)), 60, 180)
     inside = damp_air(draw.between(14, 20), draw.between(40, 52))
     outside = damp_air(inside.temperature_degc - draw.between(5, 12), draw.between(85, 97))

@@ -4,8 +4,8 @@ A manoeuvre is harsh from 0.45 g on, the strictest brake threshold in use (figur
 corner 0.38 to 0.56 g, at least 100 ms, after a 2 Hz low-pass); these go to 0.5 to 0.8 g. The condition is
 complete when the vehicle has been above it for 100 ms. Every such ride first pulls away, turns and brakes in
 an ordinary way, so that whoever must learn which way is forward can; what else its recording's driver did,
-unmarked and in directions not known for sure, is taken out of the harmful ones. Dry asphalt allows 0.8 g; a cargo truck
-0.6 g; UN R13 asks 0.5 g.
+unmarked and in directions not known for sure, is taken out of the harmful ones. Dry asphalt allows 0.8 g, a
+cargo truck 0.6 g; UN R13 asks 0.5 g.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ import numpy as np
 
 from scripts.examination.backgrounds import Background
 from scripts.examination.ride import Ride, plateau, ride
-from scripts.examination.scene import F64, GENERAL, GRAVITY_MPS2, HARMLESS, Draw, Scene, Truth, harmful, harmless
+from scripts.examination.scene import (
+    F64,
+    GENERAL,
+    GRAVITY_MPS2,
+    HARMLESS,
+    Draw,
+    Scene,
+    Truth,
+    harmful,
+    harmless,
+)
 from scripts.examination.sensors import Fitting, full_scale_for, scene_of
 
 HARSH_G = 0.45
@@ -124,7 +134,7 @@ def motorway_braking(draw: Draw) -> Scene:
 
 @harmless(driven)
 def roundabout(draw: Draw) -> Scene:
-    """Round and round: 0.25 to 0.33 g sideways for 6 to 14 s, with a lean of 4° a g, and out the other way."""
+    """Round and round: 0.25 to 0.33 g sideways for 6 to 14 s, a lean of 4° a g, out the other way."""
     made = ride(draw, draw.between(45, 70))
     t, start_s, lasts_s = made.time_s, draw.between(10, 18), draw.between(6, 14)
     side, size = draw.sign(), draw.between(0.25, 0.33) * GRAVITY_MPS2
@@ -152,7 +162,7 @@ def just_standing(draw: Draw) -> Scene:
 
 @harmless(driven)
 def shunting(draw: Draw) -> Scene:
-    """Manoeuvring at a ramp: short starts and stops of 0.2 g with jerk, forwards and backwards, a soft dock."""
+    """Manoeuvring at a ramp: short starts and stops of 0.2 g with jerk, both ways, and a soft dock."""
     made = ride(draw, draw.between(45, 70))
     t, at = made.time_s, made.begins_s + 3
     nothing = np.zeros_like(t)

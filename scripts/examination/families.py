@@ -19,4 +19,16 @@ from scripts.examination.scene import KINDS
 
 __all__ = ["FAMILIES", "KINDS"]
 
-FAMILIES = (tilting, falling, impacts, driving, shaking, liquid, loading, pressing, climate, leaking, odd_sensors)
+FAMILIES = (
+    tilting,
+    falling,
+    impacts,
+    driving,
+    shaking,
+    liquid,
+    loading,
+    pressing,
+    climate,
+    leaking,
+    odd_sensors,
+)

@@ -3,8 +3,10 @@
 Shock pulses are those of IEC 60068-2-27 and MIL-STD-810H 516.8: half-sines and terminal-peak sawteeth of
 25 to 100 g and 3 to 20 ms. What they can break is bounded by peak and by velocity change (ASTM D3332,
 damage boundary): an alarm is due from 2 m/s and 25 g on, a fall of 20 cm onto the same pulse; below it, the
-event. A knock beside the sensor is loud and carries nothing: under 1 ms, under 0.15 m/s. A bump is hard when loose cargo leaves the floor for good: 1.2 g beside gravity in the mean
-over 20 ms; these go to 1.4 g and more, over the springs of a quarter of a van or truck.
+event. A knock beside the sensor is loud and carries nothing: under 1 ms, under 0.15 m/s.
+
+A bump is hard when loose cargo leaves the floor for good: 1.2 g beside gravity in the mean over 20 ms; these
+go to 1.4 g and more, over the springs of a quarter of a van or truck.
 """
 
 from __future__ import annotations
@@ -136,7 +138,10 @@ def kerb_at_speed(draw: Draw) -> Scene:
     _crossed(draw, made, profile * size, start_s, vehicle)
     due_s = start_s + float(np.argmax(np.abs(lifting(felt)) > HARD_BUMP_G * GRAVITY_MPS2)) / 1000
     truth = Truth("bump", GENERAL, start_s, due_s, due_s + 1.5)
-    drawn: dict[str, float | str] = {"peak_g": float(np.abs(lifting(felt)).max()) / GRAVITY_MPS2, "start_s": start_s}
+    drawn: dict[str, float | str] = {
+        "peak_g": float(np.abs(lifting(felt)).max()) / GRAVITY_MPS2,
+        "start_s": start_s,
+    }
     return scene_of(draw, made, truth, Fitting(full_scale_for(draw)), drawn=drawn)
 
 
@@ -173,7 +178,7 @@ def worn_road(draw: Draw) -> Scene:
 
 @harmless(fast)
 def knocks(draw: Draw) -> Scene:
-    """Knocks on the box beside the sensor, a tool, a ring, a pallet jack's fork: 3 to 25 g for 0.2 to 1 ms."""
+    """Knocks beside the sensor, a tool, a ring, a pallet jack's fork: 3 to 25 g for 0.2 to 1 ms."""
     made = ride(draw, draw.between(30, 45))
     for _ in range(int(draw.rng.integers(3, 10))):
         direction = draw.rng.standard_normal(3)

@@ -1,4 +1,4 @@
-"""Failed scenes as logs: MCAP of ours with the settings and the truth beside it, for whoever looks into them."""
+"""Failed scenes as logs: MCAP of ours, the settings and the truth beside it, for whoever looks into them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leak: a sensing rope gets wet, a puddle makes the air damp, a sealed pack loses its pressure; and what is none.
+"""Leak: a sensing rope gets wet, a puddle makes the air damp, a sealed pack loses its gas; and what is none.
 
 Ropes of the resistive kind give a voltage that leaves its dry level by volts within seconds; either way,
 for that is wiring. A puddle gives off vapour at the box's own temperature (evaporation cools it by less than
@@ -64,7 +64,7 @@ def puddle(draw: Draw) -> Scene:
     temperature = draw.between(4, 25) + 0.2 * smooth_noise(draw.rng, n, 1.0, 0.002)
     target = np.where(t < start_s, draw.between(35, 55), draw.between(85, 98))
     humidity = lagged(target, float(target[0]), draw.between(150, 450))
-    temperature -= cools * lagged((t >= start_s) * 1.0, 0.0, 300.0)
+    temperature -= cools * lagged(np.where(t >= start_s, 1.0, 0.0), 0.0, 300.0)
     more = humidity - float(target[0])
     complete_s = float(np.argmax(more > PUDDLE_POINTS)) + PUDDLE_STAYS_S
     truth = Truth("leak", MAJOR, start_s, complete_s, complete_s + 240)
@@ -122,8 +122,8 @@ def dry_rope(draw: Draw) -> Scene:
 def cold_and_warm_again(draw: Draw) -> Scene:
     """A shut box of cartons cools by 6 to 12 K and warms again: cartons keep its relative humidity nearly."""
     n = round(draw.between(3600, 5400))
-    t = np.arange(n)
-    swing = -draw.between(6, 12) * plateau(t * 1.0, 600, 900, draw.between(300, 900), 1200)
+    t = np.arange(n, dtype=np.float64)
+    swing = -draw.between(6, 12) * plateau(t, 600, 900, draw.between(300, 900), 1200)
     temperature = draw.between(15, 25) + lagged(swing, 0.0, 200.0)
     humidity = draw.between(45, 60) - 0.35 * swing + 1.0 * smooth_noise(draw.rng, n, 1.0, 0.002)
     return air(draw, temperature, humidity, HARMLESS, DAMP)
@@ -133,8 +133,8 @@ def cold_and_warm_again(draw: Draw) -> Scene:
 def pack_over_a_pass(draw: Draw) -> Scene:
     """A tight pack over a pass of 800 m and through a cold night: its gauge follows the air and the heat."""
     seconds = round(draw.between(1200, 1800))
-    t = np.arange(seconds)
-    climb = -draw.between(2000, 9000) * plateau(t * 1.0, 100, 450, draw.between(60, 300), 400)
-    temperature = draw.between(5, 25) + lagged(draw.between(-6, 6) * ramp(t * 1.0, 200, 300), 0.0, 200.0)
+    t = np.arange(seconds, dtype=np.float64)
+    climb = -draw.between(2000, 9000) * plateau(t, 100, 450, draw.between(60, 300), 400)
+    temperature = draw.between(5, 25) + lagged(draw.between(-6, 6) * ramp(t, 200, 300), 0.0, 200.0)
     over = np.full(round(seconds * GAUGE_HZ), draw.between(8e3, 60e3))
     return _scene(draw, _pack(draw, over, climb, temperature), seconds, HARMLESS)

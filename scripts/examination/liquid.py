@@ -18,7 +18,17 @@ import numpy as np
 from scripts.examination.backgrounds import Background
 from scripts.examination.driving import driven, ordinary
 from scripts.examination.ride import Ride, plateau, ride
-from scripts.examination.scene import F64, GRAVITY_MPS2, HARMLESS, MAJOR, Draw, Scene, Truth, harmful, harmless
+from scripts.examination.scene import (
+    F64,
+    GRAVITY_MPS2,
+    HARMLESS,
+    MAJOR,
+    Draw,
+    Scene,
+    Truth,
+    harmful,
+    harmless,
+)
 from scripts.examination.sensors import Fitting, any_square, full_scale_for, scene_of
 
 Pushed = tuple[Ride, float]
@@ -59,7 +69,9 @@ class Tank:
         kernel = np.ones(smooth) / smooth
         rises = np.zeros(len(at))
         down = np.interp(at, made.time_s, np.convolve(made.force[:, 2], kernel, "same"))
-        down = np.convolve(np.pad(down, STEP_HZ // 2, mode="edge"), np.ones(STEP_HZ + 1) / (STEP_HZ + 1), "valid")
+        down = np.convolve(
+            np.pad(down, STEP_HZ // 2, mode="edge"), np.ones(STEP_HZ + 1) / (STEP_HZ + 1), "valid"
+        )
         for axis, side_m in ((0, self.length_m), (1, self.width_m)):
             push = np.interp(at, made.time_s, np.convolve(made.force[:, axis], kernel, "same"))
             slope = push / np.clip(down, 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2)
@@ -83,7 +95,10 @@ def drawn_tank(draw: Draw) -> Tank:
     """Draw one: from a barrel to an IBC and a small road tank."""
     length_m = math.exp(draw.between(math.log(0.4), math.log(2.0)))
     return Tank(
-        length_m, length_m * draw.between(0.5, 1.0), length_m * draw.between(0.25, 0.7), draw.between(0.01, 0.04)
+        length_m,
+        length_m * draw.between(0.5, 1.0),
+        length_m * draw.between(0.25, 0.7),
+        draw.between(0.01, 0.04),
     )
 
 
@@ -138,8 +153,8 @@ def _surge(draw: Draw, tank: Tank) -> Pushed:
     made = ride(draw, draw.between(45, 60))
     start_s = draw.between(30, 36)
     ordinary(draw, made, start_s - 3)
-    size = draw.between(0.45, 0.7) * GRAVITY_MPS2
-    size *= plateau(made.time_s, start_s, draw.between(0.2, 0.5), draw.between(1.0, 3.0), 0.5)
+    most = draw.between(0.45, 0.7) * GRAVITY_MPS2
+    size = most * plateau(made.time_s, start_s, draw.between(0.2, 0.5), draw.between(1.0, 3.0), 0.5)
     along = draw.chance(0.6)
     nothing = np.zeros_like(size)
     made.accelerate(-size if along else nothing, nothing if along else size * draw.sign())
@@ -153,7 +168,9 @@ def _swerves(draw: Draw, tank: Tank) -> Pushed:
     along = draw.chance(0.4)
     hertz = tank.wave_hz(tank.length_m if along else tank.width_m) * draw.between(0.97, 1.03)
     lasts_s = draw.between(6, 15) / hertz
-    size = draw.between(0.1, 0.22) * GRAVITY_MPS2 * plateau(made.time_s, start_s, 1 / hertz, lasts_s, 1 / hertz)
+    size = (
+        draw.between(0.1, 0.22) * GRAVITY_MPS2 * plateau(made.time_s, start_s, 1 / hertz, lasts_s, 1 / hertz)
+    )
     size *= np.sin(2 * math.pi * hertz * (made.time_s - start_s))
     nothing = np.zeros_like(size)
     made.accelerate(size if along else nothing, nothing if along else size, 1.0)
@@ -169,7 +186,9 @@ def stays_in_the_tank(draw: Draw) -> Scene:
         ordinary(draw, made, made.seconds)
         for _ in range(int(draw.rng.integers(1, 4))):
             at = draw.between(30, made.seconds - 8)
-            size = draw.sign() * draw.between(0.15, 0.3) * GRAVITY_MPS2 * plateau(made.time_s, at, 0.8, 1.5, 0.8)
+            size = (
+                draw.sign() * draw.between(0.15, 0.3) * GRAVITY_MPS2 * plateau(made.time_s, at, 0.8, 1.5, 0.8)
+            )
             made.accelerate(size, np.zeros_like(size))
     freeboard_m = max(float(tank.rise_m(made).max()) / draw.between(0.5, 0.75), 0.1 * tank.length_m)
     return _contained(draw, made, tank, freeboard_m, HARMLESS)

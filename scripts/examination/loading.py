@@ -3,7 +3,8 @@
 Statics of a rigid body on four cells, as in the virtual box. Harmful is a move of the whole load's centre by
 a fifth of half the platform or more, twice the least that is called a shift. The condition is complete when
 it has lain there for 2 s in a vehicle that neither brakes nor turns: before, a load that has slid looks like
-one that is pressed forward. Who is told within 10 s is told in time: it does not slide back. Adding, taking and stepping on change the mass, and are loading.
+one that is pressed forward. Who is told within 10 s is told in time: it does not slide back. Adding, taking
+and stepping on change the mass, and are loading.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ import numpy as np
 from scripts.examination.backgrounds import Background
 from scripts.examination.driving import driven, ordinary
 from scripts.examination.ride import Ride, plateau, ramp, ride
-from scripts.examination.scene import F64, GRAVITY_MPS2, HARMLESS, MAJOR, Draw, Scene, Truth, harmful, harmless
+from scripts.examination.scene import (
+    F64,
+    GRAVITY_MPS2,
+    HARMLESS,
+    MAJOR,
+    Draw,
+    Scene,
+    Truth,
+    harmful,
+    harmless,
+)
 from scripts.examination.sensors import Fitting, cradle_for, full_scale_for, load_cells, scene_of
 
 STAYS_S = 2.0
@@ -72,9 +83,9 @@ def slid_in_braking(draw: Draw) -> Scene:
     start_s = draw.between(32, 40)
     ordinary(draw, made, start_s - 3)
     along = draw.chance(0.6)
-    size = draw.between(0.25, 0.5) * GRAVITY_MPS2
+    most = draw.between(0.25, 0.5) * GRAVITY_MPS2
     rise_s, hold_s = draw.between(0.3, 0.8), draw.between(1.0, 2.5)
-    size *= plateau(made.time_s, start_s, rise_s, hold_s, 0.5)
+    size = most * plateau(made.time_s, start_s, rise_s, hold_s, 0.5)
     nothing = np.zeros_like(size)
     made.accelerate(-size if along else nothing, nothing if along else size * draw.sign())
     calm_s = start_s + rise_s + hold_s + 0.5
@@ -131,7 +142,12 @@ def firm_but_tied(draw: Draw) -> Scene:
     made = ride(draw, draw.between(60, 90))
     t, at = made.time_s, made.begins_s + 6
     while at < made.seconds - 8:
-        size = draw.sign() * draw.between(0.2, 0.33) * GRAVITY_MPS2 * plateau(t, at, 0.8, draw.between(1, 5), 0.8)
+        size = (
+            draw.sign()
+            * draw.between(0.2, 0.33)
+            * GRAVITY_MPS2
+            * plateau(t, at, 0.8, draw.between(1, 5), 0.8)
+        )
         nothing = np.zeros_like(size)
         if draw.chance(0.5):
             made.accelerate(size, nothing)

@@ -1,4 +1,4 @@
-"""A sensor that lies: saturated, stuck, spiking, drifting. Nothing happens to the cargo, so nothing may be alarmed.
+"""A sensor that lies: saturated, stuck, spiking, drifting. Nothing happens to the cargo: no alarm is due.
 
 What such sensors do: SPI words with a flipped bit give one sample of any value; a broken bond or a brown-out
 sticks at a value or at an end of the range for seconds; a warm-up drifts by some 30 mg.

@@ -85,7 +85,9 @@ def tunnel_and_pass(draw: Draw) -> Scene:
     t, pressure = _gauge(draw, draw.between(60, 120))
     for _ in range(int(draw.rng.integers(1, 4))):
         start_s, size = draw.between(8, 40), draw.sign() * draw.between(100, 600)
-        pressure += size * plateau(t, start_s, draw.between(0.6, 2), draw.between(3, 15), draw.between(0.6, 2))
+        pressure += size * plateau(
+            t, start_s, draw.between(0.6, 2), draw.between(3, 15), draw.between(0.6, 2)
+        )
     pressure -= draw.sign() * draw.between(5, 20) * np.clip(t - 10, 0, None)
     return _made(draw, pressure, HARMLESS, float(len(t)) / RATE_HZ)
 

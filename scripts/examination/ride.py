@@ -21,7 +21,7 @@ FINE = 16
 
 @dataclass(slots=True)
 class Ride:
-    """``force``: (n, 3) m/s²; ``gyro``: (n, 3) rad/s; ``begins_s``: when the background begins, after a rest."""
+    """``force``: (n, 3) m/s²; ``gyro``: (n, 3) rad/s; ``begins_s``: the end of the rest before."""
 
     rate_hz: float
     force: F64

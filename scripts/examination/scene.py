@@ -67,7 +67,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One way to make scenes. ``event``: as in `Truth`; ``suits``: the backgrounds on which it makes sense."""
+    """One way to make scenes. ``event``: as in `Truth`; ``suits``: on which backgrounds it makes sense."""
 
     name: str
     event: str | None

@@ -14,7 +14,17 @@ import numpy as np
 from firmware_bridge.virtual.road import RoadNoise
 from scripts.examination.backgrounds import Background, resampled
 from scripts.examination.ride import Ride, ramp, ride
-from scripts.examination.scene import F64, GENERAL, GRAVITY_MPS2, HARMLESS, Draw, Scene, Truth, harmful, harmless
+from scripts.examination.scene import (
+    F64,
+    GENERAL,
+    GRAVITY_MPS2,
+    HARMLESS,
+    Draw,
+    Scene,
+    Truth,
+    harmful,
+    harmless,
+)
 from scripts.examination.sensors import Fitting, scene_of
 
 LIMIT_G = 0.52
@@ -53,7 +63,7 @@ def beyond_the_packaging(draw: Draw) -> Scene:
 
 @harmful("vibration", smooth_and_fast)
 def out_of_balance(draw: Draw) -> Scene:
-    """A machine beside it, or a wheel out of balance: a tone of 8 to 30 Hz of 0.9 to 1.4 g rms and its noise."""
+    """A machine beside it, or a wheel out of balance: 8 to 30 Hz at 0.9 to 1.4 g rms, and its noise."""
     lasts_s = draw.between(70, 90)
     made = ride(draw, lasts_s + draw.between(20, 30))
     start_s, hertz, rms_g = draw.between(8, 14), draw.between(8, 30), draw.between(0.9, 1.4)

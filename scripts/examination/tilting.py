@@ -64,7 +64,7 @@ def toppled(draw: Draw) -> Scene:
     made = ride(draw, draw.between(55, 75))
     start_s, size = made.begins_s + draw.between(8, 20), draw.one_of(90, 90, 90, 180)
     falls_s = draw.between(0.6, 1.2) * (1 if size == 90 else 2)
-    # from its edge it accelerates as it goes: the cube of time is near the exponential of an inverted pendulum
+    # over its edge it goes faster and faster: the cube of time is near an inverted pendulum's exponential
     share = np.clip((made.time_s - start_s) / falls_s, 0, 1) ** 3
     if draw.background.quick:
         landing = draw.rng.standard_normal(3)
