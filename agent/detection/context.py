@@ -37,6 +37,7 @@ DRIVING_MPS2 = 0.25
 PARKED_MPS2 = 0.16
 PULL_MPS2 = 0.5  # within the last seconds; a slope does not change, and nobody pulls away more softly
 STEADY_MPS2 = 0.25
+PULL_HOPS = 5 * HOPS_PER_S
 DRIVING_HOPS = 3 * HOPS_PER_S
 PARKED_HOPS = 8 * HOPS_PER_S
 
@@ -82,7 +83,7 @@ class ContextWatch:
         self._times_ns: list[int] = []
         self._contexts: list[Context] = []
         self._upright: list[float] | None = None
-        self._forces: deque[list[float]] = deque(maxlen=PARKED_HOPS)
+        self._forces: deque[list[float]] = deque(maxlen=PULL_HOPS)
         self._sizes_mps2: deque[float] = deque(maxlen=SWING_HOPS)
         self._weights_kg: deque[float] = deque(maxlen=LOADING_BACK_HOPS + 1)
         self._busy_hops = self._quiet_hops = 0
