@@ -2,9 +2,9 @@
 
 The derivative averaged over 500 ms, as UN Regulation No. 79 has it of steering; here by the slope of the
 straight line through that half second (A. Savitzky, M. J. E. Golay, Anal. Chem. 36 (1964) 1627), read off
-every 50 ms at means of 50 ms. So it stands for what is slower than about 2 Hz: a tone of 10 Hz and 1 m/s² reads
-under 2 m/s³ where its own derivative is 63, and noise of 1 m/s² at 1 kHz some tenths. The largest size of
-the vector in a window is told, whichever way the sensor is mounted; a second knows what ends in it.
+every 50 ms at means of 50 ms. So it stands for what is slower than about 2 Hz: a tone of 10 Hz and 1 m/s²
+reads under 2 m/s³ where its own derivative is 63, and so does noise of 1 m/s² at 1 kHz. The largest size
+of the vector in a window is told, whichever way the sensor is mounted; a second knows what ends in it.
 
 A half second in which 50 ms have no sample, or one that is no number, gives none: there are none under about
 20 Hz. A saturated sample counts as it reads.

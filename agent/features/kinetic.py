@@ -1,8 +1,8 @@
 """Mean kinetic temperature: the steady temperature that would have aged the cargo as much.
 
 MKT = (ΔH/R) / −ln(Σ tᵢ·exp(−ΔH/(R·Tᵢ)) / Σ tᵢ), ΔH = 83.144 kJ/mol: J. D. Haynes, J. Pharm. Sci. 60 (1971)
-927; USP ⟨1079.2⟩. Each second with a sample counts alike, however many there are in it. It says how much a trip
-as a whole has aged the cargo; an excursion is an excursion, whatever the mean comes to.
+927; USP ⟨1079.2⟩. Each second with a sample counts alike, however many there are in it. It says how much a
+trip as a whole has aged the cargo; an excursion is an excursion, whatever the mean comes to.
 """
 
 from __future__ import annotations
