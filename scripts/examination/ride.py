@@ -107,7 +107,8 @@ def ride(draw: Draw, seconds: float, *, rest_s: float = 4.0) -> Ride:
         rest_s = max(rest_s, SLOWEST_REST / rate_hz)
     samples = round((seconds - rest_s) * rate_hz)
     force = draw.background.make(samples, rate_hz, draw.rng)
-    still = np.tile([0.0, 0.0, GRAVITY_MPS2], (round(rest_s * rate_hz), 1))
+    # a sensor has its errors (transit: 4 %) at rest, too; they do not begin as the vehicle moves
+    still = np.tile(force.mean(axis=0), (round(rest_s * rate_hz), 1))
     whole = np.concatenate([still, force])
     joint = round(min(1.0, rest_s) * rate_hz)
     if joint:
