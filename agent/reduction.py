@@ -4,12 +4,12 @@ Alarms, events and gap records always go. Features take what is left, in batches
 is short they wait, and are merged to windows of 10 s, a minute, ten, at last a day, which the record says in
 ``window_s``. Raw samples stay at home. Snippets, when there are any, will take what features leave.
 
-Three limits, all of them over raw bytes that were taken before the record, in the hour up to it:
+Two limits, both looking back over the hour up to the record:
 
 * all that was published stays within the budget: so features pay back what events overspent;
-* features leave a part of it, the reserve, to events that may still come;
-* a record of features is paid by what was taken since the one before it. What a quiet hour saves is gone: a
-  later one is not made dearer by it, nor is the hour in which the sensors fall silent.
+* a record of features is paid by what was taken since the one before it, less a part, the reserve, which is
+  left to events that may still come. What a quiet time saves is gone: it makes no later hour dearer, nor
+  one in which the sensors slow down.
 
 Pure like its neighbours: earned by the samples that were taken and by nothing else.
 """
@@ -244,7 +244,7 @@ class _Ledger:
     def __init__(self, settings: UploadSettings) -> None:
         self._all = settings.budget
         self._features = settings.budget * (1 - settings.reserve)
-        self._raw, self._out, self._told = _Hour(), _Hour(), _Hour()
+        self._raw, self._out = _Hour(), _Hour()
         self._backing_bytes = 0.0  # raw, since features were published last
         self._backed_bytes = 0.0  # of features, published then
 
@@ -260,15 +260,13 @@ class _Ledger:
 
     def spend_on_features(self, published_bytes: int, end: int) -> None:
         self._out.add(published_bytes, end)
-        self._told.add(published_bytes, end)
         self._backed_bytes += published_bytes
 
     def room_bytes(self, end: int) -> float:
         """Return how much features may publish at second `end`; snippets, what is left of it after them."""
-        for hour in (self._raw, self._out, self._told):
+        for hour in (self._raw, self._out):
             hour.forget_before(end - HOUR_S)
         return min(
             self._all * self._raw.total - self._out.total,
-            self._features * self._raw.total - self._told.total,
             self._features * self._backing_bytes - self._backed_bytes,
         )

@@ -158,6 +158,26 @@ def test_a_quiet_hour_makes_the_next_one_no_dearer() -> None:
     assert any(now > 2 * HOUR_S for now, _ in under_test.told), "never told again"
 
 
+def test_when_sensors_slow_down_features_do_at_once() -> None:
+    """What a fast hour left over does not pay for the slow one that follows."""
+    under_test = UnderTest()
+    for k in range(1200):
+        under_test.second(k, 7100.0 if k < 600 else 300.0)
+    fast = [one for now, one in under_test.told if now <= 600]
+    slow = [one for now, one in under_test.told if now > 600]
+    assert {one.span for one in fast} == {1}
+    cost, raw = sum(one.published_bytes for one in slow), 300.0 * 600
+    assert slow and cost <= 0.2 * raw, f"{cost} bytes of {raw:.0f}"
+
+
+def test_features_leave_a_part_of_the_budget_to_events() -> None:
+    under_test = UnderTest(reserve=0.5)
+    for k in range(600):
+        under_test.second(k, 700.0)
+    cost = sum(one.published_bytes for _, one in under_test.told)
+    assert 0 < cost <= 0.1 * 700 * 600, f"{cost} bytes of {700 * 600}"
+
+
 def test_what_events_overspend_features_pay_back() -> None:
     plain, busy = UnderTest(), UnderTest()
     busy.reduction.spend(60_000, 0)
