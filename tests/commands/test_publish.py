@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.records import as_json, is_compact, publish_size_bytes
 from tests.commands.refusal import refused
 from tests.commands.test_replay import write_log
 from tests.live.broker import LastingBroker
@@ -16,16 +17,21 @@ from tests.uplink.brokers import free_port
 
 
 @pytest.mark.broker
-def test_what_is_replayed_arrives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_what_is_replayed_arrives(encoding: str, tmp_path: Path) -> None:
     log = write_log(tmp_path / "trip.mcap", seconds=120)
     with LastingBroker(tmp_path / "broker") as broker, Watcher(broker.port) as watcher:
-        config = write_config(tmp_path, port="none", broker_port=broker.port)
+        more = f'[upload]\nencoding = "{encoding}"'
+        config = write_config(tmp_path, port="none", broker_port=broker.port, more=more)
         done = cargobox("replay", log, "--publish", "--config", config, "--out", tmp_path / "out", "--json")
         assert done.end() == 0, done.err
         count = sum(done.document["records"].values())
         came = watcher.until_records("0123456789abcdef", count)
     lines = (tmp_path / "out" / "records.jsonl").read_bytes().splitlines()
-    assert all(m.payload in line for m, line in zip(came.values(), lines, strict=True))
+    assert all(as_json(m.payload) in line for m, line in zip(came.values(), lines, strict=True))
+    assert {is_compact(m.payload) for m in came.values()} == {encoding == "msgpack"}
+    sent_bytes = sum(publish_size_bytes(m.topic, m.payload) for m in came.values())
+    assert done.document["published_bytes"] == sent_bytes, "counted as it is published, not as it is shown"
 
 
 def test_no_broker_to_publish_to(tmp_path: Path) -> None:

@@ -32,12 +32,9 @@ def trips() -> tuple[list[Record], list[Record]]:
 
 def test_a_trip_says_the_same_in_both(trips: tuple[list[Record], list[Record]]) -> None:
     plain, packed = trips
-    assert {is_compact(r.payload) for r in plain} == {False} and {is_compact(r.payload) for r in packed} == {
-        True
-    }
-    assert [(r.topic, r.seq, decode(r.payload)) for r in plain] == [
-        (r.topic, r.seq, decode(r.payload)) for r in packed
-    ]
+    assert not any(is_compact(r.payload) for r in plain) and all(is_compact(r.payload) for r in packed)
+    said, again = ([(r.topic, r.seq, decode(r.payload)) for r in records] for records in trips)
+    assert said == again
     faults = [fault for r in packed if (fault := fault_of(r.kind.value, decode(r.payload)))]
     assert not faults, faults[:3]
 
@@ -60,12 +57,8 @@ def test_the_page_says_how_much_it_saves(trips: tuple[list[Record], list[Record]
         ("events", figures[1], figures[3]),
     ):
         a, b, c, d = sizes[kind]
-        assert a / b == pytest.approx(payload, rel=0.12), (
-            f"{kind}: payload {a / b:.3f}, the page says {payload}"
-        )
-        assert c / d == pytest.approx(published, rel=0.12), (
-            f"{kind}: published {c / d:.3f}, the page says {published}"
-        )
+        assert a / b <= 1.1 * payload, f"{kind}: payload {a / b:.3f}, the page says {payload}"
+        assert c / d <= 1.1 * published, f"{kind}: published {c / d:.3f}, the page says {published}"
 
 
 def test_the_tables_of_labels_are_those_of_the_code() -> None:

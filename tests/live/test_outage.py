@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from agent.records import is_compact
 from firmware_bridge.virtual import VirtualBox
 from firmware_bridge.virtual.trip import Trip
 from tests.live.broker import LastingBroker
@@ -79,7 +80,8 @@ def test_an_agent_killed_while_the_broker_is_away(tmp_path: Path) -> None:
         VirtualBox(LaterTrip(18), tmp_path / "port", tmp_path / "board") as box,
     ):
         broker.kill()
-        config = write_config(tmp_path, port=box.port, broker_port=broker.port)
+        more = '[upload]\nencoding = "msgpack"'  # which is no text: it must lie on the card all the same
+        config = write_config(tmp_path, port=box.port, broker_port=broker.port, more=more)
         with Running(command("run", "--config", config)) as first:
             first_boot = first.wait_line("reading .*; boot").rpartition(" ")[2]
             until_waiting(config, alarms=1)
@@ -105,7 +107,8 @@ def test_an_agent_killed_while_the_broker_is_away(tmp_path: Path) -> None:
             assert document["boot"] != first_boot
             watcher.until_records(document["boot"], sum(document["records"].values()))
             old = watcher.until_records(first_boot, len(after))
-    assert [json.loads(m.payload) for m in old.values()] == [line["payload"] for line in after]
+    assert [m.body for m in old.values()] == [line["payload"] for line in after]
+    assert all(is_compact(m.payload) for m in old.values())
     assert document["waiting"] == 0
     assert any(m.kind == "alarm" for m in old.values())
 
