@@ -21,6 +21,7 @@ from agent.features.windows import WINDOW_NS, Windowed
 from agent.streams import StreamSpec
 
 HOP_NS = 50_000_000
+HOPS = WINDOW_NS // HOP_NS
 LENGTH = 10  # hops
 
 
@@ -36,19 +37,18 @@ class Jerk:
 
     def accumulate(self, window: Windowed) -> dict[str, F64]:
         """Find the largest of each window."""
-        hop = window.times_ns // HOP_NS
-        starts = np.flatnonzero(np.diff(hop, prepend=hop[0] - 1))
-        counts = np.diff(starts, append=len(hop))
-        since_s = (window.times_ns - hop * HOP_NS) / NS_PER_S
+        every_hop = (window.index[:, None] * HOPS + np.arange(HOPS)).ravel()
+        places = np.searchsorted(window.times_ns, every_hop * HOP_NS)
+        counts = np.diff(places, append=len(window.times_ns))
+        hop, starts, counts = (a[counts > 0] for a in (every_hop, places, counts))
+        begin_ns = hop[0] * HOP_NS
+        since_ns = np.add.reduceat(window.times_ns - begin_ns, starts) - (hop * HOP_NS - begin_ns) * counts
         means = [np.add.reduceat(column, starts) / counts for column in window.wide]
-        hops = np.concatenate((self._hops, hop[starts]))
-        times_s = np.concatenate((self._times_s, np.add.reduceat(since_s, starts) / counts))
+        hops = np.concatenate((self._hops, hop))
+        times_s = np.concatenate((self._times_s, since_ns / (counts * NS_PER_S)))
         every = np.concatenate((self._means, np.stack(means)), axis=1)
-        self._hops, self._times_s, self._means = (
-            hops[1 - LENGTH :],
-            times_s[1 - LENGTH :],
-            every[:, 1 - LENGTH :],
-        )
+        self._hops, self._times_s = hops[1 - LENGTH :], times_s[1 - LENGTH :]
+        self._means = every[:, 1 - LENGTH :]
         out = np.full((len(window.index), 1), -np.inf)
         count = len(hops) - LENGTH + 1
         if count > 0:

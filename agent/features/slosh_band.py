@@ -34,13 +34,12 @@ class SloshBand:
         self, spec: StreamSpec, length_m: float, depth_m: float, width_m: float | None = None
     ) -> None:
         self._spec = spec
-        sides = (
-            {"length": length_m} if width_m in (None, length_m) else {"length": length_m, "width": width_m}
-        )
+        sides = {"length": length_m}
+        if width_m is not None and width_m != length_m:
+            sides["width"] = width_m
         self.frequencies_hz = {
             f"{side}_{mode}": frequency_hz
             for side, side_m in sides.items()
-            if side_m is not None
             for mode, frequency_hz in zip(MODES, slosh_frequencies_hz(side_m, depth_m), strict=True)
             if frequency_hz * (1 - REACH) > LOWEST_HZ
         }
