@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from agent.detection.finding import EventType
 from agent.errors import ConfigError
 from scripts.examination import families
 from scripts.examination.backgrounds import Background, backgrounds
@@ -41,8 +42,9 @@ def kinds_of(half: str) -> list[Kind]:
 
 
 def types() -> list[str]:
-    """Return the event types that are examined."""
-    return list(dict.fromkeys(kind.event for kind in kinds_of(HARMFUL) if kind.event is not None))
+    """Return the event types that are examined, in the order in which they are named."""
+    known = {kind.event for kind in kinds_of(HARMFUL)}
+    return [event.value for event in EventType if event.value in known]
 
 
 def set_paper(
@@ -82,8 +84,7 @@ def _groups(half: str, only: str | None) -> list[list[Kind]]:
     return [[kind for kind in kinds if kind.event == event] for event in types()]
 
 
-def _usable(kind: Kind, names: Iterable[str], found: object) -> list[str]:
-    assert hasattr(found, "__getitem__")
+def _usable(kind: Kind, names: Iterable[str], found: Mapping[str, Background]) -> list[str]:
     return [name for name in names if kind.suits(found[name])]
 
 
