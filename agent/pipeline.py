@@ -20,7 +20,7 @@ from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
 from agent.detection import ContextWatch, DetectorSettings, make_detectors
 from agent.detection.finding import Detector, EventType, Finding
 from agent.detection.sensor_fault import SensorFaults
-from agent.features.engine import Features
+from agent.features.engine import Features, Tank
 from agent.features.table import Table
 from agent.features.weighing import LOAD, MOTION, make_weigher
 from agent.features.windows import WINDOW_NS
@@ -35,7 +35,9 @@ from calibration.certificate import Certificate
 
 Item = Block | Silence | SensorFault | TimeMark
 
-KEEP_MARKS_NS = 600 * NS_PER_S  # far more than lies between a decision and the horizon
+# Windows are summed up between two ticks, so that nothing which a tick decides waits for that
+TELL_NS = TICK_NS // 2
+KEEP_MARKS_NS = 660 * NS_PER_S  # far more than lies between a decision and the horizon
 
 # what happens at the same instant is published in this order: what ended there before what began there
 _RANK_WINDOW, _RANK_HOP, _RANK_FAULT, _RANK_GAP, _RANK_SAMPLE = range(5)
@@ -148,14 +150,17 @@ class Pipeline:
         gravity_mps2 = next((c.gravity_mps2 for c in certificates if c.stream == MOTION), None)
         dead_kg = next((c.dead_load for c in certificates if c.stream == LOAD), None)
         weigher = make_weigher(self._specs.values(), mount_up, known, gravity_mps2, dead_kg)
-        self._features = Features(self._specs.values(), weigher)
+        slosh = (detectors or DetectorSettings()).slosh
+        self._features = Features(
+            self._specs.values(), weigher, Tank.of(slosh.length_m, slosh.fill_m, slosh.width_m)
+        )
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))
         settings = upload or UploadSettings()
         self._batches = Batches(settings.batch_s, Table.joined)
         self._reduction = Reduction(settings, draft=self._draft, join=Table.joined)
         self._wall = WallClock()
-        self._tick = self._marks_due_ns = -FOREVER_NS
+        self._tick = self._marks_due_ns = self._windows_due_ns = -FOREVER_NS
         self._seq = 0
         self._faults = SensorFaults()
         self._gaps = GapWatch({spec.name: spec.rate_hz for spec in self._specs.values()})
@@ -235,6 +240,8 @@ class Pipeline:
             self._correction.forget_before(horizon_ns)
             self._advance(horizon_ns, happened)
             self._tell_silence(horizon_ns, happened)
+        if horizon_ns >= self._windows_due_ns:
+            self._sum_up(horizon_ns, happened)
         happened.sort(key=lambda pair: pair[0])
         records: list[Record] = []
         for key, occurrence in happened:
@@ -276,15 +283,20 @@ class Pipeline:
         for which, detector in enumerate(self._detectors):
             for i, finding in enumerate(detector.advance(horizon_ns)):
                 happened.append(((finding.decided_ns, _RANK_HOP, which, i), finding))
-        rows = self._features.advance(horizon_ns)
+
+    def _sum_up(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
+        """Take the windows that are over, and tell of the batches that they complete."""
+        over = (horizon_ns - TELL_NS) // WINDOW_NS
+        self._windows_due_ns = (over + 1) * WINDOW_NS + TELL_NS
+        ended = horizon_ns == FOREVER_NS
+        rows = self._features.advance(horizon_ns if ended else over * WINDOW_NS)
         if rows is not None:
             self._batches.add(rows)
             last = int(rows.index[-1])
-        elif horizon_ns == FOREVER_NS:
+        elif ended:
             return
-        limit = horizon_ns // WINDOW_NS if horizon_ns != FOREVER_NS else last + 1
-        for end, batch in self._batches.take(limit):
-            happened.append(((end * WINDOW_NS, _RANK_WINDOW, 0, end), batch))
+        for end, batch in self._batches.take(last + 1 if ended else over):
+            happened.append(((end * WINDOW_NS + TELL_NS, _RANK_WINDOW, 0, end), batch))
 
     def _tell_silence(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
         if horizon_ns != FOREVER_NS:

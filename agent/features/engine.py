@@ -7,8 +7,9 @@ a state from one to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -16,16 +17,21 @@ from agent.blocks import SiBlock
 from agent.features import moments
 from agent.features.climate import Climate
 from agent.features.contact import Contact
+from agent.features.jerk import Jerk
+from agent.features.kinetic import Kinetic
 from agent.features.level import Level
 from agent.features.load import Load
 from agent.features.moments import Columns
 from agent.features.pressure import Pressure
+from agent.features.slosh_band import SloshBand
 from agent.features.table import F64, Layout, Names, Part, Table
 from agent.features.third_octave import ThirdOctaves, level_db
 from agent.features.voltage import Voltage
 from agent.features.weighing import DOUBTS, SUMS, Weigher
 from agent.features.windows import WINDOW_NS, Windowed, Windows
 from agent.streams import StreamClass, StreamSpec, Unit
+
+XYZ = 3
 
 
 class Family(Protocol):
@@ -67,22 +73,45 @@ class Counted:
         return {}
 
 
-def families_of(spec: StreamSpec) -> Sequence[Family]:
+@dataclass(frozen=True, slots=True)
+class Tank:
+    """An upright tank and how high it is filled; `width_m` None: as wide as it is long."""
+
+    length_m: float
+    fill_m: float
+    width_m: float | None = None
+
+    @classmethod
+    def of(cls, length_m: float | None, fill_m: float | None, width_m: float | None) -> Self | None:
+        """Return the tank of these settings; None where they do not tell of one."""
+        return None if length_m is None or fill_m is None else cls(length_m, fill_m, width_m)
+
+
+def families_of(spec: StreamSpec, tank: Tank | None = None) -> list[Family]:
     """Return the families that read a stream; the first of them counts its samples."""
-    return (FAMILIES[spec.kind](spec),) if spec.summarise else (Counted(),)
+    if not spec.summarise:
+        return [Counted()]
+    families = [FAMILIES[spec.kind](spec)]
+    if spec.kind is StreamClass.MOTION and spec.unit is Unit.MPS2 and len(spec.axes) == XYZ:
+        families.append(Jerk(spec))
+        if tank is not None:
+            families.append(SloshBand(spec, tank.length_m, tank.fill_m, tank.width_m))
+    if spec.kind is StreamClass.CLIMATE and spec.unit is Unit.DEGC:
+        families.append(Kinetic(spec))
+    return families
 
 
 class _Lane:
     """One stream."""
 
-    def __init__(self, spec: StreamSpec) -> None:
+    def __init__(self, spec: StreamSpec, tank: Tank | None) -> None:
         self.spec = spec
         self.windows = Windows()
-        self.families = families_of(spec)
+        self.families = families_of(spec, tank)
         accelerates = spec.summarise and spec.kind is StreamClass.MOTION and spec.unit is Unit.MPS2
         octaves = ThirdOctaves(spec) if accelerates else None
         self.octaves = octaves if octaves is not None and octaves.bands else None
-        self.summed = self.families if self.octaves is None else (*self.families, self.octaves)
+        self.summed = self.families if self.octaves is None else [*self.families, self.octaves]
 
     def names(self) -> Names:
         return {f"{self.spec.name}.{k}": v for family in self.summed for k, v in family.names.items()}
@@ -97,8 +126,10 @@ class _Lane:
 class Features:
     """What the windows of all streams come to; `weigher` writes into the columns of the load."""
 
-    def __init__(self, specs: Iterable[StreamSpec], weigher: Weigher | None = None) -> None:
-        self._lanes = {spec.name: _Lane(spec) for spec in specs}
+    def __init__(
+        self, specs: Iterable[StreamSpec], weigher: Weigher | None = None, tank: Tank | None = None
+    ) -> None:
+        self._lanes = {spec.name: _Lane(spec, tank) for spec in specs}
         self._weigher = weigher
         self._layout = Layout({k: v for lane in self._lanes.values() for k, v in lane.names().items()})
 
