@@ -65,6 +65,7 @@ WORDS: tuple[str, ...] = (
 # fmt: on
 
 PACKED, DOUBLE = 1, 2  # extension types
+FLOAT_BYTES = 5  # at least
 _DIGITS = ".6g"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2}){4,}")
@@ -108,13 +109,19 @@ def _small(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_KEY_LABELS.get(key, key): _small(part) for key, part in value.items()}
     if isinstance(value, Sequence):
-        plain = [_small(part) for part in value]
-        packed = pack(value)
-        if packed is None:
-            return plain
-        extension = msgspec.msgpack.Ext(PACKED, packed)
-        return min(extension, plain, key=lambda form: len(_encode(form)))
+        return _small_list(value)
     return value
+
+
+def _small_list(values: Sequence[Any]) -> Any:
+    packed = pack(values)
+    if packed is not None:
+        extension = msgspec.msgpack.Ext(PACKED, packed)
+        known = [value for value in values if value is not None]
+        if isinstance(known[0], float) and len(packed) < FLOAT_BYTES * len(known):
+            return extension
+    plain = [_small(value) for value in values]
+    return plain if packed is None else min(extension, plain, key=lambda form: len(_encode(form)))
 
 
 def _small_text(text: str) -> Any:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
+from operator import rshift
 from typing import Any
 
 WHOLE = 15
@@ -97,11 +98,11 @@ def _as_wholes(known: Sequence[float]) -> tuple[int, list[int]] | None:
 def _shortest(wholes: Sequence[int]) -> tuple[int, bytes]:
     """Return the flags and bytes of the shortest of four ways."""
     first = wholes[0]
-    plain = [_folded(whole) for whole in wholes]
-    differences = [plain[0], *(_folded(b - a) for a, b in pairwise(wholes))]
+    plain = _folded(wholes)
+    differences = _folded([first, *(b - a for a, b in pairwise(wholes))])
     ways = [(_varints_size(plain), 0, plain, 0), (_varints_size(differences), DIFFERENCES, differences, 0)]
     if len(wholes) > 2:  # the byte k costs as much as it saves
-        from_first = [plain[0], *(_folded(whole - first) for whole in wholes[1:])]
+        from_first = _folded([first, *(whole - first for whole in wholes[1:])])
         for flag, folded in ((RICE, from_first), (RICE | DIFFERENCES, differences)):
             size, k = _rice_size(folded)
             ways.append((size, flag, folded, k))
@@ -111,8 +112,8 @@ def _shortest(wholes: Sequence[int]) -> tuple[int, bytes]:
     return flag, b"".join(map(_varint, folded))
 
 
-def _folded(whole: int) -> int:
-    return 2 * whole if whole >= 0 else -2 * whole - 1
+def _folded(wholes: Iterable[int]) -> list[int]:
+    return [2 * whole if whole >= 0 else -2 * whole - 1 for whole in wholes]
 
 
 def _unfolded(folded: int) -> int:
@@ -128,8 +129,10 @@ def _varint(folded: int) -> bytes:
     return bytes(out)
 
 
-def _varints_size(folded: Iterable[int]) -> int:
-    return sum(max(1, (number.bit_length() + 6) // 7) for number in folded)
+def _varints_size(folded: Sequence[int]) -> int:
+    if max(folded) <= _LOW_BITS:
+        return len(folded)
+    return sum((number.bit_length() + 6) // 7 or 1 for number in folded)
 
 
 def _rice_size(folded: Sequence[int]) -> tuple[int, int]:
@@ -137,7 +140,7 @@ def _rice_size(folded: Sequence[int]) -> tuple[int, int]:
     rest = folded[1:]
     about = (sum(rest) // len(rest)).bit_length()
     bits, k = min(
-        (sum(number >> k for number in rest) + len(rest) * (k + 1), k)
+        (sum(map(rshift, rest, repeat(k))) + len(rest) * (k + 1), k)
         for k in range(max(0, about - 2), about + 1)
     )
     return _varints_size(folded[:1]) + 1 + (bits + 7) // 8, k
