@@ -23,8 +23,8 @@ class LeakSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     damp_dew_degc: Positive = 3.0
     damp_major_percent: Positive = 20.0
     damp_hold_s: NotNegative = 120.0
-    damp_major_s: NotNegative = 900.0
-    """Doors are shut and their air is dry again by then."""
+    damp_major_s: NotNegative = 300.0
+    """Doors are shut by then, and a third of what they let in is gone."""
     damp_follow_s: Positive = 1800.0
     damp_door_s: NotNegative = 300.0
     pack_least_pa: Positive = 3000.0

@@ -51,7 +51,7 @@ class SloshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fill_m: Positive | None = None
     freeboard_m: Positive | None = None
     length_axis: Literal["x", "y", "z"] = "x"
-    damping: Part = 0.02
+    damping: Part = 0.015
     minor_part: Part = 0.7
     general_part: Part = 0.85
     critical_part: Positive = 1.5
@@ -89,9 +89,9 @@ class _Side:
         """Return what of the rise is the tilted surface alone."""
         return self.half_m * self._slope
 
-    def calm(self) -> None:
-        """Forget the waves."""
-        self._waves = [0j] * len(MODES)
+    def rest(self, slope: float) -> None:
+        """Forget the waves: the surface stands straight, as the push of now would leave it."""
+        self._slope, self._waves = slope, [0j] * len(MODES)
 
 
 class SloshDetector:
@@ -119,6 +119,7 @@ class SloshDetector:
             (settings.minor_part, Severity.MINOR),
         )
         self._release_ns = round(settings.release_s * NS_PER_S)
+        self._up: Vector | None = None
         self._across: tuple[Vector, Vector] | None = None
         self._down_mps2: float | None = None
         self._last_hop: int | None = None
@@ -158,11 +159,12 @@ class SloshDetector:
         found: list[Finding] = []
         least_m = self._settings.end_below * self._freeboard_m
         for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
-            if not self._upright.settled or self._across is None:
-                self._upright.step(hop, mean)
-                if self._upright.up is None:
-                    continue
-                self._across = across(self._upright.up, self._settings.length_axis)
+            self._upright.step(hop, mean)
+            if (up := self._upright.up) is None:
+                continue
+            if up is not self._up:
+                self._up, self._last_hop = up, None
+                self._across = across(up, self._settings.length_axis)
             rise_m = self._move(hop, mean)
             if self._track.active or rise_m >= least_m:
                 finding = self._judge((hop + 1) * HOP_NS, rise_m)
@@ -172,14 +174,12 @@ class SloshDetector:
 
     def _move(self, hop: int, mean: list[float]) -> float:
         """Return how high the liquid stands at the end of a hop, in the corner where it is highest."""
-        assert self._sides is not None and self._across is not None and self._upright.up is not None
+        assert self._sides is not None and self._across is not None and self._up is not None
         x, y, z = mean
-        up = self._upright.up
+        up = self._up
         down_mps2 = x * up[0] + y * up[1] + z * up[2]
         hops = 1 if self._last_hop is None else hop - self._last_hop
-        if self._last_hop is None or hops > STILL_AGAIN_HOPS:
-            for side in self._sides:
-                side.calm()
+        unknown = self._last_hop is None or hops > STILL_AGAIN_HOPS
         self._last_hop = hop
         if x * x + y * y + z * z >= LEAST_DOWN_MPS2 * LEAST_DOWN_MPS2:  # else it floats, and leans nowhere
             gain = 1.0 - math.exp(-hops * HOP_NS / NS_PER_S / LOWPASS_S) if hops != 1 else GAIN
@@ -192,6 +192,9 @@ class SloshDetector:
                 min(MOST_SLOPE, max(-MOST_SLOPE, (x * d + y * e + z * f) / presses)),
             )
         along, across_it = self._sides
+        if unknown:
+            along.rest(self._slopes[0])
+            across_it.rest(self._slopes[1])
         return abs(along.step(self._slopes[0], hops)) + abs(across_it.step(self._slopes[1], hops))
 
     def _judge(self, time_ns: int, rise_m: float) -> Finding | None:
