@@ -6,6 +6,7 @@ weather or of altitude stays far below the limit within one window.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -40,7 +41,9 @@ class PressureDetector:
         self._settings = settings
         self._hops = Hops(HOP_NS)
         self._window_hops = max(1, round(settings.window_s * NS_PER_S / HOP_NS))
-        self._recent: deque[tuple[int, float, float]] = deque()
+        # of the window: what nothing later is beyond, so that the first is the extreme
+        self._lows: deque[tuple[int, float]] = deque()
+        self._highs: deque[tuple[int, float]] = deque()
         self._hold = Hold(0, 0)
         self._count = 0
         self._start_ns = 0
@@ -64,14 +67,26 @@ class PressureDetector:
         for hop, low, high in zip(
             run.index.tolist(), run.low[:, 0].tolist(), run.high[:, 0].tolist(), strict=True
         ):
-            self._recent.append((hop, low, high))
-            while self._recent[0][0] <= hop - self._window_hops:
-                self._recent.popleft()
-            swing_pa = max(r[2] for r in self._recent) - min(r[1] for r in self._recent)
-            finding = self._judge((hop + 1) * HOP_NS, swing_pa)
+            finding = self._judge((hop + 1) * HOP_NS, self._swing_pa(hop, low, high))
             if finding is not None:
                 found.append(finding)
         return found
+
+    def _swing_pa(self, hop: int, low: float, high: float) -> float:
+        """Take the next hop; return the swing within the window that ends with it."""
+        lows, highs, oldest = self._lows, self._highs, hop - self._window_hops
+        if math.isfinite(low) and math.isfinite(high):
+            while lows and lows[-1][1] >= low:
+                lows.pop()
+            lows.append((hop, low))
+            while highs and highs[-1][1] <= high:
+                highs.pop()
+            highs.append((hop, high))
+        while lows and lows[0][0] <= oldest:
+            lows.popleft()
+        while highs and highs[0][0] <= oldest:
+            highs.popleft()
+        return highs[0][1] - lows[0][1] if lows and highs else 0.0
 
     def _judge(self, time_ns: int, swing_pa: float) -> Finding | None:
         s = self._settings
