@@ -33,6 +33,7 @@ CONTEXT_WORDS = {
     "unknown": "context unknown",
 }
 QUALITY_WORDS = {"unset": "the clock was never set", "holdover": "", "synced": ""}
+NAME_WORDS = {"delta_v": "change of velocity"}
 LONGEST_LIST = 6
 KINDS = {"type": "event", "columns": "features", "stream": "gap", "state": "status"}  # by a key of theirs
 # the columns that a line tells of, others are counted: name, how many of a unit, decimals, unit
@@ -56,7 +57,8 @@ def words_of(values: Mapping[str, Any]) -> str:
         if given is True:
             parts.append(plain)
         elif unit in UNIT_WORDS and name:
-            parts.append(f"{name.replace('_', ' ')} {_figure(given)}{UNIT_WORDS[unit]}")
+            said = NAME_WORDS.get(name, name.replace("_", " "))
+            parts.append(f"{said} {_figure(given)}{UNIT_WORDS[unit]}")
         else:
             parts.append(f"{plain} {_figure(given)}")
     return ", ".join(parts)
@@ -131,7 +133,11 @@ def _features(payload: Mapping[str, Any]) -> str:
             told[name or column] = f"{name} {mean:.{decimals}f}{unit}".strip()
     if others := len(columns.keys() - named):
         told["others"] = f"{others} more column{'' if others == 1 else 's'}"
+    if spectra := payload.get("spectrum_db"):
+        told["spectra"] = f"spectrum of {', '.join(spectra)}"
     steps = "" if window_s == 1 else f" in steps of {window_s} s"
+    if why := payload.get("coarsened"):
+        steps += f" (coarsened: {why})"
     return f"{window_s * count} s{steps}: {', '.join(told.values()) or 'nothing'}"
 
 

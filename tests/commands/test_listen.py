@@ -125,6 +125,17 @@ def test_doubts_are_told() -> None:
     assert line_of(topic("event"), over).endswith("; context unknown")
 
 
+def test_what_was_coarsened_is_told() -> None:
+    coarse = {
+        **FEATURES,
+        "coarsened": "budget",
+        "spectrum_db": {"accel": {"x": [113.0], "y": [90.1], "z": [99.0]}},
+    }
+    said = line_of(topic("features"), coarse)
+    assert "  20 s in steps of 10 s (coarsened: budget): motion up to " in said
+    assert said.endswith(", 2 more columns, spectrum of accel")
+
+
 def test_figures_of_any_kind_have_words() -> None:
     values = {
         "from": [0.1, -0.2],
@@ -134,7 +145,10 @@ def test_figures_of_any_kind_have_words() -> None:
         "cut": True,
     }
     said = words_of(values)
-    assert said == "from [0.1, -0.2], srs hz [1, 2]; mps2 0 to 8 (9 values), x 2.5 m/s³, why none, cut"
+    assert (
+        said
+        == "from [0.1, -0.2], srs hz [1, 2]; mps2 0 to 8 (9 values), change of velocity 2.5 m/s, why none, cut"
+    )
 
 
 @pytest.mark.broker
