@@ -169,8 +169,9 @@ class HarshDetector:
         found: list[Finding] = []
         if run is not None:
             force, forward, step = self._force, self._forward, self._step
-            for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
-                if not force.step(hop, mean):
+            swings = (run.high - run.low).max(axis=1).tolist()
+            for hop, mean, swing in zip(run.index.tolist(), run.mean.tolist(), swings, strict=True):
+                if not force.step(hop, mean, swing):
                     self._cut(hop, found)
                 forward.step(mean, force.still_hops)
                 if force.ready:
@@ -257,16 +258,19 @@ class HarshDetector:
                 return
             if max(self._across) < (ONSET_BY_SIZE if by_size else ONSET):
                 return
-        kind = self._kind(hop, by_peak=by_peak or by_size)
+        kind = self._kind(hop, by_peak=by_peak, by_size=by_size)
         if not by_peak and not self._may_without_peak(kind, by_push=by_push, by_size=by_size):
             return
         self._begin(kind, hop, found)
 
     def _may_without_peak(self, kind: EventType, *, by_push: bool, by_size: bool) -> bool:
-        stays = self._frame.fixed or self._push_by_direction > BY_DIRECTION_PART * self._push_by_size
-        if stays:
+        if self._axes_stay():
             return by_push and kind is EventType.HARSH_ACCELERATION and self._way_known
         return by_size or (by_push and kind is not EventType.HARSH_TURN)
+
+    def _axes_stay(self) -> bool:
+        """Whether the axes are the box's own, by all that was seen, or by what this push shows."""
+        return self._frame.fixed or self._push_by_direction > BY_DIRECTION_PART * self._push_by_size
 
     def _by_hand(self, hop: int) -> bool:
         if self._context is None:
@@ -283,8 +287,9 @@ class HarshDetector:
         now, before = self._context.at((hop + 1) * HOP_NS), self._context.at((since - PAUSE_HOPS) * HOP_NS)
         return now in ON_THE_ROAD or before is Context.DRIVING
 
-    def _kind(self, hop: int, *, by_peak: bool) -> EventType:
+    def _kind(self, hop: int, *, by_peak: bool, by_size: bool) -> EventType:
         """Say what it is, and note which way it went."""
+        self._way, self._way_known = "unknown", False
         since = self._since if self._since is not None else hop
         up = self._force.up
         if self._yaw is not None:
@@ -293,7 +298,8 @@ class HarshDetector:
             if yaw is not None and yaw[1] >= TURNING_RADPS:
                 self._way, self._way_known = ("left" if yaw[0] > 0 else "right"), True
                 return EventType.HARSH_TURN
-        if not self._frame.levelled and (forward := self._forward.forward(up)) is not None:
+        stays = by_peak or self._axes_stay()
+        if stays and not self._frame.levelled and (forward := self._forward.likely(up)) is not None:
             along = sum(v * f for v, f in zip(self._vector, forward, strict=True))
             left = (
                 up[1] * forward[2] - up[2] * forward[1],
@@ -301,7 +307,7 @@ class HarshDetector:
                 up[0] * forward[1] - up[1] * forward[0],
             )
             aside = sum(v * a for v, a in zip(self._vector, left, strict=True))
-            self._way_known = True
+            self._way_known = self._forward.sure
             if abs(aside) > abs(along):
                 self._way = "left" if aside > 0 else "right"
                 return EventType.HARSH_TURN
@@ -309,7 +315,7 @@ class HarshDetector:
             return EventType.HARSH_ACCELERATION if along > 0 else EventType.HARSH_BRAKE
         if self._turned and self._yaw is None:
             return EventType.HARSH_TURN
-        return EventType.HARSH_BRAKE if by_peak else EventType.HARSH_ACCELERATION
+        return EventType.HARSH_BRAKE if by_peak or by_size else EventType.HARSH_ACCELERATION
 
     def _begin(self, kind: EventType, hop: int, found: list[Finding]) -> None:
         decided_ns = (hop + 1) * HOP_NS

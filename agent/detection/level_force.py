@@ -34,8 +34,13 @@ UP_GAIN_AT_REST = 1.0 - math.exp(-HOP_S / 2.0)
 TURNED_G = 0.35  # 20°: leaning by so much, and no longer than gravity, for so long: it was put down so
 TURNED_HOPS = 30
 
+# At rest the mean stays, and the vibration is less than half of what it is on the road; a smooth road at a
+# steady speed has the first alone, an engine that shakes a van as its road does is never known to stand.
 STILL_MPS2 = 0.12
 STILL_HOPS = 20
+CALM_PART = 0.5
+CALM_MPS2 = 0.6  # from peak to peak, while no road is known: the noise of a sensor of 0.1 m/s²
+SWING_HOPS = 300
 LONGEST_HOLE_HOPS = 5
 
 
@@ -61,14 +66,19 @@ class LevelForce:
         self._before_that: tuple[float, float, float] | None = None
         self._hop = 0
         self._turned_hops = 0
+        self._road_mps2 = 0.0
+        self._road_hops = 0
 
     @property
     def gravity_mps2(self) -> float:
         """What the sensor reads at rest."""
         return self._gravity_mps2
 
-    def step(self, hop: int, mean_mps2: Sequence[float]) -> bool:
-        """Take the mean force of hop number `hop`; return False if it was cut off from the last."""
+    def step(self, hop: int, mean_mps2: Sequence[float], swing_mps2: float) -> bool:
+        """Take the mean force of hop number `hop`, and its swing from peak to peak.
+
+        Return False if it was cut off from the last.
+        """
         x, y, z = mean_mps2
         whole = True
         if self._before is None or self._before_that is None or hop - self._hop > LONGEST_HOLE_HOPS:
@@ -79,10 +89,15 @@ class LevelForce:
             self._before_that = self._before
         ax, ay, az = self._before
         bx, by, bz = self._before_that
-        if abs(x - ax) < STILL_MPS2 and abs(y - ay) < STILL_MPS2 and abs(z - az) < STILL_MPS2:
+        calm_mps2 = CALM_PART * self._road_mps2 if self._road_hops >= STILL_HOPS else CALM_MPS2
+        steady = abs(x - ax) < STILL_MPS2 and abs(y - ay) < STILL_MPS2 and abs(z - az) < STILL_MPS2
+        if steady and swing_mps2 < calm_mps2:
             self.still_hops += 1
         else:
             self.still_hops = 0
+            if swing_mps2 >= calm_mps2:
+                self._road_hops = min(self._road_hops + 1, SWING_HOPS)
+                self._road_mps2 += (swing_mps2 - self._road_mps2) / self._road_hops
         self._before_that, self._before, self._hop = self._before, (x, y, z), hop
         fx, fy, fz = 0.25 * (x + bx) + 0.5 * ax, 0.25 * (y + by) + 0.5 * ay, 0.25 * (z + bz) + 0.5 * az
         self.force = (fx, fy, fz)
