@@ -8,9 +8,9 @@ import msgspec
 
 from agent.detection.band import BandDetector
 from agent.detection.bump import BumpDetector, BumpSettings
+from agent.detection.claims import Claims
 from agent.detection.context import ContextWatch
 from agent.detection.drop import DropDetector, DropSettings
-from agent.detection.falls import Falls
 from agent.detection.finding import Detector, EventType
 from agent.detection.harsh import HarshDetector, HarshSettings
 from agent.detection.humidity import HumiditySettings
@@ -63,13 +63,13 @@ def make_detectors(
     axes = {spec.name: len(spec.axes) for spec in specs}
     motion = axes.get("accel") == XYZ
     made: list[Detector] = []
-    falls = Falls()  # the drop detector first: the other asks what it knows
+    drops, shocks = Claims(), Claims()  # who fills one comes before who asks it
     if motion and settings.drop.enabled:
-        made.append(DropDetector(settings.drop, falls))
+        made.append(DropDetector(settings.drop, drops))
     if motion and settings.shock.enabled:
-        made.append(ShockDetector(settings.shock, falls))
+        made.append(ShockDetector(settings.shock, drops, shocks))
     if motion and settings.bump.enabled:
-        made.append(BumpDetector(settings.bump, falls, context))
+        made.append(BumpDetector(settings.bump, (drops, shocks), context))
     if motion and settings.vibration.enabled:
         made.append(VibrationDetector(settings.vibration))
     if motion and settings.tilt.enabled:
@@ -81,7 +81,9 @@ def make_detectors(
         gyro = "gyro" if axes.get("gyro") == XYZ else None
         made.append(HarshDetector(settings.harsh, gyro_stream=gyro, context=context))
     if axes.get("load") == CELLS and settings.load_shift.enabled:
-        made.append(LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None))
+        made.append(
+            LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None, context=context)
+        )
     if axes.get("pressure") == 1 and settings.pressure.enabled:
         made.append(PressureDetector(settings.pressure))
     leak = LeakDetector(settings.leak, [name for name, k in axes.items() if k == 1], context)

@@ -1,11 +1,11 @@
 """Bump: the road throws the box up or lets it fall once: a pothole, a sill, a hump taken too fast.
 
 Along gravity a bump changes the magnitude of the specific force by all that it is, across it hardly, so no
-mounting need be known. It is smoothed over 30 ms: a body on its springs and its axle's hop (1 to 2 Hz, 9 to
+mounting need be known. It is smoothed over 20 ms: a body on its springs and its axle's hop (1 to 2 Hz, 9 to
 13 Hz; Gillespie, Fundamentals of Vehicle Dynamics, chapter 5) pass, rattling does not. A bump stands out
-from its road: four times the deviation of the last ten seconds, which noise seldom passes. Its peak counts
-and the speed that it gives: at 1 g beside gravity loose cargo leaves the floor; a knock has no speed.
-Bumps close together are one event. What hands or a fall do to a box is no bump.
+from its road: five times the deviation of the last ten seconds, which noise does not pass in an hour. Its
+peak counts and the speed that it gives: at 1 g beside gravity loose cargo leaves the floor; a knock has no
+speed. Bumps close together are one event. What hands, a blow or a fall do to a box is no bump.
 """
 
 from __future__ import annotations
@@ -18,37 +18,39 @@ import msgspec
 import numpy as np
 
 from agent.blocks import NS_PER_S, SiBlock, TimesNs
+from agent.detection.claims import Claims
 from agent.detection.context import Context, ContextWatch
-from agent.detection.falls import Falls
 from agent.detection.finding import EventType, Finding, Value
+from agent.detection.pulse import GRAVITY_MPS2, squared_size
 from agent.detection.track import Track
 from agent.hops import F64
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
 CHUNK_NS = 500_000_000
 BIN_NS = 10_000_000
-SMOOTH_BINS = 3
+BIN_S = BIN_NS / NS_PER_S
+SMOOTH_BINS = 2
 SLOWEST_NS = 25_000_000  # 40 Hz: of a bump of 50 ms, two samples
 ROAD_CHUNKS = 20
-ROAD_FACTOR = 4.0
+ROAD_FACTOR = 5.0
 LEAST_CHUNKS = 4
-CARRIED = 12  # bins: what a swing that a chunk cuts is seen again with, and what is smoothed
+CARRIED = 36  # bins: what a swing that a chunk cuts is seen again with, and what is smoothed
 LATER_NS = 300_000_000
 """So long after its end a chunk is judged: by then a fall that began in it is known."""
 LOBE_PART = 0.3
+LONGEST_S = 0.3  # of a swing: half a cycle at 1.7 Hz
 APART_NS = 400_000_000  # closer together, it is the ringing of one bump
 NO_BUMP = (Context.HANDLING, Context.LOADING, Context.DOOR_OPEN)
 
 
 class BumpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Levels are vertical, beside gravity, smoothed over 30 ms."""
+    """Levels are vertical, beside gravity, smoothed over 20 ms."""
 
     enabled: bool = True
     level_mps2: Positive = 0.6 * GRAVITY_MPS2
-    hard_mps2: Positive = 0.9 * GRAVITY_MPS2
-    """Of 1.1 g, smoothing leaves so much at an axle's 10 Hz."""
+    hard_mps2: Positive = 0.85 * GRAVITY_MPS2
+    """Of 1 g, smoothing leaves so much at an axle's 13 Hz."""
     delta_v_mps: NotNegative = 0.2
     """Speed that it gives; less is a knock."""
     quiet_s: Positive = 5.0
@@ -56,24 +58,26 @@ class BumpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BumpDetector:
-    """Watches one accelerometer stream. `falls`: what drops are known; `context`: who moves the box."""
+    """Watches one accelerometer stream. `others`: what takes a bump's place."""
 
     def __init__(
         self,
         settings: BumpSettings,
-        falls: Falls | None = None,
+        others: Sequence[Claims] = (),
         context: ContextWatch | None = None,
         stream: str = "accel",
     ) -> None:
         self.streams: tuple[str, ...] = (stream,)
         self._settings = settings
-        self._falls = falls or Falls()
+        self._others = others
         self._context = context
         self._track = Track(EventType.BUMP, self.streams)
         self._blocks: deque[SiBlock] = deque()
+        self._begun = 0  # samples of the first block that are judged
         self._judged_ns = 0
         self._before: F64 = np.empty(0)  # the last bins of the chunk before
         self._road: deque[tuple[int, float, float]] = deque(maxlen=ROAD_CHUNKS)  # bins, sum, sum of squares
+        self._cut = False
         self._bumps = 0
         self._peak_mps2 = self._delta_v_mps = 0.0
         self._last_ns = 0
@@ -100,7 +104,7 @@ class BumpDetector:
         """Judge the chunks that are complete, and past which it is known whether a fall followed."""
         limit_ns = (horizon_ns - LATER_NS) // CHUNK_NS * CHUNK_NS
         found: list[Finding] = []
-        if self._blocks and int(self._blocks[0].times_ns[0]) < limit_ns:
+        if self._blocks and int(self._blocks[0].times_ns[self._begun]) < limit_ns:
             self._judge(*self._taken(limit_ns), found)
         if limit_ns > self._judged_ns:
             self._judged_ns = limit_ns
@@ -109,40 +113,32 @@ class BumpDetector:
 
     def _taken(self, limit_ns: int) -> tuple[TimesNs, F64, int]:
         """Return time and magnitude of each sample before `limit_ns`, and their spacing."""
-        times = [b.times_ns for b in self._blocks]
-        values = [b.values for b in self._blocks]
-        period_ns = self._blocks[0].period_ns
-        joined, forces = (
-            (times[0], values[0]) if len(times) == 1 else (np.concatenate(times), np.concatenate(values))
-        )
-        count = int(np.searchsorted(joined, limit_ns, side="left"))
-        last = self._blocks[-1]
-        self._blocks.clear()
-        if count < len(joined):
-            rest = SiBlock(
-                last.stream,
-                last.first + len(last) - (len(joined) - count),
-                joined[count:],
-                last.period_ns,
-                forces[count:],
-            )
-            self._blocks.append(rest)
-        v = forces[:count]
-        squared = v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1] + v[:, 2] * v[:, 2]
-        return joined[:count], np.sqrt(squared).astype(np.float64), period_ns
+        period_ns, times, sizes = self._blocks[0].period_ns, [], []
+        while self._blocks and int(self._blocks[0].times_ns[self._begun]) < limit_ns:
+            block, begin = self._blocks[0], self._begun
+            end = int(np.searchsorted(block.times_ns, limit_ns, side="left"))
+            times.append(block.times_ns[begin:end])
+            sizes.append(np.sqrt(squared_size(block)[begin:end]).astype(np.float64))
+            if end < len(block):
+                self._begun = end
+                break
+            self._begun = 0
+            self._blocks.popleft()
+        if len(times) == 1:
+            return times[0], sizes[0], period_ns
+        return np.concatenate(times), np.concatenate(sizes), period_ns
 
     def _judge(self, times_ns: TimesNs, sizes: F64, period_ns: int, found: list[Finding]) -> None:
-        bins = times_ns // BIN_NS
-        starts = np.concatenate(([0], np.flatnonzero(bins[1:] != bins[:-1]) + 1))
-        means = np.add.reduceat(sizes, starts) / np.diff(np.concatenate((starts, [len(bins)])))
-        bin_ns = bins[starts] * BIN_NS
+        grid = np.arange(int(times_ns[0]) // BIN_NS, int(times_ns[-1]) // BIN_NS + 1)
+        edges = np.searchsorted(times_ns, grid * BIN_NS, side="left")
+        filled = np.diff(edges, append=len(times_ns)) > 0
+        starts, bin_ns = edges[filled], grid[filled] * BIN_NS
+        means = np.add.reduceat(sizes, starts) / np.diff(starts, append=len(times_ns))
         fine = period_ns <= BIN_NS
-        carried = len(self._before)
-        raw = np.concatenate((self._before if carried else means[:1].repeat(CARRIED), means))
+        raw = np.concatenate((self._before if len(self._before) else means[:1].repeat(CARRIED), means))
         self._before = raw[-CARRIED:]
-        carried = CARRIED
-        smooth = (raw[2:] + raw[1:-1] + raw[:-2]) / SMOOTH_BINS if fine else raw[2:]
-        carried -= 2
+        smooth = (raw[1:] + raw[:-1]) / SMOOTH_BINS if fine else raw[1:]
+        carried = CARRIED - 1
         now = smooth[carried:]
         chunks = bin_ns // CHUNK_NS
         edges = np.concatenate(([0], np.flatnonzero(chunks[1:] != chunks[:-1]) + 1))
@@ -163,10 +159,11 @@ class BumpDetector:
         ):
             until_ns = (chunk + 1) * CHUNK_NS
             self._settle(until_ns + LATER_NS, found)
-            level_mps2, base_mps2 = self._stands_out(total / (end - begin))
-            if high - base_mps2 > level_mps2 or base_mps2 - low > level_mps2:
+            # a swing that begins or ends in this chunk is as wide as it is high
+            if self._cut or high - low > self._settings.level_mps2:
+                level_mps2, base_mps2 = self._stands_out(total / (end - begin))
                 moved = smooth[begin : end + carried] - base_mps2
-                self._look(moved, bin_ns[end - 1], step_s, level_mps2, until_ns, found)
+                self._look(moved, int(bin_ns[end - 1]), step_s, level_mps2, until_ns, found)
             self._road.append((end - begin, total, square))
 
     def _stands_out(self, here_mps2: float) -> tuple[float, float]:
@@ -193,28 +190,40 @@ class BumpDetector:
         while end < len(lobe) and lobe[end]:
             end += 1
         delta_v_mps = float(sizes[begin:end].sum()) * step_s
+        self._cut = end == len(lobe)
+        if self._cut:  # and goes on: the next chunk shows all of it
+            return
         if peak_mps2 <= level_mps2 or delta_v_mps < self._settings.delta_v_mps:
             return
-        if self._context is not None and self._context.at(bump_ns) in NO_BUMP:
+        if begin == 0 or (end - begin) * step_s > LONGEST_S or self._spike(sizes, begin, end, step_s):
+            return  # no swing but a force that stays, or one sample that is wrong
+        context = Context.UNKNOWN if self._context is None else self._context.at(bump_ns)
+        if context in NO_BUMP:
             return
-        if self._falls.between(bump_ns, until_ns + LATER_NS):
+        if any(other.between(bump_ns, until_ns + LATER_NS) for other in self._others):
             return
-        self._bumps += bump_ns - self._last_ns > APART_NS
-        self._tell(bump_ns, until_ns + LATER_NS, peak_mps2, delta_v_mps, found)
-
-    def _tell(
-        self, bump_ns: int, decided_ns: int, peak_mps2: float, delta_v_mps: float, found: list[Finding]
-    ) -> None:
-        severity = Severity.GENERAL if peak_mps2 >= self._settings.hard_mps2 else Severity.MINOR
+        hard = peak_mps2 >= self._settings.hard_mps2
+        again = self._track.active and bump_ns - self._last_ns <= APART_NS
+        self._bumps = (self._bumps if self._track.active else 0) + (not again)
         self._last_ns = max(self._last_ns, bump_ns)
+        before = (self._peak_mps2, self._delta_v_mps) if self._track.active else (0.0, 0.0)
+        self._peak_mps2, self._delta_v_mps = max(before[0], peak_mps2), max(before[1], delta_v_mps)
+        self._tell(until_ns + LATER_NS, bump_ns, Severity.GENERAL if hard else Severity.MINOR, found)
+
+    @staticmethod
+    def _spike(sizes: F64, begin: int, end: int, step_s: float) -> bool:
+        """Whether it may be a single sample; where samples are few, what swings back beside it counts too."""
+        if step_s <= BIN_S:
+            return end - begin <= SMOOTH_BINS
+        limit = LOBE_PART * sizes[begin:end].max()
+        beside = max(sizes[begin - 1], sizes[end] if end < len(sizes) else 0.0)
+        return end - begin < 2 and bool(beside < limit)
+
+    def _tell(self, decided_ns: int, bump_ns: int, severity: Severity, found: list[Finding]) -> None:
         if not self._track.active:
-            self._bumps, self._peak_mps2, self._delta_v_mps = 1, peak_mps2, delta_v_mps
             found.append(self._track.start(decided_ns, bump_ns, severity, self._values()))
-            return
-        self._peak_mps2 = max(self._peak_mps2, peak_mps2)
-        self._delta_v_mps = max(self._delta_v_mps, delta_v_mps)
-        finding = self._track.update(decided_ns, severity, self._values())
-        found.extend(() if finding is None else (finding,))
+        elif (finding := self._track.update(decided_ns, severity, self._values())) is not None:
+            found.append(finding)
 
     def _settle(self, until_ns: int, found: list[Finding]) -> None:
         """End the event where nothing more came for long enough before `until_ns`."""

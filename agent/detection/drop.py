@@ -1,15 +1,20 @@
 """Drop: free fall, and the height that it implies.
 
 A falling box weighs nothing: its specific force is near zero in every direction, whatever its
-attitude, so no mounting need be known. Below half of gravity for 150 ms means at least 11 cm of fall,
-which no suspension gives. The height is that of a fall from rest, h = g·t²/2.
+attitude, so no mounting need be known. Below half of gravity for 180 ms means 16 cm of fall; a hump taken
+too fast throws a box for up to 150 ms. It must also be nearly weightless for most of that time, and still
+be so: what is shaken by hand or bounces on springs sinks to its lightest and comes back. The height is that
+of a fall from rest, h = g·t²/2.
+
+A sensor that repeats one sample is stuck, or dead and gives zeros, and proves nothing. But an impact right
+after the lightness proves that it was a fall, also of a box that spins or is shaken as it falls. What the
+impact was is measured as a shock would be.
 
 What bounces within the settling time belongs to the drop that it bounced from.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,13 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
-from agent.detection.falls import Falls
+from agent.detection.claims import Claims
 from agent.detection.finding import EventType, Finding, Value
+from agent.detection.pulse import GRAVITY_MPS2, Pulse, squared_size
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
 SAMPLES_A_FALL = 4  # fewer in the shortest fall, and its length is a guess
+CHANGES = 3  # of a sensor that works: its noise
+IMPACT_MPS2 = 2 * GRAVITY_MPS2
+LANDING_MPS2 = 2.5 * GRAVITY_MPS2
+STILL_LANDING_MPS2 = 1.6 * GRAVITY_MPS2  # after no change at all: a dead sensor comes back to rest
+LANDING_NS = 30_000_000
+WEIGHTLESS = (0.0, 0.0, 0.0)
 
 
 class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,10 +44,10 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     enabled: bool = True
     below_mps2: Positive = 0.5 * GRAVITY_MPS2
     deep_mps2: Positive = 0.3 * GRAVITY_MPS2
-    deep_part: Part = 0.7
+    deep_part: Part = 0.85
     """So much of a fall is this deep: weightless from the release on, but for the sensor's bias and some
-    spin. A box that is shaken by hand or hops over a hump sinks to its lightest and comes back."""
-    min_fall_s: Positive = 0.15
+    spin."""
+    min_fall_s: Positive = 0.18
     sure_fall_s: Positive = 0.30
     """A fall of this length need not be deep: it is 44 cm, and a box may spin."""
     max_fall_s: Positive = 1.5
@@ -59,6 +70,8 @@ class _Run:
     period_ns: int
     samples: int = 0
     deep: int = 0
+    changes: int = 0
+    newest: npt.NDArray[np.float32] | None = None
 
     @property
     def fall_ns(self) -> int:
@@ -74,14 +87,39 @@ class _Event:
     end_ns: int = 0
     peak_squared: float = 0.0
     saturated: bool = False
+    pulse: Pulse | None = None
+    impact: Pulse | None = None
+    """The one with the largest change of velocity."""
+
+    def feel(self, block: SiBlock, squared: npt.NDArray[np.float32], watched: slice) -> None:
+        """Measure the impacts in a part of a block."""
+        strong = squared[watched] > IMPACT_MPS2**2
+        if self.pulse is None and not strong.any():
+            return
+        times, forces = block.times_ns[watched].tolist(), block.values[watched].tolist()
+        for time_ns, (x, y, z), hit in zip(times, forces, strong.tolist(), strict=True):
+            if self.pulse is not None and self.pulse.over(time_ns, block.period_ns):
+                self.close()
+            if self.pulse is None and hit:
+                self.pulse = Pulse(time_ns, block.period_ns, WEIGHTLESS)
+            if self.pulse is not None:
+                self.pulse.take(time_ns, (x, y, z), strong=hit, clipped=False)
+
+    def close(self) -> None:
+        """What was felt last is over."""
+        if self.pulse is not None and (
+            self.impact is None or self.pulse.delta_v_mps > self.impact.delta_v_mps
+        ):
+            self.impact = self.pulse
+        self.pulse = None
 
 
 class DropDetector:
-    """Watches one accelerometer stream. `falls`: where it says when a drop is known."""
+    """Watches one accelerometer stream. `drops`: where it says which are known."""
 
-    def __init__(self, settings: DropSettings, falls: Falls | None = None, stream: str = "accel") -> None:
+    def __init__(self, settings: DropSettings, drops: Claims | None = None, stream: str = "accel") -> None:
         self.streams: tuple[str, ...] = (stream,)
-        self._falls = falls or Falls()
+        self._drops = drops or Claims()
         self._settings = settings
         self._below_squared = np.float32(settings.below_mps2**2)
         self._deep_squared = np.float32(settings.deep_mps2**2)
@@ -93,6 +131,8 @@ class DropDetector:
         self._rebound_ns = round(settings.rebound_s * NS_PER_S)
         self._settle_ns = round(settings.settle_s * NS_PER_S)
         self._run: _Run | None = None
+        self._landed: _Run | None = None
+        """Light for long enough, but not weightless: an impact right after it would prove a fall."""
         self._event: _Event | None = None
         self._stuck = False
         self._count = 0
@@ -118,21 +158,46 @@ class DropDetector:
             self._too_slow_ns += len(block) * block.period_ns
             return self._interrupted(int(block.times_ns[0]))
         found: list[Finding] = []
-        v = block.values
-        squared = v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1] + v[:, 2] * v[:, 2]
+        squared = squared_size(block)
         below = squared < self._below_squared
         before_ns, self._last_ns = self._last_ns, int(block.times_ns[-1])
-        if self._run is None and self._event is None and not below.any():
+        idle = self._run is None and self._event is None and self._landed is None
+        if idle and not below.any():
             self._stuck = False
             return found
+        firsts, lasts = self._long_enough(block, np.flatnonzero(below))
         pauses = self._pauses(block, before_ns)
-        for begin, end in itertools.pairwise((*sorted({0, *pauses}), len(block))):
-            if begin in pauses:
-                found.extend(self._interrupted(int(block.times_ns[begin])))
-            for light, first, last in _segments(below[begin:end]):
-                judge = self._light if light else self._heavy
-                found.extend(judge(block, squared, begin + first, begin + last))
+        edges = np.union1d(np.flatnonzero(below[1:] != below[:-1]) + 1, (*pauses, len(block)))
+        at = 0
+        while at < len(block):
+            if idle and not self._stuck:
+                which = int(np.searchsorted(lasts, at))
+                at = max(at, int(firsts[which])) if which < len(firsts) else len(block)
+                if at == len(block):
+                    break
+            if at in pauses:
+                found.extend(self._interrupted(int(block.times_ns[at])))
+            end = int(edges[np.searchsorted(edges, at, side="right")])
+            judge = self._light if below[at] else self._heavy
+            found.extend(judge(block, squared, at, end))
+            at = end
+            idle = self._run is None and self._event is None and self._landed is None
         return found
+
+    def _long_enough(
+        self, block: SiBlock, light: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return first and last position of what may be, or begin, a fall: most is far too short."""
+        if not len(light):
+            return light, light
+        times = block.times_ns[light]
+        bridge_ns = self._bridge_ns + 2 * block.period_ns
+        breaks = np.flatnonzero(np.diff(times) > bridge_ns)
+        first, last = np.concatenate(([0], breaks + 1)), np.concatenate((breaks, [len(light) - 1]))
+        lasted_ns = times[last] - times[first] + 2 * block.period_ns
+        kept = lasted_ns >= self._min_ns
+        kept[-1] |= block.times_ns[-1] - times[-1] <= bridge_ns
+        return light[first[kept]], light[last[kept]]
 
     def _pauses(self, block: SiBlock, before_ns: int) -> list[int]:
         """Return the positions before which so much is missing that a fall is not known to go on."""
@@ -142,7 +207,7 @@ class DropDetector:
     def _interrupted(self, time_ns: int) -> list[Finding]:
         """Samples before `time_ns` are missing: what was falling is not known to fall still."""
         run, event = self._run, self._event
-        self._run = None
+        self._run = self._landed = None
         if event is None:
             return []
         if run is not None and (not event.falls_ns or run.fall_ns >= self._rebound_ns):
@@ -160,20 +225,20 @@ class DropDetector:
         run = self._run
         if run is None:
             run = self._run = _Run(int(times[0]), int(times[0]), block.period_ns)
+        changed = _changes(block.values[begin:end], run.newest)
+        run.newest = block.values[end - 1]
         if self._event is None:
             s = self._settings
             span = times - run.start_ns + block.period_ns
             deep_so_far = run.deep + np.cumsum(deep)
             so_far = run.samples + np.arange(1, len(times) + 1)
-            sure = (span >= self._min_ns) & (deep_so_far >= s.deep_part * so_far) | (span >= self._sure_ns)
+            likely = (span + block.period_ns // 2 >= self._min_ns) & (deep_so_far >= s.deep_part * so_far)
+            moving = run.changes + np.cumsum(changed) >= CHANGES
+            sure = (likely & deep | (span >= self._sure_ns)) & moving
             if sure.any():
                 decided = int(np.argmax(sure))
-                self._count += 1
-                self._event = _Event(self._count, run.start_ns)
-                self._falls.known(int(times[decided]))
-                yield self._finding(
-                    int(times[decided]), Phase.START, Severity.MAJOR, fall_ns=int(span[decided]), end_ns=None
-                )
+                yield self._start(int(times[decided]), run.start_ns, int(span[decided]))
+        run.changes += int(np.count_nonzero(changed))
         run.samples += len(times)
         run.deep += int(np.count_nonzero(deep))
         run.last_ns = int(times[-1])
@@ -199,26 +264,57 @@ class DropDetector:
             closed = int(np.argmax(over)) if over.any() else len(times)
             if closed < len(times):
                 self._run = None
+                if event is None and self._min_ns <= run.fall_ns <= self._max_ns:
+                    self._landed = run
                 shortest_ns = self._rebound_ns if event is not None and event.falls_ns else 0
                 if event is not None and run.fall_ns >= shortest_ns:
                     event.falls_ns.append(run.fall_ns)
                     event.end_ns = run.last_ns + run.period_ns
+        if self._landed is not None:
+            yield from self._land(block, squared, begin, end)
+            event = self._event
         if event is None:
             return
         settled = len(times)
         if self._run is None:
             settled = max(closed, int(np.searchsorted(times, event.end_ns + self._settle_ns, side="left")))
         watched = slice(begin, min(end, begin + settled))
+        event.feel(block, squared, watched)
         event.peak_squared = max(event.peak_squared, float(squared[watched].max(initial=0.0)))
         if block.quality is not None:
             event.saturated |= bool((block.quality[watched] & Quality.SATURATED).any())
         if settled < len(times):
             yield self._finish(int(times[settled]))
 
+    def _land(
+        self, block: SiBlock, squared: npt.NDArray[np.float32], begin: int, end: int
+    ) -> Iterator[Finding]:
+        """See whether an impact shows that what was no more than light has fallen."""
+        run, times = self._landed, block.times_ns[begin:end]
+        assert run is not None
+        ended_ns = run.last_ns + run.period_ns
+        until_ns = ended_ns + max(LANDING_NS, 2 * run.period_ns)
+        level_mps2 = LANDING_MPS2 if run.changes >= CHANGES else STILL_LANDING_MPS2
+        hard = (squared[begin:end] > level_mps2**2) & (times <= until_ns)
+        if hard.any():
+            self._landed = None
+            yield self._start(int(times[int(np.argmax(hard))]), run.start_ns, run.fall_ns)
+            assert self._event is not None
+            self._event.falls_ns.append(run.fall_ns)
+            self._event.end_ns = ended_ns
+        elif times[-1] > until_ns:
+            self._landed = None
+
+    def _start(self, decided_ns: int, start_ns: int, fall_ns: int) -> Finding:
+        self._count += 1
+        self._event = _Event(self._count, start_ns)
+        self._drops.known(decided_ns)
+        return self._finding(decided_ns, Phase.START, Severity.MAJOR, fall_ns=fall_ns, end_ns=None)
+
     def _finish(self, decided_ns: int, *, implausible: bool = False) -> Finding:
         event = self._event
         assert event is not None
-        self._falls.over(decided_ns)
+        self._drops.over(decided_ns)
         fall_ns = max(event.falls_ns, default=0)
         height_m = _height_m(fall_ns)
         severity = Severity.GENERAL
@@ -231,6 +327,10 @@ class DropDetector:
         finding = self._finding(decided_ns, Phase.END, severity, fall_ns=fall_ns, end_ns=event.end_ns)
         values: dict[str, Value] = dict(finding.values)
         values["peak_mps2"] = round(float(np.sqrt(event.peak_squared)), 1)
+        event.close()
+        if event.impact is not None:
+            values["delta_v_mps"] = round(event.impact.delta_v_mps, 2)
+            values["duration_s"] = round(event.impact.duration_s, 4)
         if event.saturated:
             values["peak_saturated"] = True
         if len(event.falls_ns) > 1:
@@ -263,8 +363,12 @@ def _height_m(fall_ns: int) -> float:
     return 0.5 * GRAVITY_MPS2 * (fall_ns / NS_PER_S) ** 2
 
 
-def _segments(mask: npt.NDArray[np.bool_]) -> Iterator[tuple[bool, int, int]]:
-    """Yield (value, begin, end) of each run of equal values."""
-    edges = [0, *(np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist(), len(mask)]
-    for begin, end in itertools.pairwise(edges):
-        yield bool(mask[begin]), begin, end
+def _changes(
+    values: npt.NDArray[np.float32], before: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.bool_]:
+    """Return whether each sample (n, 3) differs from the one before it."""
+    changed = np.ones(len(values), bool)
+    changed[1:] = (values[1:] != values[:-1]).any(axis=1)
+    if before is not None:
+        changed[0] = bool((values[0] != before).any())
+    return changed

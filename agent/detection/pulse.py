@@ -6,15 +6,18 @@ magnitude of ∫(f − f₀)dt from the pulse's start on, f₀ the specific forc
 that above a tenth of the peak (ISO 2041, MIL-STD-810H 516.8).
 
 One sample alone proves nothing: it may be a spike on a wire. So the largest sample counts in the velocity
-change as three times the second largest at most, and a sample that says the very same as the one before
-does not count at all: a sensor that moves never repeats itself on three axes.
+change as three times the second largest at most. Nor does a sample at the end of the range, or one that says
+the very same as the one before on all axes: the sensor may be stuck. What it was shows when it moves again.
 """
 
 from __future__ import annotations
 
 import math
 
-from agent.blocks import NS_PER_S
+import numpy as np
+import numpy.typing as npt
+
+from agent.blocks import NS_PER_S, SiBlock
 from agent.mounting import Vector
 
 GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
@@ -23,6 +26,17 @@ TRUSTED = 3.0
 GAP_NS = 5_000_000
 """A pulse that is interrupted for no longer goes on; ringing passes through zero."""
 AXES = "xyz"
+
+
+def squared_size(block: SiBlock) -> npt.NDArray[np.float32]:
+    """Return the squared magnitude of each sample, (n,); reckoned once for all who ask of the same block."""
+    known = block.shared.get(squared_size)
+    if isinstance(known, np.ndarray):
+        return known
+    v = block.values
+    squared = v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1] + v[:, 2] * v[:, 2]
+    block.shared[squared_size] = squared
+    return np.asarray(squared)
 
 
 class Pulse:
@@ -36,8 +50,9 @@ class Pulse:
         "_top",
         "_velocity",
         "clipped",
-        "clipped_now",
         "delta_v_mps",
+        "flat",
+        "flat_now",
         "largest_at",
         "last_ns",
         "peak_mps2",
@@ -51,8 +66,9 @@ class Pulse:
         self.start_ns = self.last_ns = start_ns
         """``last_ns``: its last sample that was strong."""
         self.peak_mps2 = self.delta_v_mps = 0.0
-        self.clipped = self.clipped_now = 0
-        """Samples at the end of the sensor's range: in all, and in one run up to now."""
+        self.clipped = self.flat = 0
+        """Samples at the end of the sensor's range; those, and such as repeat the one before."""
+        self.flat_now = False
         self.strong = 0
         self.largest_at = 0
         self.samples: list[Vector] = []
@@ -66,20 +82,16 @@ class Pulse:
     def take(self, time_ns: int, force: Vector, *, strong: bool, clipped: bool) -> None:
         """Take the next sample: specific force in m/s², and whether it is beyond the onset, or clipped."""
         x, y, z = force[0] - self.rest[0], force[1] - self.rest[1], force[2] - self.rest[2]
-        repeats = force == self._before and not clipped
+        repeats = force == self._before
         self._before = force
         size = math.sqrt(x * x + y * y + z * z)
         self.samples.append((x, y, z))
         self._sizes.append(size)
         if strong:
             self.last_ns = time_ns
-        if clipped:
-            self.clipped += 1
-            self.clipped_now += 1
-        else:
-            self.clipped_now = 0
-        if repeats:
-            return
+        self.flat_now = clipped or repeats
+        self.clipped += clipped
+        self.flat += self.flat_now
         self.strong += strong
         vx, vy, vz = self._velocity
         dt = self._period_s
@@ -121,6 +133,6 @@ class Pulse:
 
     @property
     def rectangular(self) -> bool:
-        """Whether it jumped to the end of the range and back, without a sample on the way."""
-        flat = self.clipped + sum(1 for s in self._sizes if s < TENTH * self.peak_mps2)
-        return self.clipped > 0 and flat == len(self._sizes)
+        """Whether it jumped to a value and back, with hardly a sample on the way."""
+        weak = sum(1 for s in self._sizes if s < TENTH * self.peak_mps2)
+        return self.flat > 0 and len(self._sizes) - self.flat - weak <= 1

@@ -9,7 +9,7 @@ and below the 1.03 m/s of the mildest pulse in common use, 15 g for 11 ms (IEC 6
 
 Samples decide: the alarm comes with the one that takes the pulse beyond both. A sample at the end of the
 range is a lower bound, and is judged as soon as the sensor has come back from there: one that is stuck
-there never does. The impact of a fall belongs to its drop.
+never does. The impact of a fall belongs to its drop.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
-from agent.detection.falls import Falls
+from agent.detection.claims import Claims
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.pulse import GRAVITY_MPS2, Pulse
+from agent.detection.pulse import GRAVITY_MPS2, Pulse, squared_size
 from agent.detection.track import Track
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
@@ -36,7 +36,7 @@ ONSET_PART = 0.2
 CLIPPED_PART = 0.7
 """What is clipped was larger by an unknown part: a half-sine clipped to half loses 30 % of its area."""
 RECTANGULAR_S = 0.02
-"""A mass does not jump to the end of a sensor's range, stay there for longer than this, and jump back."""
+"""A mass does not jump to one value, stay there for longer than this, and jump back: that is the sensor."""
 REST_NS = 100_000_000  # whose mean is what a pulse is seen against
 LEAD_NS = 5_000_000  # right before a pulse, not part of that
 RESPONSE_S = 2.0  # of an event, as far as its shock response is watched
@@ -68,12 +68,19 @@ class ShockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ShockDetector:
-    """Watches one accelerometer stream. `falls`: what the drop detector knows."""
+    """Watches one accelerometer stream. `drops`: those known; `shocks`: where it says which it knows."""
 
-    def __init__(self, settings: ShockSettings, falls: Falls | None = None, stream: str = "accel") -> None:
+    def __init__(
+        self,
+        settings: ShockSettings,
+        drops: Claims | None = None,
+        shocks: Claims | None = None,
+        stream: str = "accel",
+    ) -> None:
         self.streams: tuple[str, ...] = (stream,)
         self._settings = settings
-        self._falls = falls or Falls()
+        self._drops = drops or Claims()
+        self._shocks = shocks or Claims()
         self._track = Track(EventType.SHOCK, self.streams)
         onset_mps2 = GRAVITY_MPS2 + ONSET_PART * settings.peak_mps2
         self._onset_squared = np.float32(onset_mps2**2)
@@ -131,7 +138,7 @@ class ShockDetector:
         v, limit = block.values, self._harmless_axis
         if v.max() < limit and v.min() > -limit:
             return None
-        strong = v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1] + v[:, 2] * v[:, 2] > self._onset_squared
+        strong = squared_size(block) > self._onset_squared
         return strong if strong.any() else None
 
     def _walk(self, block: SiBlock, strong: npt.NDArray[np.bool_] | None, found: list[Finding]) -> None:
@@ -159,7 +166,7 @@ class ShockDetector:
         start_ns = int(block.times_ns[at])
         rest, self._lead = self._before(block, at)
         self._pulse = Pulse(start_ns, block.period_ns, rest)
-        self._ignored = self._falls.at(start_ns)
+        self._ignored = self._drops.at(start_ns)
 
     def _follow(self, block: SiBlock, positions: npt.NDArray[np.int64], at: int, found: list[Finding]) -> int:
         """Step through the pulse from `at` on; return where it ended, or where to go on."""
@@ -191,7 +198,7 @@ class ShockDetector:
     def _severity(self, pulse: Pulse) -> int:
         """How bad this pulse is as far as it was seen; 0: not worth a word."""
         s = self._settings
-        if pulse.clipped_now:
+        if pulse.flat_now:
             return 0
         if pulse.rectangular and pulse.strong_s > RECTANGULAR_S:
             return 0
@@ -212,6 +219,7 @@ class ShockDetector:
         track = self._track
         if not track.active:
             self._event = _Event(pulse, self._lead)
+            self._shocks.known(decided_ns)
             found.append(track.start(decided_ns, pulse.start_ns, Severity(severity), self._event.values()))
         elif self._event is not None and severity > track.severity:
             self._event.add(pulse)
@@ -234,6 +242,7 @@ class ShockDetector:
         event, track = self._event, self._track
         assert event is not None
         self._event = None
+        self._shocks.over(decided_ns)
         return track.end(decided_ns, event.end_ns, track.severity, event.values(ended=True))
 
     def _before(self, block: SiBlock, at: int) -> tuple[Vector, npt.NDArray[np.float32]]:

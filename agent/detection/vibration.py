@@ -1,8 +1,8 @@
 """Vibration beyond what the packaging was tested for.
 
 The level is the overall r.m.s. acceleration of all three axes together, which no mounting changes, over
-`window_s`; of each quarter of a second the mean is taken away, so that gravity, braking and a box that is
-turned do not count, and what is left is about 2 Hz up to half the sensor's rate. The default limit is the
+`window_s`; of each half second the mean is taken away, so that gravity, braking and a box that is
+turned do not count, and what is left is about 1 Hz up to half the sensor's rate. The default limit is the
 highest truck level of ASTM D4169, 0.73 g (I; the usual II is 0.52 g, III 0.37 g): beyond it no packaging was
 tested. The floors of trams and buses give 0.05 g.
 
@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding, Value
@@ -25,14 +26,17 @@ from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
 
 GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
-HOP_NS = 250_000_000
+HOP_NS = 500_000_000  # as that of agent.detection.context: summed up once for both
 HOPS_PER_S = NS_PER_S // HOP_NS
-LEAST_SAMPLES = 8  # in a hop: 32 Hz
+LEAST_SAMPLES = 16  # in a hop: 32 Hz
+UNIT = 1e-6  # (m/s²)²: whole numbers of it add up to the same in any order
+SHOCK_FACTOR = 3.0
+"""A hop counts as this many times the limit at most: what is stronger and short is a shock."""
 LEAST_PART = 0.8  # of a window that must have been seen
 
 
 class VibrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """More than `limit_mps2` r.m.s. over `window_s` is an event; `major_factor` times it for long is major."""
+    """More than `limit_mps2` r.m.s. over `window_s` is an event; `major_factor` times it, long, is major."""
 
     enabled: bool = True
     limit_mps2: Positive = 0.73 * GRAVITY_MPS2
@@ -50,12 +54,12 @@ class VibrationDetector:
     def __init__(self, settings: VibrationSettings, stream: str = "accel") -> None:
         self.streams: tuple[str, ...] = (stream,)
         self._settings = settings
-        self._hops = Hops(HOP_NS, squares=True)
+        self._hops = Hops(HOP_NS)
         self._window = _Window(settings.window_s)
         self._long = _Window(settings.major_s)
         self._track = Track(EventType.VIBRATION, self.streams, cool_down_s=settings.cool_down_s)
         self._worst = 0.0
-        self._energy = 0.0
+        self._energy = 0
         self._too_slow_hops = 0
 
     def notes(self) -> Sequence[str]:
@@ -75,12 +79,14 @@ class VibrationDetector:
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
         """Judge the hops that are complete."""
         run = self._hops.advance(horizon_ns)
-        if run is None or run.squares is None:
+        if run is None:
             return ()
-        power = (run.squares / run.count[:, None] - run.mean * run.mean).sum(axis=1)
+        most = (SHOCK_FACTOR * self._settings.limit_mps2) ** 2
+        power = (run.squares / run.count[:, None] - run.mean * run.mean).sum(axis=1).clip(0.0, most)
+        units = np.rint(power / UNIT).astype(np.int64)
         found: list[Finding] = []
         for hop, count, mean_square in zip(
-            run.index.tolist(), run.count.tolist(), power.tolist(), strict=True
+            run.index.tolist(), run.count.tolist(), units.tolist(), strict=True
         ):
             if count < LEAST_SAMPLES:
                 self._too_slow_hops += 1
@@ -90,14 +96,14 @@ class VibrationDetector:
                 self._judge(hop, mean_square, found)
         return found
 
-    def _judge(self, hop: int, mean_square: float, found: list[Finding]) -> None:
+    def _judge(self, hop: int, mean_square: int, found: list[Finding]) -> None:
         s, track = self._settings, self._track
         rms_mps2 = self._window.rms()
         time_ns = (hop + 1) * HOP_NS
         if not track.active:
             if rms_mps2 > s.limit_mps2 and track.ready(time_ns):
                 start_ns = self._window.first * HOP_NS
-                self._worst, self._energy = rms_mps2, self._window.sum_squares()
+                self._worst, self._energy = rms_mps2, self._window.total
                 found.append(track.start(time_ns, start_ns, self._severity(), self._values(rms_mps2)))
             return
         self._energy += mean_square
@@ -117,7 +123,7 @@ class VibrationDetector:
             "rms_mps2": round(rms_mps2, 2),
             "worst_mps2": round(self._worst, 2),
             "limit_mps2": round(limit_mps2, 2),
-            "dose_s": round(self._energy / HOPS_PER_S / limit_mps2**2, 1),
+            "dose_s": round(self._energy * UNIT / HOPS_PER_S / limit_mps2**2, 1),
         }
 
 
@@ -126,25 +132,24 @@ class _Window:
 
     def __init__(self, seconds: float) -> None:
         self._hops = max(1, round(seconds * HOPS_PER_S))
-        self._held: deque[tuple[int, float]] = deque()
+        self._held: deque[tuple[int, int]] = deque()
+        self.total = 0
+        """Sum of the mean squares, in `UNIT`."""
 
     @property
     def first(self) -> int:
         """The oldest hop in it."""
         return self._held[0][0]
 
-    def take(self, hop: int, mean_square: float) -> None:
+    def take(self, hop: int, mean_square: int) -> None:
         """Take the next hop, and forget what is too old."""
         self._held.append((hop, mean_square))
+        self.total += mean_square
         while self._held[0][0] <= hop - self._hops:
-            self._held.popleft()
-
-    def sum_squares(self) -> float:
-        """Return the sum of the mean squares."""
-        return sum(mean_square for _, mean_square in self._held)
+            self.total -= self._held.popleft()[1]
 
     def rms(self) -> float:
         """Return the root of their mean; 0 where too little was seen."""
         if len(self._held) < LEAST_PART * self._hops:
             return 0.0
-        return math.sqrt(max(0.0, self.sum_squares() / len(self._held)))
+        return math.sqrt(self.total * UNIT / len(self._held))

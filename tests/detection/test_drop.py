@@ -21,6 +21,7 @@ def fall(height_m: float, rate_hz: float, up: F64, *, bias_mps2: float = 0.0, ri
     n = round(seconds * rate_hz)
     flight = np.full((n, 3), bias_mps2 / np.sqrt(3))
     flight[:, 0] += ring_mps2 * np.sin(np.arange(n) * 1.7)
+    flight[:, 2] += 0.01 * np.cos(np.arange(n) * 2.9)  # a sensor's noise: one that repeats itself is dead
     impact = np.tile(up * 120.0, (max(1, round(0.008 * rate_hz)), 1))
     return np.concatenate([rest(1, rate_hz, up.tolist()), flight, impact, rest(2, rate_hz, up.tolist())])
 
@@ -56,9 +57,12 @@ def test_any_fall_is_one_drop_with_its_height(
 def test_the_alarm_is_decided_in_the_fall_and_not_after_it() -> None:
     signal = fall(1.0, 1000, np.array([0, 0, 1.0]))
     start, end = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
-    assert (start.decided_ns - start.start_ns) / 1e9 == pytest.approx(0.149, abs=0.002)
+    assert (start.decided_ns - start.start_ns) / 1e9 == pytest.approx(0.179, abs=0.002)
     assert end.severity is Severity.CRITICAL
     assert end.values["peak_mps2"] == pytest.approx(120, abs=0.5)
+    # eight samples of 120 m/s2
+    assert end.values["delta_v_mps"] == pytest.approx(0.96, abs=0.05), end.values
+    assert end.values["duration_s"] == pytest.approx(0.008, abs=0.001), end.values
 
 
 @given(cuts=st.lists(st.integers(1, 3400), max_size=12))
@@ -96,8 +100,24 @@ def test_what_is_no_drop(what: str, signal: F64) -> None:
     assert not findings, (what, findings)
 
 
-def test_a_sensor_that_gives_zeros_ends_as_implausible() -> None:
-    signal = np.concatenate([rest(1, 100), np.zeros((1000, 3)), rest(2, 100)])
+@pytest.mark.parametrize("value", [0.0, 1.3])
+def test_a_sensor_that_repeats_one_sample_tells_of_no_fall(value: float) -> None:
+    stuck = np.concatenate([rest(1, 100), np.full((70, 3), value), rest(2, 100)])
+    findings = found(DropDetector(DropSettings()), [si_block("accel", stuck, 100)])
+    assert not findings, findings
+
+
+def test_a_fall_without_noise_is_proven_by_its_impact() -> None:
+    signal = fall(0.5, 1000, np.array([0.6, 0, 0.8]))
+    signal[1000:1319] = 0.0
+    start, end = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert start.decided_ns == 1_319_000_000, start
+    assert end.values["height_m"] == pytest.approx(0.5, abs=0.01), end
+
+
+def test_a_sensor_that_gives_nothing_but_noise_ends_as_implausible() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.05, (1000, 3))
+    signal = np.concatenate([rest(1, 100), noise, rest(2, 100)])
     findings = found(DropDetector(DropSettings()), [si_block("accel", signal, 100)])
     assert [f.phase for f in findings] == [Phase.START, Phase.END]
     assert findings[1].values["implausible"] is True
