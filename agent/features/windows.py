@@ -14,6 +14,7 @@ from agent.blocks import NS_PER_S, QualityFlags, SiBlock, TimesNs
 from agent.features.table import F64, I64
 
 WINDOW_NS = NS_PER_S
+JOINED = 32  # of a live box's blocks: so that a second's end finds few of them, and costs little at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,10 +51,13 @@ class Windows:
 
     def __init__(self) -> None:
         self._blocks: list[SiBlock] = []
+        self._joined = 0  # so many of them, in front, stay as they are
 
     def feed(self, block: SiBlock) -> None:
         """Take the next samples of the stream."""
         self._blocks.append(block)
+        if len(self._blocks) - self._joined >= JOINED:
+            self._join()
 
     def take(self, limit: int) -> Windowed | None:
         """Return the windows before window `limit` that hold samples, once; None where there are none."""
@@ -68,8 +72,19 @@ class Windows:
             early, late = _split(blocks[-1], count)
             blocks[-1:] = [early] if count else []
             keep[0] = late
-        self._blocks = keep
+        self._blocks, self._joined = keep, 0
         return windowed(blocks)
+
+    def _join(self) -> None:
+        blocks = self._blocks[self._joined :]
+        first = blocks[0]
+        if all(b.period_ns == first.period_ns and b.quality is None for b in blocks):
+            times, values = (
+                np.concatenate([getattr(b, of) for b in blocks]) for of in ("times_ns", "values")
+            )
+            whole = SiBlock(first.stream, first.first, times, first.period_ns, values, None)
+            self._blocks[self._joined :] = [whole]
+        self._joined = len(self._blocks)
 
 
 def windowed(blocks: list[SiBlock]) -> Windowed:

@@ -27,7 +27,7 @@ ACCEL_HZ = 1000
 PRESSURE_HZ = 50
 QUIET_S = 10  # the road alone first: clocks settle, and which way is up is known
 FALL_SAMPLES = 200  # 20 cm
-MIN_FALL_SAMPLES = 150  # [detect.drop] min_fall_s: with this sample the fall is complete
+MIN_FALL_SAMPLES = 150  # with this one it is complete: [detect.drop] min_fall_s
 SWING_PA = 4000.0
 SWING_SAMPLES = 8
 TILT_DEG = 45.0
@@ -36,12 +36,13 @@ _TAG = 0xA1A  # keeps this stream of random numbers apart from the trip's others
 
 DETECT = """
 [detect.drop]
+min_fall_s = 0.15
 settle_s = 0.1
 [detect.pressure]
 swing_pa = 2500.0
 window_s = 0.3
 [detect.tilt]
-hold_s = 0.1
+levels = [{ angle_deg = 30.0, hold_s = 0.1, severity = 3 }]
 lowpass_s = 0.04
 release_s = 0.1
 """

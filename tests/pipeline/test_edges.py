@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from agent.blocks import NS_PER_S, Block, RegularClock
 from agent.pipeline import Pipeline
@@ -42,3 +43,28 @@ def test_a_week_of_marks_is_not_kept_and_changes_no_record() -> None:
     (fine, few), (coarse, _) = records(4), records(40)
     assert fine == coarse
     assert few < 200, f"{few} marks were held"
+
+
+def test_what_a_tick_decides_does_not_wait_for_the_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live, the second's features are reckoned in a step in which no detector is asked what a hop decides."""
+    pipeline = Pipeline([TABLE["accel"]], head=HEAD, fleet="f", mount_up=(0.0, 0.0, 1.0))
+    steps: list[set[str]] = []
+
+    def watched(of: object, name: str, what: str) -> None:
+        plain = getattr(of, name)
+
+        def call(*given: object) -> object:
+            steps[-1].add(what)
+            return plain(*given)
+
+        monkeypatch.setattr(of, name, call)
+
+    watched(pipeline, "_sum_up", "windows")
+    watched(pipeline, "_advance", "hops")
+    clock = RegularClock.of_rate(1000)
+    for first in range(0, 5000, 3):
+        steps.append(set())
+        pipeline.push(Block("accel", first, clock, np.full((3, 3), 5, np.float32)))
+    assert sum("windows" in step for step in steps[1:]) == 5, "once a second"
+    assert sum("hops" in step for step in steps) > 90
+    assert not [i for i, step in enumerate(steps[1:]) if step == {"windows", "hops"}]
