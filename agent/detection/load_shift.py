@@ -1,30 +1,33 @@
 """Load shift: the centre of the load moves on its four cells, and stays there.
 
-Four cells at the corners give the load's centre as a fraction of the platform, free of its mass.
-Braking, turning and a slope move it too; so each attitude (the specific force, low-passed alike) has a
-reference of its own, that follows slowly and waits while in doubt. A change of mass is loading or
-unloading, not a shift.
+Four cells at the corners give the load's centre as a fraction of the platform, free of its mass. Braking,
+turning and a slope move it too; `centre_model.py` learns by how much, and what it cannot tell yet is no
+shift. What it expects follows slowly and waits while in doubt. A change of mass is loading or unloading,
+and what is done with a door open is done by somebody: neither is a shift.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
 from agent.blocks import NS_PER_S, SiBlock
-from agent.detection.finding import EventType, Finding
+from agent.detection.centre_model import NOISE, CentreModel
+from agent.detection.context import Context, ContextWatch
+from agent.detection.finding import EventType, Finding, Value
 from agent.detection.hold import Hold, Turn
+from agent.detection.track import Track
 from agent.hops import Hops
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
+from agent.tank import GRAVITY_MPS2
 
 HOP_NS = 250_000_000
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
-MOST_ATTITUDES = 8
 WEIGHTLESS_MPS2 = 2.0  # in free fall the cells say nothing of the load
+SURE = 2.0  # standard deviations of the model beyond which it is not its own doubt
 
 
 class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,43 +46,40 @@ class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """A mass that changed by more than this part is loading ..."""
     adopt_load_s: Positive = 5.0
     """... and after so long, what stands there is the reference."""
-    same_force_mps2: Positive = 0.5
-    """Beyond this change of the low-passed specific force, braking or a slope moves the centre."""
+    loading_s: NotNegative = 30.0
+    """For so long after it somebody is about: what moves is moved."""
+    moved_per_g: Positive = 0.4
+    """So much may a g sideways move the centre, before it was seen."""
     major_shift: Part = 0.15
-
-
-@dataclass(slots=True)
-class _Reference:
-    """Where the load's centre is in one attitude: right, front, mass in kg, then the specific force."""
-
-    state: list[float]
-    hops: int = 1
-
-    def settled(self, settle_s: float) -> bool:
-        """Whether it was averaged for long enough to judge by."""
-        return self.hops * HOP_NS >= settle_s * NS_PER_S
-
-    def follow(self, here: list[float], gain: float) -> None:
-        """Move towards what is seen now."""
-        self.state = _towards(self.state, here, gain)
+    cool_down_s: NotNegative = 0.0
 
 
 class LoadShiftDetector:
     """Watches four cells, in the order front left, front right, rear left, rear right."""
 
     def __init__(
-        self, settings: LoadShiftSettings, stream: str = "load", motion_stream: str | None = "accel"
+        self,
+        settings: LoadShiftSettings,
+        stream: str = "load",
+        motion_stream: str | None = "accel",
+        context: ContextWatch | None = None,
     ) -> None:
         self.streams: tuple[str, ...] = (stream,) if motion_stream is None else (stream, motion_stream)
         self._settings = settings
+        self._context = context
         self._load = Hops(HOP_NS)
         self._motion = Hops(HOP_NS) if motion_stream is not None else None
         self._hold = Hold(round(settings.hold_s * NS_PER_S), 0)
+        self._track = Track(EventType.LOAD_SHIFT, self.streams, cool_down_s=settings.cool_down_s)
+        self._gain = 1.0 - math.exp(-HOP_NS / NS_PER_S / settings.lowpass_s)
+        self._settle_hops = round(settings.settle_s * NS_PER_S / HOP_NS)
         self._cells_kg: list[float] | None = None
         self._force: list[float] = []
-        self._references: list[_Reference] = []
+        self._model: CentreModel | None = None
+        self._mass_kg = 0.0
         self._loading_hops = 0
-        self._count = 0
+        self._loaded_ns: int | None = None
+        self._open = False
 
     def notes(self) -> Sequence[str]:
         """Nothing to say: it watches whatever stands on the cells."""
@@ -104,98 +104,81 @@ class LoadShiftDetector:
         for hop in sorted(force_of.keys() | cells_of.keys()):
             if hop in force_of:
                 if not self._force:
-                    self._start_again((hop + 1) * HOP_NS)  # what was seen until now knew no attitude
-                self._force = _towards(
-                    self._force or None, force_of[hop], self._gain(self._settings.lowpass_s)
-                )
+                    self._start_again((hop + 1) * HOP_NS)  # what was seen until now knew no force
+                self._force = _towards(self._force or None, force_of[hop], self._gain)
             if hop in cells_of:
                 found.extend(self._judge((hop + 1) * HOP_NS, cells_of[hop]))
         return found
 
-    def _gain(self, time_constant_s: float) -> float:
-        return 1.0 - math.exp(-HOP_NS / NS_PER_S / time_constant_s)
-
     def _judge(self, time_ns: int, cells: list[float]) -> Sequence[Finding]:
         s = self._settings
-        self._cells_kg = _towards(self._cells_kg, cells, self._gain(s.lowpass_s))
+        self._cells_kg = _towards(self._cells_kg, cells, self._gain)
         weight_kg = sum(self._cells_kg)
         force_mps2 = math.hypot(*self._force) if self._force else GRAVITY_MPS2
         if weight_kg < s.min_load_kg or force_mps2 < WEIGHTLESS_MPS2:
             return self._start_again(time_ns)
+        context = self._context.at(time_ns) if self._context is not None else Context.UNKNOWN
+        if self._open and context is not Context.DOOR_OPEN:
+            self._start_again(time_ns)
+        self._open = context is Context.DOOR_OPEN
         fl, fr, rl, rr = self._cells_kg
         mass_kg = weight_kg * GRAVITY_MPS2 / force_mps2
-        here = [(fr + rr - fl - rl) / weight_kg, (fl + fr - rl - rr) / weight_kg, mass_kg, *self._force]
-        if self._other_mass(mass_kg):
+        here = (fr + rr - fl - rl) / weight_kg, (fl + fr - rl - rr) / weight_kg
+        force_g = [f / GRAVITY_MPS2 for f in self._force]
+        if self._model is None:
+            creep = NOISE * HOP_NS / NS_PER_S / s.follow_s
+            self._model, self._mass_kg = CentreModel(here, force_g, s.moved_per_g, creep), mass_kg
+            return ()
+        if abs(mass_kg - self._mass_kg) > s.same_load * self._mass_kg:
             self._loading_hops += 1
             if self._loading_hops * HOP_NS >= s.adopt_load_s * NS_PER_S:
+                self._loaded_ns = time_ns
                 return self._start_again(time_ns)
             self._hold.step(time_ns, on=False, off=False)
             return ()
         self._loading_hops = 0
-        known = self._known_attitude(here)
-        if not known.settled(s.settle_s):
-            known.hops += 1
-            known.follow(here, 1.0 / known.hops)
-            self._hold.step(time_ns, on=False, off=False)
-            return ()
-        moved = math.hypot(here[0] - known.state[0], here[1] - known.state[1])
-        turn = self._hold.step(time_ns, on=moved > s.shift, off=False)
+        right, front, deviation = self._model.predict(force_g)
+        moved = math.hypot(here[0] - right, here[1] - front)
+        settled = self._model.seen >= self._settle_hops
+        quiet = context not in {Context.LOADING, Context.DOOR_OPEN}
+        doubted = settled and moved > s.shift
+        if doubted and self._loaded_ns is not None and time_ns - self._loaded_ns < s.loading_s * NS_PER_S:
+            return self._start_again(time_ns)
+        turn = self._hold.step(
+            time_ns, on=doubted and quiet and moved > s.shift + SURE * deviation, off=False
+        )
         if turn is Turn.STARTED:
-            return self._shifted(time_ns, known.state, here)
-        if self._hold.since_ns is None:
-            known.follow(here, self._gain(s.follow_s))
+            return self._shifted(time_ns, (right, front), here, mass_kg)
+        if not doubted or (self._hold.since_ns is None and quiet):
+            self._model.learn(here, force_g)
+            self._mass_kg += (HOP_NS / NS_PER_S / s.follow_s) * (mass_kg - self._mass_kg)
         return ()
-
-    def _other_mass(self, mass_kg: float) -> bool:
-        """Whether another mass than the references' stands there now."""
-        settled = (r.state[2] for r in self._references if r.settled(self._settings.settle_s))
-        known_kg = next(settled, mass_kg)
-        return abs(mass_kg - known_kg) > self._settings.same_load * known_kg
-
-    def _known_attitude(self, here: list[float]) -> _Reference:
-        """Return the reference of this attitude; begin one where there is none."""
-        limit = self._settings.same_force_mps2
-        for reference in self._references:
-            if all(abs(f - r) <= limit for f, r in zip(here[3:], reference.state[3:], strict=True)):
-                break
-        else:
-            reference = _Reference(here)
-            self._references.append(reference)
-        # one that was left before it had settled was a manoeuvre, and no attitude
-        settle_s = self._settings.settle_s
-        kept = [r for r in self._references if r is reference or r.settled(settle_s)]
-        self._references = kept[-MOST_ATTITUDES:]
-        return reference
 
     def _start_again(self, time_ns: int) -> Sequence[Finding]:
         """Forget what stood there: loaded, unloaded, or in the air."""
-        self._references, self._loading_hops = [], 0
+        self._model, self._loading_hops = None, 0
         self._hold.step(time_ns, on=False, off=False)
         return ()
 
-    def _shifted(self, time_ns: int, before: list[float], here: list[float]) -> Sequence[Finding]:
+    def _shifted(
+        self, time_ns: int, before: tuple[float, float], here: tuple[float, float], mass_kg: float
+    ) -> Sequence[Finding]:
         """Report the shift, begun and ended at once: where the load stands now is the new reference."""
         moved = math.hypot(here[0] - before[0], here[1] - before[1])
         start_ns = self._hold.since_ns or time_ns
-        self._count += 1
-        self._references = [_Reference(here)]
+        self._model = None
         self._hold = Hold(round(self._settings.hold_s * NS_PER_S), 0)
-        start = Finding(
-            decided_ns=time_ns,
-            type=EventType.LOAD_SHIFT,
-            number=self._count,
-            phase=Phase.START,
-            start_ns=start_ns,
-            end_ns=None,
-            severity=Severity.MAJOR if moved >= self._settings.major_shift else Severity.GENERAL,
-            values={
-                "moved": round(moved, 3),
-                "from": [round(v, 3) for v in before[:2]],
-                "to": [round(v, 3) for v in here[:2]],
-                "load_kg": round(here[2], 1),
-            },
-            streams=self.streams,
-        )
+        if not self._track.ready(time_ns):
+            return ()
+        severity = Severity.MAJOR if moved >= self._settings.major_shift else Severity.GENERAL
+        values: dict[str, Value] = {
+            "moved": round(moved, 3),
+            "from": [round(v, 3) for v in before],
+            "to": [round(v, 3) for v in here],
+            "load_kg": round(mass_kg, 1),
+        }
+        start = self._track.start(time_ns, start_ns, severity, values)
+        self._track.end(time_ns, time_ns, severity, values)
         return start, replace(start, phase=Phase.END, end_ns=time_ns)
 
 
