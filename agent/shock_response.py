@@ -31,7 +31,7 @@ LEAST_FACTOR = 4  # a half-sine of eleven samples loses 0.7 % of its area where 
 REACH = 16  # samples on each side that an interpolated one is made of
 KAISER_BETA = 8.0  # side lobes under −80 dB
 GROWTH = 12.0  # ln of the largest p⁻ᵏ: of 16 digits, 11 are left
-STRETCH_S = 0.1
+STRETCH_S = 0.2
 RING_CYCLES = (
     0.6  # of the lowest frequency, after the last sample: a free oscillation peaks within its first half
 )

@@ -23,21 +23,18 @@ kept, which merge exactly. Which samples are evenly spaced, and what a hole does
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from agent.blocks import TimesNs
 from agent.features.evenly import Evenly
 from agent.features.frames import Frames, Steps, Thinner, flat, hann
-from agent.features.moments import Cells, Columns, told
+from agent.features.moments import Columns
 from agent.features.table import F64, Merge, Names, Part
 from agent.features.windows import WINDOW_NS, Windowed
 from agent.streams import StreamSpec
 
 REFERENCE_MPS2 = 1e-6  # ISO 1683
-Spectra = Mapping[str, Mapping[str, Cells]]
-
 NYQUIST_SHARE = 0.45  # of the rate: no band reaches above it
 NUMBERS_MID, NUMBERS_HIGH = 6, 12  # the first band of a tier, from 1 Hz on: 4 Hz, 16 Hz
 STEPS_LOW, STEPS_MID, EDGES = 12, 4, 4
@@ -72,7 +69,6 @@ class ThirdOctaves:
     """Mean squares of one motion stream, an axis each: sums of frames, and how many there were."""
 
     def __init__(self, spec: StreamSpec) -> None:
-        self._spec = spec
         self._axes = len(spec.axes)
         self.bands = band_count(spec.rate_hz)
         self.names: Names = {
@@ -99,17 +95,6 @@ class ThirdOctaves:
     def columns(self, part: Part) -> Columns:
         """Tell nothing of single rows: a spectrum is of the whole record."""
         return {}
-
-    def spectra(self, part: Part) -> Spectra:
-        """Return the level of each band from 1 Hz on, over all rows, in dB re 1 µm/s²: a list an axis.
-
-        Null where nothing is known; a band in which nothing moves is at 0.
-        """
-        levels = np.maximum(level_db(self.mean_squares(part.whole())[0]), 0.0)
-        if not np.isfinite(levels).any():
-            return {}
-        axes = zip(self._spec.axes, levels, strict=True)
-        return {f"{self._spec.name}_third_octave_db": {axis: told(row, 1) for axis, row in axes}}
 
     def mean_squares(self, part: Part) -> F64:
         """Return mean squares in the unit's square: (m, axes, bands); NaN where none is known."""

@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from calibration.ferraris import FACES, TURNS, FerrarisFit, face_of, fit_ferrari
 from calibration.gravity import ANYWHERE_STANDARD_MPS2, STANDARD_GRAVITY_MPS2
 from calibration.poses import Pose, distinct, find_poses, missing_poses
 from scripts.benches.figures import Figure
+from scripts.benches.peer import Peer, say
 
 F64 = npt.NDArray[np.float64]
 
@@ -65,7 +64,7 @@ def bench(args: argparse.Namespace) -> list[Figure]:
     figures = []
     if DATA.is_dir():
         with tempfile.TemporaryDirectory() as folder:
-            peer = _Peer(Path(folder))
+            peer = _Peer(Path(folder), PEER)
             figures += _multi_position(peer)
             figures += _ferraris(peer)
     else:
@@ -83,11 +82,6 @@ def read_csv(path: Path, columns: Sequence[str]) -> F64:
                 where = [names.index(column) for column in columns]
                 return np.array([[float(line[i]) for i in where] for line in rows if len(line) > max(where)])
     raise SystemExit(f"{path}: no line with the columns {', '.join(columns)}")
-
-
-def say(text: str) -> None:
-    """Print a line beside the figures."""
-    print(f"  {text}", file=sys.stderr)
 
 
 def _multi_position(peer: _Peer) -> list[Figure]:
@@ -233,39 +227,17 @@ def _refuses(rng: np.random.Generator, kind: int) -> bool:
     return False
 
 
-class _Peer:
-    """imucal in an environment of its own; says once why it is not there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.python = folder / "peer" / "bin" / "python"
-        self.there = self._install()
+class _Peer(Peer):
+    """imucal."""
 
     def fit(
         self, values: F64, sections: Mapping[str, tuple[int, int]], rate_hz: float
     ) -> dict[str, Any] | None:
         """Return its gain, bias and gyro gain for m/s² and deg/s (n, 6)."""
-        if not self.there:
-            return None
         data = self.folder / "values.npz"
         np.savez(data, values=values)
         given = json.dumps({"sections": sections, "rate_hz": rate_hz, "gravity": STANDARD_GRAVITY_MPS2})
-        command = [str(self.python), "-c", PEER_PROGRAM, str(data), given]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            say(f"{PEER} failed: {done.stderr.strip().splitlines()[-1]}")
-            return None
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
-
-    def _install(self) -> bool:
-        venv.create(self.folder / "peer", with_pip=True)
-        command = [str(self.python), "-m", "pip", "install", "--quiet", PEER]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            say(f"skipped: {PEER} cannot be installed here: {reason}")
-        return done.returncode == 0
+        return self.run(PEER_PROGRAM, str(data), given)
 
 
 def _overlaps(pose: Pose, sections: Sequence[tuple[int, int]]) -> bool:
