@@ -106,7 +106,7 @@ class ShockResponse:
         bank = self._bank
         points = np.concatenate((self._newest, bank.interpolated(values)), axis=1)
         drive = (
-            bank.now[:, None, None] * points[None, :, 1:] + bank.before[:, None, None] * points[None, :, :-1]
+            bank.newer[:, None, None] * points[None, :, 1:] + bank.older[:, None, None] * points[None, :, :-1]
         )
         ringing = self._ringing
         for begin in range(0, drive.shape[2], bank.chunk):
@@ -138,8 +138,8 @@ class _Bank:
         grown = np.exp(pole * step_s)
         held = (grown - 1) / pole
         ramp = (grown - 1 - pole * step_s) / (pole * pole * step_s)
-        self.now: Complex = twice_residue * ramp
-        self.before: Complex = twice_residue * (held - ramp)
+        self.newer: Complex = twice_residue * ramp
+        self.older: Complex = twice_residue * (held - ramp)
         slowest = damping * float(natural.max()) * step_s
         self.chunk = max(1, min(self.stretch * self.factor, int(GROWTH / slowest)))
         steps = np.arange(1, self.chunk + 1) * step_s
