@@ -21,7 +21,7 @@ from agent.blocks import NS_PER_S, SiBlock, TimesNs
 from agent.detection.claims import Claims
 from agent.detection.context import Context, ContextWatch
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.pulse import GRAVITY_MPS2, squared_size
+from agent.detection.pulse import squared_size
 from agent.detection.track import Track
 from agent.hops import F64
 from agent.ranges import NotNegative, Positive
@@ -48,8 +48,8 @@ class BumpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Levels are vertical, beside gravity, smoothed over 20 ms."""
 
     enabled: bool = True
-    level_mps2: Positive = 0.6 * GRAVITY_MPS2
-    hard_mps2: Positive = 0.85 * GRAVITY_MPS2
+    level_mps2: Positive = 5.9  # 0.6 g
+    hard_mps2: Positive = 8.3
     """Of 1 g, smoothing leaves so much at an axle's 13 Hz."""
     delta_v_mps: NotNegative = 0.2
     """Speed that it gives; less is a knock."""

@@ -104,7 +104,8 @@ class Pulse:
         beyond = max(0.0, 1.0 - TRUSTED * self._second_mps2 / self.peak_mps2) * dt if self.peak_mps2 else 0.0
         tx, ty, tz = self._top
         delta_v_mps = math.sqrt((vx - tx * beyond) ** 2 + (vy - ty * beyond) ** 2 + (vz - tz * beyond) ** 2)
-        self.delta_v_mps = max(self.delta_v_mps, delta_v_mps)
+        if size >= TENTH * self.peak_mps2:
+            self.delta_v_mps = max(self.delta_v_mps, delta_v_mps)
 
     def over(self, time_ns: int, period_ns: int) -> bool:
         """Whether, at this sample, it has been weak for so long that it is over."""

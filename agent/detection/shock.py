@@ -51,12 +51,12 @@ class ShockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Both of a pair must be passed: peak of the acceleration beyond gravity, and change of velocity."""
 
     enabled: bool = True
-    peak_mps2: Positive = 15 * GRAVITY_MPS2
+    peak_mps2: Positive = 147.1  # 15 g
     delta_v_mps: Positive = 0.9
     """Beyond both: major, at once."""
-    critical_peak_mps2: Positive = 40 * GRAVITY_MPS2
+    critical_peak_mps2: Positive = 392.3
     critical_delta_v_mps: Positive = 3.0
-    noted_peak_mps2: Positive = 10 * GRAVITY_MPS2
+    noted_peak_mps2: Positive = 98.1
     noted_delta_v_mps: Positive = 0.3
     """Beyond both: general. Twice what a door or a knock gives."""
     min_duration_s: NotNegative = 0.002
@@ -90,7 +90,6 @@ class ShockDetector:
         self._recent: deque[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]] = deque()
         self._pulse: Pulse | None = None
         self._ignored = False
-        self._quiet_since_ns = 0
         self._lead = np.empty((0, 3), np.float32)
         self._event: _Event | None = None
         self._slow_hz: float | None = None
@@ -151,7 +150,7 @@ class ShockDetector:
             which = int(np.searchsorted(positions, at))
             nearest = int(positions[which]) if which < len(positions) else len(block)
             if self._event is not None:
-                until_ns = self._quiet_since_ns + self._settle_ns
+                until_ns = self._event.end_ns + self._settle_ns
                 over = max(at, int(np.searchsorted(block.times_ns, until_ns)))
                 self._event.feed(block.values[at : min(over, nearest)])
                 if over < nearest:
@@ -231,7 +230,6 @@ class ShockDetector:
         pulse = self._pulse
         assert pulse is not None
         self._pulse = None
-        self._quiet_since_ns = pulse.last_ns
         severity = 0 if self._ignored else self._severity(pulse)
         if severity:
             self._tell(time_ns, severity, pulse, found)

@@ -25,7 +25,6 @@ from agent.hops import Hops
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
 HOP_NS = 500_000_000  # as that of agent.detection.context: summed up once for both
 HOPS_PER_S = NS_PER_S // HOP_NS
 LEAST_SAMPLES = 16  # in a hop: 32 Hz
@@ -39,7 +38,7 @@ class VibrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """More than `limit_mps2` r.m.s. over `window_s` is an event; `major_factor` times it, long, is major."""
 
     enabled: bool = True
-    limit_mps2: Positive = 0.73 * GRAVITY_MPS2
+    limit_mps2: Positive = 7.16  # 0.73 g
     window_s: Positive = 30.0
     end_below: Part = 0.8
     """Part of the limit at which it ends."""
