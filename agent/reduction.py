@@ -7,9 +7,9 @@ is short they wait, and are merged to windows of 10 s, a minute, ten, at last a 
 Two limits, both looking back over the hour up to the record:
 
 * all that was published stays within the budget: so features pay back what events overspent;
-* a record of features is paid by what was taken since the one before it, less a part, the reserve, which is
-  left to events that may still come. What a quiet time saves is gone: it makes no later hour dearer, nor
-  one in which the sensors slow down.
+* a record of features is paid by what was taken since the one before it, and by what that one left over, less
+  a part, the reserve, which is kept for events that may still come. What a quiet time saves is gone: it makes
+  no later hour dearer, nor one in which the sensors slow down.
 
 Pure like its neighbours: earned by the samples that were taken and by nothing else.
 """
@@ -246,11 +246,13 @@ class _Ledger:
         self._features = settings.budget * (1 - settings.reserve)
         self._raw, self._out = _Hour(), _Hour()
         self._backing_bytes = 0.0  # raw, since features were published last
-        self._backed_bytes = 0.0  # of features, published then
+        self._backed_bytes = 0.0  # of features, published now
+        self._left_bytes = 0.0  # of what paid for the last ones: for a last second that is not whole, say
 
     def earn(self, raw_bytes: float, second: int) -> None:
         """Samples of the second that begins at `second` were taken."""
         if self._backed_bytes:
+            self._left_bytes = max(0.0, self._features * self._backing_bytes - self._backed_bytes)
             self._backing_bytes = self._backed_bytes = 0.0
         self._backing_bytes += raw_bytes
         self._raw.add(raw_bytes, second)
@@ -268,5 +270,5 @@ class _Ledger:
             hour.forget_before(end - HOUR_S)
         return min(
             self._all * self._raw.total - self._out.total,
-            self._features * self._backing_bytes - self._backed_bytes,
+            self._features * self._backing_bytes + self._left_bytes - self._backed_bytes,
         )

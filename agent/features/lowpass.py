@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.features.table import F64, I64
 
@@ -28,7 +27,6 @@ STEP_S = 0.05
 POINTS = round((WINDOW_S - SUPPORT_S) / STEP_S) + 1
 POINTS_S: F64 = SUPPORT_S / 2 + STEP_S * np.arange(POINTS, dtype=np.float64)
 STEPS = round(WINDOW_S / STEP_S)
-_STEPS_A_KERNEL = round(SUPPORT_S / STEP_S)
 _OMEGA = 2 * math.pi / SUPPORT_S
 _COS1, _SIN1 = np.cos(_OMEGA * POINTS_S), np.sin(_OMEGA * POINTS_S)
 _COS2, _SIN2 = np.cos(2 * _OMEGA * POINTS_S), np.sin(2 * _OMEGA * POINTS_S)
@@ -55,57 +53,58 @@ def lowpassed_windows(
     window's start; ``values``: an array (n,) a signal.
     """
     first = _OMEGA * times_s
-    waves = (np.ones_like(first), np.cos(first), np.sin(first), np.cos(2 * first), np.sin(2 * first))
+    waves = (None, np.cos(first), np.sin(first), np.cos(2 * first), np.sin(2 * first))
     starts = np.flatnonzero(np.concatenate(([True], step[1:] != step[:-1])))
     places = step[starts]
-
-    def kernels(weighted: F64) -> list[F64]:
-        return [_over_kernel(windows, places, np.add.reduceat(weighted * wave, starts)) for wave in waves]
-
-    plain = kernels(counts)
+    sums = np.zeros((1 + len(values), len(waves), windows * STEPS))
+    for i, weighted in enumerate([counts, *(counts * row for row in values)]):
+        for j, wave in enumerate(waves):
+            column = weighted if wave is None else weighted * wave
+            sums[i, j, places] = np.add.reduceat(column, starts)
+    plain, *signals = _over_kernels(sums.reshape(*sums.shape[:2], windows, STEPS))
     whole = _value(plain)
-    signals = [kernels(counts * row) for row in values]
     with np.errstate(invalid="ignore", divide="ignore"):
-        smooth = [_value(sums) / whole for sums in signals]
+        smooth = [_value(signal) / whole for signal in signals]
         out = [smooth]
         for derivative in (_first, _second, _third)[:orders]:
             # about the value itself: on samples the sum of a derivative's weights is not quite nothing
             own = derivative(plain)
             pairs = zip(signals, smooth, strict=True)
-            out.append([(derivative(sums) - value * own) / whole for sums, value in pairs])
+            out.append([(derivative(signal) - value * own) / whole for signal, value in pairs])
     return out
 
 
-def _over_kernel(windows: int, places: I64, sums: npt.NDArray[np.float64]) -> F64:
-    """Sums over the steps that the kernel of each point covers: (windows, points)."""
-    steps = np.zeros(windows * STEPS)
-    steps[places] = sums
-    grid = steps.reshape(windows, STEPS)
-    total = grid[:, :POINTS].copy()
-    for k in range(1, _STEPS_A_KERNEL):
-        total += grid[:, k : k + POINTS]
-    return total
+def _over_kernels(sums: F64) -> F64:
+    """Sums over the steps that the kernel of each point covers: (…, steps) to (…, points)."""
+    two = sums[..., :-1] + sums[..., 1:]
+    four = two[..., :-2] + two[..., 2:]
+    eight = four[..., :-4] + four[..., 4:]
+    return np.asarray(eight[..., :POINTS] + two[..., 8 : 8 + POINTS])
 
 
 # The kernel is (1 + cos ω·d)², d from the point to the sample, written out; and its derivatives by the point.
-def _value(sums: list[F64]) -> F64:
+def _value(sums: F64) -> F64:
     ones, cos1, sin1, cos2, sin2 = sums
-    return 1.5 * ones + 2.0 * (_COS1 * cos1 + _SIN1 * sin1) + 0.5 * (_COS2 * cos2 + _SIN2 * sin2)
+    out: F64 = 1.5 * ones + 2.0 * (_COS1 * cos1 + _SIN1 * sin1) + 0.5 * (_COS2 * cos2 + _SIN2 * sin2)
+    return out
 
 
-def _first(sums: list[F64]) -> F64:
+def _first(sums: F64) -> F64:
     _, cos1, sin1, cos2, sin2 = sums
-    return -2 * _OMEGA * (_SIN1 * cos1 - _COS1 * sin1) - _OMEGA * (_SIN2 * cos2 - _COS2 * sin2)
+    out: F64 = -2 * _OMEGA * (_SIN1 * cos1 - _COS1 * sin1) - _OMEGA * (_SIN2 * cos2 - _COS2 * sin2)
+    return out
 
 
-def _second(sums: list[F64]) -> F64:
+def _second(sums: F64) -> F64:
     _, cos1, sin1, cos2, sin2 = sums
-    return -2 * _OMEGA**2 * (_COS1 * cos1 + _SIN1 * sin1 + _COS2 * cos2 + _SIN2 * sin2)
+    out: F64 = -2 * _OMEGA**2 * (_COS1 * cos1 + _SIN1 * sin1 + _COS2 * cos2 + _SIN2 * sin2)
+    return out
 
 
-def _third(sums: list[F64]) -> F64:
+def _third(sums: F64) -> F64:
     _, cos1, sin1, cos2, sin2 = sums
-    return 2 * _OMEGA**3 * (_SIN1 * cos1 - _COS1 * sin1) + 4 * _OMEGA**3 * (_SIN2 * cos2 - _COS2 * sin2)
+    out: F64 = 2 * _OMEGA**3 * (_SIN1 * cos1 - _COS1 * sin1) + 4 * _OMEGA**3 * (_SIN2 * cos2 - _COS2 * sin2)
+    return out
 
 
 def _likeness() -> F64:

@@ -80,4 +80,6 @@ def told(values: F64, decimals: int) -> Cells:
 
 def by_axis(values: F64, axes: tuple[str, ...], decimals: int) -> dict[str, Cells]:
     """Round (m, axes) to what it can tell; a list an axis."""
+    if decimals > 0 and np.isfinite(values).all():
+        return dict(zip(axes, (np.round(values.T, decimals) + 0.0).tolist(), strict=True))
     return {axis: told(values[:, i], decimals) for i, axis in enumerate(axes)}

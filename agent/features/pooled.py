@@ -16,6 +16,7 @@ from agent.features.table import F64
 POOLED_WINDOWS = 120.0  # for so long, in windows, what is known of delay, resonance and height counts
 NOISE_WINDOWS = 8.0  # the road changes
 STRANGE = 10.0  # times the mean square of the noise: a window of this or more is not of the same kind
+TWO = 2
 QUIET_MPS2 = 0.003  # a good accelerometer's noise, after the low-pass
 
 
@@ -123,6 +124,13 @@ def decay(sums: list[float], keep: float, more: Sequence[float]) -> None:
 def _solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
     """Solve matrix · x = right for a positive definite matrix, by elimination; zeros where it is none."""
     n = len(right)
+    if n == TWO:
+        (a, b), (_, d), (r, s) = *matrix, right
+        part = b / a if a > 0 else 0.0
+        if a <= 0 or d - part * b <= 0:
+            return [0.0] * n
+        second = (s - part * r) / (d - part * b)
+        return [(r - b * second) / a, second]
     rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
     for i in range(n):
         if rows[i][i] <= 0:

@@ -132,8 +132,8 @@ def test_no_hour_breaks_the_promise(
     taken, out = hours(raw, events + told[:-1])
     # of events that fitted when they came, the hour may have moved on since: that no feature can help
     allowed = np.maximum(0.2 * taken, hours(raw, events)[1])
-    # an hour that begins right before a record may hold little of what had paid for it
-    dearest = max((one.published_bytes for _, one in under_test.told), default=0)
+    # an hour that begins right before a record may hold little of what had paid for it and for the next one
+    dearest = 2 * max((one.published_bytes for _, one in under_test.told), default=0)
     judged = (told[:-1] > 0) | (0.2 * reserve * taken >= dearest) | (np.arange(len(raw)) < HOUR_S)
     worst = np.argmax(np.where(judged, out - allowed, -np.inf))
     said = f"{out[worst]:.0f} bytes of {taken[worst]:.0f} in the hour to {worst + 1} s"
@@ -199,6 +199,14 @@ def test_a_short_log_keeps_it_from_the_first_batch_on() -> None:
         spent += sum(one.published_bytes for one in under_test.finish())
         assert spent <= 0.2 * rate * 120
         assert spent or rate < 50, f"nothing was told at {rate} bytes a second"
+
+
+def test_the_last_part_of_a_second_is_told_when_the_log_ends() -> None:
+    under_test = UnderTest()
+    for k in range(20):
+        under_test.second(k, 700.0)
+    under_test.second(20, 30.0)
+    assert [one.at for one in under_test.finish()] == [[20]]
 
 
 def test_rows_that_wait_for_days_stay_few() -> None:
