@@ -41,6 +41,7 @@ STILL_HOPS = 20
 CALM_PART = 0.5
 CALM_MPS2 = 0.6  # from peak to peak, while no road is known: the noise of a sensor of 0.1 m/s²
 SWING_HOPS = 300
+REST_ACROSS = 0.0064  # g²: 0.08 g; a steady push is no rest, and a steeper place is learned to be level first
 LONGEST_HOLE_HOPS = 5
 
 
@@ -91,7 +92,7 @@ class LevelForce:
         bx, by, bz = self._before_that
         calm_mps2 = CALM_PART * self._road_mps2 if self._road_hops >= STILL_HOPS else CALM_MPS2
         steady = abs(x - ax) < STILL_MPS2 and abs(y - ay) < STILL_MPS2 and abs(z - az) < STILL_MPS2
-        if steady and swing_mps2 < calm_mps2:
+        if steady and swing_mps2 < calm_mps2 and self.across < REST_ACROSS:
             self.still_hops += 1
         else:
             self.still_hops = 0
