@@ -10,12 +10,24 @@ overpressure lost for 20 s: the times that give a person no reason to doubt it.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from scripts.examination.climate import DAMP, SCALE, air, any_weather, lagged
+from scripts.examination.climate import DAMP, SCALE, air, any_weather, lagged, lid_of
 from scripts.examination.ride import plateau, ramp, smooth_noise
-from scripts.examination.scene import F64, HARMLESS, MAJOR, Draw, Scene, Series, Truth, harmful, harmless
+from scripts.examination.scene import (
+    F64,
+    GENERAL,
+    HARMLESS,
+    MAJOR,
+    Draw,
+    Scene,
+    Series,
+    Truth,
+    harmful,
+    harmless,
+)
 from scripts.examination.sensors import slow_series
 
 ROPE_HZ, GAUGE_HZ = 10.0, 10.0
@@ -57,7 +69,11 @@ def rope_got_wet(draw: Draw) -> Scene:
 
 @harmful("leak", any_weather)
 def puddle(draw: Draw) -> Scene:
-    """A canister leaks under the goods: the air goes from 35 to 55 % to 85 to 98 % within 5 to 15 minutes."""
+    """A canister leaks under the goods: the air goes from 35 to 55 % to 85 to 98 % within 5 to 15 minutes.
+
+    Where a contact says that the door is shut, an alarm is due. Where there is none, the first minutes look
+    like those of a door that was opened in the rain, and an event is enough.
+    """
     n, start_s = round(draw.between(2400, 3600)), draw.between(400, 900)
     t = np.arange(n)
     cools = draw.between(0.0, 0.8)
@@ -67,8 +83,11 @@ def puddle(draw: Draw) -> Scene:
     temperature -= cools * lagged(np.where(t >= start_s, 1.0, 0.0), 0.0, 300.0)
     more = humidity - float(target[0])
     complete_s = float(np.argmax(more > PUDDLE_POINTS)) + PUDDLE_STAYS_S
-    truth = Truth("leak", MAJOR, start_s, complete_s, complete_s + 240)
-    return air(draw, temperature, humidity, truth, "", dampest=float(humidity.max()), start_s=start_s)
+    contact = draw.chance(0.5)
+    truth = Truth("leak", MAJOR if contact else GENERAL, start_s, complete_s, complete_s + 240)
+    scene = air(draw, temperature, humidity, truth, "", dampest=float(humidity.max()), start_s=start_s)
+    shut = lid_of(np.zeros(n, dtype=bool))
+    return replace(scene, series=(*scene.series, shut)) if contact else scene
 
 
 @harmful("leak", any_weather)
