@@ -18,17 +18,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Generic, Literal, Protocol, Self, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.records import Encoding
-
 COARSER = (1, 10, 60, 600, 3600, 21_600, 86_400)
 MOST_HELD_ROWS = 1200
 HOUR_S = 3600
+SOON_BYTES = 2500  # the next two events, which may come before the next samples have paid for them
+SOON_PART = 0.5  # of the budget, at most
 HOPELESS = 2.0  # a record that by its rows would be so many times too dear is not written to be weighed
 
 
@@ -36,13 +36,14 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """``budget``: published bytes per raw byte, over every hour. A batch holds ``batch_s`` rows of a second.
 
     ``reserve``: the part of the budget that features leave to alarms and events.
-    ``encoding``: how payloads are written; the compact form has its numbers in a third of the bytes.
+    ``encoding``: how payloads are written; ``auto`` is JSON, and MessagePack, a third as long, for events and
+    gaps that are no alarms and that the budget would not bear in JSON.
     """
 
     budget: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.20
     reserve: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     batch_s: Annotated[int, msgspec.Meta(ge=1, le=600)] = 10
-    encoding: Encoding = "json"
+    encoding: Literal["auto", "json", "msgpack"] = "auto"
 
 
 class Rows(Protocol):
@@ -147,6 +148,13 @@ class Reduction(Generic[R, D]):
         """Account for an alarm, an event or a gap that was published in this second of box time."""
         self._ledger.spend(published_bytes, second)
 
+    def bears(self, published_bytes: int, second: int) -> bool:
+        """Return whether the budget of the hour up to this second bears so much more than was published.
+
+        What the samples of a batch earn counts from its end on; nothing is refused before the first.
+        """
+        return self._ledger.bears(published_bytes, second)
+
     def add(self, rows: R, raw_bytes: npt.NDArray[np.float64], end: int) -> D | None:
         """Take the rows of a batch that is over at second `end`, and what the samples of each earned.
 
@@ -245,6 +253,7 @@ class _Ledger:
         self._all = settings.budget
         self._features = settings.budget * (1 - settings.reserve)
         self._raw, self._out = _Hour(), _Hour()
+        self._has_earned = False
         self._backing_bytes = 0.0  # raw, since features were published last
         self._backed_bytes = 0.0  # of features, published now
         self._left_bytes = 0.0  # of what paid for the last ones: for a last second that is not whole, say
@@ -256,9 +265,14 @@ class _Ledger:
             self._backing_bytes = self._backed_bytes = 0.0
         self._backing_bytes += raw_bytes
         self._raw.add(raw_bytes, second)
+        self._has_earned = True
 
     def spend(self, published_bytes: int, second: int) -> None:
         self._out.add(published_bytes, second)
+
+    def bears(self, published_bytes: int, second: int) -> bool:
+        self._forget_before(second - HOUR_S)
+        return not self._has_earned or self._out.total + published_bytes <= self._all * self._raw.total
 
     def spend_on_features(self, published_bytes: int, end: int) -> None:
         self._out.add(published_bytes, end)
@@ -266,9 +280,13 @@ class _Ledger:
 
     def room_bytes(self, end: int) -> float:
         """Return how much features may publish at second `end`; snippets, what is left of it after them."""
-        for hour in (self._raw, self._out):
-            hour.forget_before(end - HOUR_S)
+        self._forget_before(end - HOUR_S)
+        budget_bytes = self._all * self._raw.total
         return min(
-            self._all * self._raw.total - self._out.total,
+            budget_bytes - self._out.total - min(SOON_BYTES, SOON_PART * budget_bytes),
             self._features * self._backing_bytes + self._left_bytes - self._backed_bytes,
         )
+
+    def _forget_before(self, second: int) -> None:
+        for hour in (self._raw, self._out):
+            hour.forget_before(second)

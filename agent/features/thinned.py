@@ -78,6 +78,22 @@ def thinned(window: Windowed, rows: I64) -> Thinned:
     if not fast.all():
         new |= ~np.repeat(fast, counts)[1:]
     starts = np.concatenate(([0], np.flatnonzero(new) + 1))
-    weight = np.diff(np.concatenate((starts, [len(step)]))).astype(np.float64)
-    times_s, *columns = [np.add.reduceat(c, starts) / weight for c in (times_s, *columns)]
+    lengths = np.diff(np.concatenate((starts, [len(step)])))
+    weight = lengths.astype(np.float64)
+    times_s, *columns = [total / weight for total in _short_sums([times_s, *columns], starts, lengths)]
     return Thinned(step[starts], times_s, weight, columns)
+
+
+def _short_sums(columns: list[F64], starts: I64, lengths: I64) -> list[F64]:
+    """Sum up segments of a few samples, one sample after the other: for so few, faster than a reduceat."""
+    out = [column[starts] for column in columns]
+    for k in range(1, int(lengths.max())):
+        rows = np.flatnonzero(lengths > k)
+        every = len(rows) == len(starts)
+        where = starts + k if every else starts[rows] + k
+        for i, column in enumerate(columns):
+            if every:
+                out[i] += column[where]
+            else:
+                out[i][rows] += column[where]
+    return out

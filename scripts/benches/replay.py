@@ -19,7 +19,13 @@ from agent.timebase import TimeMark, TimeQuality
 from firmware_bridge.virtual.trip import Trip
 from scripts.benches.figures import Figure, median_s
 
+# every detector and every feature
 CONFIG = """
+[detect.slosh]
+length_m = 0.4
+fill_m = 0.2
+freeboard_m = 0.1
+
 [detect.temperature]
 low_degc = 2.0
 high_degc = 8.0
@@ -70,7 +76,7 @@ def bench(args: argparse.Namespace) -> list[Figure]:
         reading_s = median_s(lambda: _read(log))
     peer = "reading the log alone, in the same run"
     return [
-        Figure("replay, realtime factor", summary["realtime_factor"], "×", at_least=300),
+        Figure("replay, realtime factor", summary["realtime_factor"], "×", at_least=1000),
         Figure("replay, time against reading alone", summary["wall_s"] / reading_s, "×", peer),
         Figure("replay, samples a second", summary["samples"] / summary["wall_s"], "1/s"),
         Figure("replay, published against raw", summary["upload_ratio"], "", at_most=0.20),
