@@ -20,6 +20,7 @@ REST_HOPS = round(2.0 / HOP_S)
 STILL_MPS2 = 0.15
 STILL_RADPS = 0.02
 MOST_OFFSET_RADPS = math.radians(20.0)  # consumer MEMS: ±20°/s (MPU-6050 product specification, 6.1)
+DRIFT_RADPS = math.radians(1.0)
 BEND_RADPS = math.radians(2.0)  # 0.3 g at 300 km/h: every bend that leans the force is faster
 BEND_LOWPASS_S = 1.0
 HELD_S = 60.0  # how slowly it is led back in a bend
@@ -88,7 +89,9 @@ class GravityCarrier:
             return
         offset = [sum(axis) / REST_HOPS for axis in zip(*self._still, strict=True)]
         self._still.clear()
-        if max(map(abs, offset)) <= MOST_OFFSET_RADPS:
+        # a long, even bend is as still as a rest: what is known may drift, and no more
+        limit = DRIFT_RADPS if self.known else MOST_OFFSET_RADPS
+        if max(abs(o - k) for o, k in zip(offset, self._offset, strict=True)) <= limit:
             self._offset, self.known = offset, True
 
     def angle_deg(self, up: Vector) -> float:

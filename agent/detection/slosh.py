@@ -60,7 +60,7 @@ class SloshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cool_down_s: NotNegative = 0.0
 
 
-class _Side:
+class Waves:
     """The waves along one side of the tank; a push and what they answer are slopes, rises parts of them."""
 
     def __init__(self, side_m: float, fill_m: float, damping: float) -> None:
@@ -104,13 +104,13 @@ class SloshDetector:
         self._hops = Hops(HOP_NS)
         self._track = Track(EventType.SLOSH, self.streams, cool_down_s=settings.cool_down_s)
         self._freeboard_m = settings.freeboard_m or 0.0
-        self._sides: tuple[_Side, _Side] | None = None
+        self._sides: tuple[Waves, Waves] | None = None
         if settings.length_m and settings.fill_m and settings.freeboard_m:
             width_m = settings.width_m or settings.length_m
             sides = (settings.length_m, width_m)
             self._sides = (
-                _Side(sides[0], settings.fill_m, settings.damping),
-                _Side(sides[1], settings.fill_m, settings.damping),
+                Waves(sides[0], settings.fill_m, settings.damping),
+                Waves(sides[1], settings.fill_m, settings.damping),
             )
         self._parts = (
             (settings.critical_part, Severity.CRITICAL),

@@ -1,0 +1,116 @@
+"""Slosh against the linear theory that it stands on, and what stays in the tank."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.signal import lsim
+
+from agent.detection.finding import Finding
+from agent.detection.slosh import MODES, SHARES, SloshDetector, SloshSettings, Waves, across
+from agent.records import Phase
+from agent.tank import slosh_frequencies_hz
+from tests.detection.cutting import heard, same_however_cut, worst
+from tests.detection.signals import F64, GRAVITY_MPS2, rest, tilted
+
+RATE_HZ = 200.0
+TANK = SloshSettings(length_m=0.4, width_m=0.3, fill_m=0.2, freeboard_m=0.12, damping=0.02)
+UP = (0.0, 0.0, 1.0)
+FIRST_HZ = slosh_frequencies_hz(0.4, 0.2)[0]
+
+
+def told(force: F64, settings: SloshSettings = TANK) -> list[Finding]:
+    return heard(SloshDetector(settings, UP), {"accel": (force, RATE_HZ)})
+
+
+def swerving(size_g: float, hertz: float, seconds: float, axis: int = 0) -> F64:
+    t = np.arange(0, seconds + 14, 1 / RATE_HZ)
+    force = rest(len(t) / RATE_HZ, RATE_HZ)
+    inside = (t > 4) & (t < 4 + seconds)
+    force[inside, axis] += size_g * GRAVITY_MPS2 * np.sin(2 * np.pi * hertz * (t[inside] - 4))
+    return force
+
+
+def highest(force: F64) -> float:
+    """Return the highest rise that the hops of 50 ms give along the tank."""
+    waves = Waves(0.4, 0.2, 0.02)
+    slopes = force[:, 0].reshape(-1, 10).mean(axis=1) / GRAVITY_MPS2
+    return max(abs(waves.step(slope, 1)) for slope in slopes.tolist())
+
+
+@pytest.mark.parametrize("hertz", [0.4, 1.0, FIRST_HZ, 1.6, 2.4])
+def test_the_rise_is_that_of_linear_theory(hertz: float) -> None:
+    """Against scipy's solution of the same oscillators at 1 ms."""
+    force = swerving(0.05, hertz, 8.0)
+    t = np.arange(len(force)) / RATE_HZ
+    push = force[:, 0] / GRAVITY_MPS2
+    rise = push * (1 - sum(SHARES))
+    for share, natural_hz in zip(SHARES, slosh_frequencies_hz(0.4, 0.2, MODES), strict=True):
+        omega = 2 * math.pi * natural_hz
+        rise = rise + share * lsim(([omega**2], [1, 0.04 * omega, omega**2]), push, t)[1]
+    expected_m = 0.2 * np.abs(rise).max()
+    assert highest(force) == pytest.approx(expected_m, rel=0.04, abs=0.0006), (hertz, expected_m)
+
+
+def test_a_liquid_that_leans_spills_where_the_figures_say() -> None:
+    """Slowly, tan θ = 2·freeboard/L is the limit: 31.0° here."""
+    for angle_deg, spills in ((29.0, False), (33.0, True)):
+        angles = np.radians(angle_deg * np.clip(np.arange(0, 60, 1 / RATE_HZ) / 30 - 0.2, 0, 1))
+        force = GRAVITY_MPS2 * np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=1)
+        said = told(force)
+        assert (worst(said) >= 3) is spills, (angle_deg, [f.values for f in said])
+        assert said[-1].values["by"] == "lean"
+
+
+def test_what_keeps_time_with_the_wave_spills_and_what_does_not_stays() -> None:
+    said = told(swerving(0.12, FIRST_HZ, 8))
+    assert worst(said) >= 3 and said[-1].phase is not Phase.START, said
+    assert said[-1].values["by"] == "resonance"
+    for hertz in (0.3, 0.7, 2.2, 4.0):
+        assert worst(told(swerving(0.12, hertz, 8))) == 0, hertz
+
+
+@pytest.mark.parametrize(
+    ("what", "force"),
+    [
+        (
+            "brisk braking",
+            np.concatenate([rest(5, RATE_HZ), rest(3, RATE_HZ, (-0.25, 0, 1)), rest(9, RATE_HZ)]),
+        ),
+        ("a slope of 12°", np.concatenate([rest(5, RATE_HZ), tilted(60, RATE_HZ, 12)])),
+        ("a rough road", rest(60, RATE_HZ) + np.random.default_rng(5).normal(0, 1, (12_000, 3))),
+        ("a fall", np.concatenate([rest(5, RATE_HZ), rest(0.4, RATE_HZ) * 0.02, rest(9, RATE_HZ)])),
+    ],
+)
+def test_what_stays_in_the_tank(what: str, force: F64) -> None:
+    said = told(force)
+    assert worst(said) < 3, (what, [f.values for f in said])
+
+
+def test_a_sensor_that_is_askew_makes_no_waves() -> None:
+    bias = np.array([0.7, -0.5, 0.3])
+    assert not told(rest(20, RATE_HZ) + bias)
+
+
+def test_it_says_what_it_cannot_watch() -> None:
+    assert 'profile = "liquid-food"' in SloshDetector(SloshSettings(), UP).notes()[0]
+    slow = SloshDetector(TANK, UP)
+    assert not heard(slow, {"accel": (tilted(60, 2.0, 60), 2.0)})
+    assert "too slowly" in slow.notes()[0]
+
+
+def test_across_is_level_and_square() -> None:
+    for up in (UP, (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.1, 0.2, 0.97)):
+        size = math.hypot(*up)
+        here = (up[0] / size, up[1] / size, up[2] / size)
+        along, wide = (np.array(v) for v in across(here, "x"))
+        table = np.array([along, wide, here])
+        assert table @ table.T == pytest.approx(np.eye(3), abs=1e-12), up
+
+
+def test_where_blocks_are_cut_changes_nothing() -> None:
+    force = swerving(0.12, FIRST_HZ, 8) + np.random.default_rng(6).normal(0, 0.5, (4400, 3))
+    said = same_however_cut(lambda: SloshDetector(TANK, UP), {"accel": (force, RATE_HZ)})
+    assert worst(said) >= 3
