@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,8 +21,9 @@ from calibration.accelerometer import (
     AccelFit,
     fit_accelerometer,
 )
-from calibration.certificate import Certificate, Residuals, SessionData
+from calibration.certificate import Certificate, Residuals
 from calibration.errors import CalibrationRefused
+from calibration.fitted import certificate_of
 from calibration.gravity import ANYWHERE_STANDARD_MPS2, STANDARD_GRAVITY_MPS2, Gravity
 from calibration.poses import (
     ENOUGH_POSES,
@@ -228,46 +230,31 @@ class AccelSession:
             return False
 
     def certificate(
-        self,
-        *,
-        made_at: str,
-        stream: str = "accel",
-        sensor: str = "",
-        made_by: str = "",
-        valid_until: str = "",
-        software: str = "",
-        replaces: str = "",
-        data: SessionData | None = None,
-        low_degc: float | None = None,
-        high_degc: float | None = None,
+        self, *, made_at: str, low_degc: float | None = None, high_degc: float | None = None
     ) -> Certificate:
         """Return the certificate of the fit. Raises CalibrationRefused as `fit` does."""
         fit = self.fit()
-        return Certificate(
-            stream=stream,
-            sensor=sensor,
+        common = certificate_of(
+            fit,
+            stream="accel",
             unit="mps2",
-            gain=tuple(tuple(float(value) for value in row) for row in fit.gain),
-            bias=tuple(float(value) for value in fit.bias),
             method=METHOD,
+            uncertainty=fit.budget,
+            standard_uncertainty=fit.standard_uncertainty_mps2,
+            made_at=made_at,
+            low_degc=low_degc,
+            high_degc=high_degc,
+        )
+        return msgspec.structs.replace(
+            common,
             residuals=Residuals(
                 rms=fit.residual_rms_mps2,
                 worst=fit.worst_mps2,
                 points=fit.poses,
                 held_out_rms=fit.held_out_rms_mps2,
             ),
-            uncertainty=fit.budget,
-            standard_uncertainty=fit.standard_uncertainty_mps2,
-            low_degc=low_degc,
-            high_degc=high_degc,
             gravity_mps2=self.gravity.told_mps2,
             findings=findings(fit, self.gravity),
-            data=data,
-            made_at=made_at,
-            made_by=made_by,
-            valid_until=valid_until,
-            software=software,
-            replaces=replaces,
         )
 
     def _step(self, block: BlockOfRest) -> list[Happening]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +16,7 @@ from calibration.accel_model import rms
 from calibration.accelerometer import sphere
 from calibration.certificate import Certificate, Residuals, UncertaintyTerm
 from calibration.ferraris import FACES, AxesFit, FerrarisFit, face_of, fit_six
+from calibration.fitted import certificate_of
 from calibration.gravity import STANDARD_GRAVITY_MPS2, Gravity
 from calibration.poses import Pose
 
@@ -59,7 +61,6 @@ def accel_certificate(
     fit: AxesFit,
     *,
     made_at: str,
-    sensor: str = "",
     gravity: Gravity | None = None,
     unseen_rms_mps2: float | None = None,
     low_degc: float | None = None,
@@ -70,19 +71,11 @@ def accel_certificate(
     standard = standard_mps2(fit, gravity.mps2)
     poses = math.sqrt(max(standard**2 - gravity.standard_mps2**2, 0.0))
     hand_deg = math.degrees(fit.hand_rad)
-    return Certificate(
+    common = certificate_of(
+        fit,
         stream="accel",
-        sensor=sensor,
         unit="mps2",
-        gain=tuple(tuple(float(value) for value in row) for row in fit.gain),
-        bias=tuple(float(value) for value in fit.bias),
         method=METHOD,
-        residuals=Residuals(
-            rms=fit.residual_rms_mps2,
-            worst=fit.worst_mps2,
-            points=len(FACES),
-            held_out_rms=unseen_rms_mps2,
-        ),
         uncertainty=(
             UncertaintyTerm(
                 name="positions", kind="A", standard=poses, source=f"six, put down to {hand_deg:.2f}°"
@@ -92,18 +85,27 @@ def accel_certificate(
             ),
         ),
         standard_uncertainty=standard,
+        made_at=made_at,
         low_degc=low_degc,
         high_degc=high_degc,
+    )
+    return msgspec.structs.replace(
+        common,
+        residuals=Residuals(
+            rms=fit.residual_rms_mps2,
+            worst=fit.worst_mps2,
+            points=len(FACES),
+            held_out_rms=unseen_rms_mps2,
+        ),
         gravity_mps2=gravity.told_mps2,
         findings=(
             f"the six positions were off by {hand_deg:.2f}° (σ), as far as they contradict each other",
             f"gravity {gravity.mps2:.5f} ± {gravity.standard_mps2:.5f} m/s²: {gravity.source}",
         ),
-        made_at=made_at,
     )
 
 
-def gyro_certificate(fit: FerrarisFit, *, made_at: str, sensor: str = "") -> Certificate | None:
+def gyro_certificate(fit: FerrarisFit, *, made_at: str) -> Certificate | None:
     """Return the gyroscope's certificate, None where the session has none.
 
     The effect of gravity on it has no place in a certificate's model: it is in the uncertainty.
@@ -124,12 +126,10 @@ def gyro_certificate(fit: FerrarisFit, *, made_at: str, sensor: str = "") -> Cer
             source="of 1 rad/s: a turn against an edge comes back to 1°",
         ),
     )
-    return Certificate(
+    return certificate_of(
+        gyro,
         stream="gyro",
-        sensor=sensor,
         unit="radps",
-        gain=tuple(tuple(float(value) for value in row) for row in gyro.gain),
-        bias=tuple(float(value) for value in gyro.bias),
         method=METHOD,
         uncertainty=terms,
         standard_uncertainty=math.sqrt(sum(term.standard**2 for term in terms)),

@@ -11,10 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
-from calibration.certificate import Certificate, Residuals, SessionData, UncertaintyTerm
+from calibration.certificate import Certificate, Residuals, UncertaintyTerm
 from calibration.errors import CalibrationRefused
+from calibration.fitted import certificate_of
 from calibration.load_cell import LoadObservations, MatrixFit, fit_load_cells, held_out_errors_kg
 from calibration.load_checks import LoadChecks, budget, check_steps, combined_kg, judge
 from calibration.load_plan import WantedStep, still_wanted
@@ -225,18 +227,7 @@ class LoadSession:
         )
 
     def certificate(
-        self,
-        *,
-        made_at: str,
-        made_by: str = "",
-        stream: str = "load",
-        sensor: str = "",
-        data: SessionData | None = None,
-        low_degc: float | None = None,
-        high_degc: float | None = None,
-        valid_until: str = "",
-        software: str = "",
-        replaces: str = "",
+        self, *, made_at: str, low_degc: float | None = None, high_degc: float | None = None
     ) -> Certificate:
         """Make the certificate. Raises CalibrationRefused while the cells are not told apart."""
         fit = self.fit()
@@ -248,28 +239,24 @@ class LoadSession:
                 expected="a known mass over each cell once",
                 remedy="Put the mass over each of the cells; only that tells them apart.",
             )
-        return Certificate(
-            stream=stream,
-            sensor=sensor,
+        common = certificate_of(
+            fit,
+            stream="load",
             unit="kg",
-            gain=tuple(tuple(float(g) for g in row) for row in fit.gain),
-            bias=tuple(float(b) for b in fit.bias),
             method=METHOD,
-            residuals=fit.residuals,
             uncertainty=fit.budget,
             standard_uncertainty=fit.standard_uncertainty_kg,
+            made_at=made_at,
             low_degc=low_degc,
             high_degc=high_degc,
+        )
+        return msgspec.structs.replace(
+            common,
+            residuals=fit.residuals,
             capacity=self.capacity_kg * self.plate.count,
             verification_interval=self.limits.verification_interval_kg,
             dead_load=self._step_limits.dead_load_kg or None,  # 0: nobody told
             findings=self._findings(fit),
-            data=data,
-            made_at=made_at,
-            made_by=made_by,
-            valid_until=valid_until,
-            software=software,
-            replaces=replaces,
         )
 
     def _findings(self, fit: LoadFit) -> tuple[str, ...]:

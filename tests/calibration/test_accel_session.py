@@ -204,9 +204,7 @@ def test_the_certificate_says_all_of_it() -> None:
     held, session = sensor(), AccelSession(100.0, gravity_mps2=9.81, gravity_standard_mps2=5e-4)
     feed(session, held.session(UPS))
     fit = session.fit()
-    certificate = session.certificate(
-        made_at="2026-01-01T00:00:00Z", sensor="box-1", low_degc=19.0, high_degc=21.0
-    )
+    certificate = session.certificate(made_at="2026-01-01T00:00:00Z", low_degc=19.0, high_degc=21.0)
     assert parse_certificate(certificate.to_json()) == certificate
     assert np.array_equal(np.array(certificate.gain), fit.gain)
     assert certificate.residuals is not None
