@@ -22,8 +22,9 @@ from agent.calibrating.view import Gauge, View, counted
 from calibration.accel_model import PARAMETERS
 from calibration.accel_session import AccelSession, Moved, PoseTaken, TooNear, Withdrawn, goal_mps2
 from calibration.errors import CalibrationRefused
+from calibration.journal import Journal
 from calibration.poses import ENOUGH_POSES
-from calibration.session import Journal, SessionStep
+from calibration.session import SessionStep
 
 POSE = "pose"
 SMOOTH_S = 0.3  # the sketch of how it lies follows within this
@@ -227,7 +228,7 @@ class AccelGuide:
     def _restore(self) -> None:
         """Give the session what the journal holds already."""
         steps = self._journal.steps
-        for step in restore(self.session, ((step, self._journal.values(step)) for step in steps)):
+        for step in restore(self.session, ((step, self._journal.head.values(step)) for step in steps)):
             self._journal.undo(step.number)
         self._ups = [_unit(pose.mean) for pose in self.session.poses]
         if self._ups:

@@ -26,8 +26,9 @@ from calibration.errors import CalibrationRefused
 from calibration.ferraris import AxesFit
 from calibration.ferraris_certificate import accel_certificate, faces_of, six_of
 from calibration.gravity import Gravity
+from calibration.journal import Journal
 from calibration.poses import ENOUGH_POSES, HOLD_S, find_poses
-from calibration.session import Journal, Session, SessionHead
+from calibration.session import Session, SessionHead
 
 WHAT = "accel"
 
@@ -63,7 +64,7 @@ def new_session(head: SessionHead) -> AccelSession:
 def judge_session(kept: Session) -> Outcome:
     """Return the verdict on a session's file."""
     session = new_session(kept.head)
-    left_out = restore(session, ((step, kept.values(step)) for step in kept.steps))
+    left_out = restore(session, ((step, kept.head.values(step)) for step in kept.steps))
     more = {"poses_left_out": len(left_out)} if left_out else {}
     return _judge(session, kept.temperatures_degc, more)
 
@@ -110,7 +111,7 @@ def judge_recording(
             temperature_degc=degc,
         )
     session = new_session(journal.head)
-    restore(session, ((step, journal.values(step)) for step in journal.steps))
+    restore(session, ((step, journal.head.values(step)) for step in journal.steps))
     span = (min(temperatures), max(temperatures)) if temperatures else None
     return _judge(session, span, more)
 

@@ -20,9 +20,10 @@ from agent.calibrating.sketch import Sketch, plate_rows
 from agent.calibrating.terminal import ENTER
 from agent.calibrating.view import Gauge, View, counted
 from calibration.errors import CalibrationRefused
+from calibration.journal import Journal
 from calibration.load_plan import WantedStep
 from calibration.load_session import LoadSession
-from calibration.session import Journal, SessionStep
+from calibration.session import SessionStep
 
 CREEP = "creep"
 WINDOW_S = 2.0  # of what the meter shows
@@ -94,7 +95,7 @@ class LoadGuide:
         self._moves: deque[tuple[float, Callable[[], None]]] = deque()
         self._moved_s: float | None = None
         self._said, self._said_style = "", ""
-        for step in restore(session, ((step, journal.values(step)) for step in journal.steps)):
+        for step in restore(session, ((step, journal.head.values(step)) for step in journal.steps)):
             journal.undo(step.number)
         if session.steps:
             self._say(f"Goes on with {counted(len(session.steps), 'step')} taken before.", "good")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from agent.calibrating.keep import now_text
@@ -117,7 +116,7 @@ def new_session(head: SessionHead) -> LoadSession:
 def judge_session(kept: Session) -> Outcome:
     """Return the verdict on a session's file."""
     session = new_session(kept.head)
-    left_out = restore(session, ((step, kept.values(step)) for step in kept.steps))
+    left_out = restore(session, ((step, kept.head.values(step)) for step in kept.steps))
     wanted = session.plan()
     todo = tuple(f"{step.words} It shows {step.why}." for step in wanted[:3])
     figures: dict[str, Any] = {"steps": len(session.steps), "steps_wanted": len(wanted)}
@@ -161,17 +160,7 @@ def judge_session(kept: Session) -> Outcome:
     elif good:
         todo = ()
     judged = tuple(finding.words for finding in fit.findings)
-    certificate = _with_scale(certificate, session)
     return Outcome(WHAT, good, fit.words, judged, todo, figures, certificate)
-
-
-def _with_scale(certificate: Certificate, session: LoadSession) -> Certificate:
-    """Return the certificate with what is known of the scale as a whole: by it the zero may be followed."""
-    return msgspec.structs.replace(
-        certificate,
-        capacity=session.capacity_kg * session.plate.count,
-        verification_interval=session.limits.verification_interval_kg,
-    )
 
 
 def compared(certificate: Certificate, truth: Any, masses_kg: Sequence[float]) -> dict[str, Any]:

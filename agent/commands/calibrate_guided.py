@@ -28,7 +28,8 @@ from agent.config import Config
 from agent.errors import UsageError
 from agent.streams import StreamSpec
 from calibration.gravity import Gravity
-from calibration.session import SUFFIX, Journal, SessionHead, read_session, unfinished
+from calibration.journal import Journal
+from calibration.session import SUFFIX, SessionHead, read_session, unfinished
 
 STOPPED = 130
 VIRTUAL_MASSES_KG = (10.0, 20.0)

@@ -20,7 +20,8 @@ from agent.errors import UsageError
 from agent.streams import StreamClass, StreamSpec, Unit
 from calibration.errors import CalibrationRefused, SessionError
 from calibration.gravity import Gravity
-from calibration.session import Journal, SessionHead, read_session
+from calibration.journal import Journal
+from calibration.session import SessionHead, read_session
 from calibration.store import CertificateStore, read_kept
 from calibration.thermal_lag import is_measured
 

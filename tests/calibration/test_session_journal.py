@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.errors import SessionError
+from calibration.journal import Journal
 from calibration.session import (
     SUFFIX,
-    Journal,
     Session,
     SessionHead,
     digest_of,
@@ -64,7 +64,7 @@ def test_what_was_written_is_read_in_full_and_in_si(tmp_path: Path) -> None:
     assert span.raw.dtype == np.int32
     assert zero.raw.dtype == np.float32
     np.testing.assert_array_equal(span.raw, counts(4))
-    np.testing.assert_allclose(session.values(span), counts(4) * 0.005)
+    np.testing.assert_allclose(session.head.values(span), counts(4) * 0.005)
     assert session.samples == 40
     assert session.temperatures_degc == (21.5, 22.0)
 

@@ -17,7 +17,8 @@ from agent.calibrating.load_guide import LoadGuide
 from agent.calibrating.view import View
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from calibration.gravity import Gravity
-from calibration.session import Journal, SessionHead
+from calibration.journal import Journal
+from calibration.session import SessionHead
 from firmware_bridge.virtual.calibration_bench import CalibrationBench, Rehearsal
 from firmware_bridge.virtual.streams import STREAMS
 

@@ -28,7 +28,8 @@ from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
 from calibration.certificate import Certificate, read_certificate
-from calibration.session import SUFFIX, Journal, read_session
+from calibration.journal import Journal
+from calibration.session import SUFFIX, read_session
 from firmware_bridge.virtual.calibration_bench import Rehearsal
 from tests.commands.calibrating import (
     Stage,

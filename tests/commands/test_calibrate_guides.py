@@ -11,7 +11,8 @@ from agent.calibrating import accel_run, load_run
 from agent.calibrating.feed import Chunk
 from agent.calibrating.sketch import box_rows, side_words, turned
 from agent.errors import UsageError
-from calibration.session import Journal, read_session
+from calibration.journal import Journal
+from calibration.session import read_session
 from tests.commands.calibrating import (
     Stage,
     accel_guide,
@@ -103,10 +104,10 @@ def test_it_goes_on_where_it_was_and_refuses_the_same_pose_again(tmp_path: Path)
         assert len(journal.steps) == 4
         play_until(guide, stage, 5, journal)
     session = read_session(path)
-    means = [session.values(step).mean(axis=0) for step in session.steps]
+    means = [session.head.values(step).mean(axis=0) for step in session.steps]
     steps = [len(step.raw) for step in session.steps]
     assert all(1500 <= n <= 2000 for n in steps), f"about two seconds a pose: {steps}"
-    scatter = [float(session.values(step).std(axis=0).max()) for step in session.steps]
+    scatter = [float(session.head.values(step).std(axis=0).max()) for step in session.steps]
     assert max(scatter) < 0.05, f"the very samples that were judged, and no turn: {scatter}"
     assert all(8.5 < float(np.linalg.norm(m)) < 11.1 for m in means)
 

@@ -12,7 +12,8 @@ from agent.calibrating.feed import Recorded
 from agent.streams import TABLE
 from calibration.errors import CalibrationRefused
 from calibration.gravity import Gravity
-from calibration.session import Journal, SessionHead, read_session
+from calibration.journal import Journal
+from calibration.session import SessionHead, read_session
 from tests.calibration.accel_bench import F64, MG_MPS2, HeldSensor, hidden
 
 FACES = np.vstack((np.eye(3), -np.eye(3)))

@@ -14,7 +14,8 @@ from agent.calibrating.load_run import LoadSettings, new_session, settings_of, t
 from agent.errors import UsageError
 from agent.streams import TABLE
 from calibration.certificate import Certificate
-from calibration.session import SUFFIX, Journal, SessionHead
+from calibration.journal import Journal
+from calibration.session import SUFFIX, SessionHead
 
 SPEC = TABLE["load"]
 
