@@ -34,7 +34,7 @@ SMOOTH_BINS = 2
 SLOWEST_NS = 25_000_000  # 40 Hz: of a bump of 50 ms, two samples
 ROAD_CHUNKS = 20
 ROAD_FACTOR = 5.0
-LEAST_CHUNKS = 4
+LEAST_CHUNKS = 4  # before, the road is not known
 CARRIED = 36  # bins: what a swing that a chunk cuts is seen again with, and what is smoothed
 LATER_NS = 300_000_000
 """So long after its end a chunk is judged: by then a fall that began in it is known."""
@@ -170,7 +170,7 @@ class BumpDetector:
         """Return the level above which something stands out from the road, and what the road is about."""
         count = sum(n for n, _, _ in self._road)
         if len(self._road) < LEAST_CHUNKS:
-            return self._settings.level_mps2, here_mps2
+            return math.inf, here_mps2
         mean = sum(s for _, s, _ in self._road) / count
         variance = sum(q for _, _, q in self._road) / count - mean * mean
         return max(self._settings.level_mps2, ROAD_FACTOR * math.sqrt(max(0.0, variance))), mean

@@ -101,7 +101,7 @@ class _Event:
             if self.pulse is not None and self.pulse.over(time_ns, block.period_ns):
                 self.close()
             if self.pulse is None and hit:
-                self.pulse = Pulse(time_ns, block.period_ns, WEIGHTLESS)
+                self.pulse = Pulse(time_ns, block.period_ns, WEIGHTLESS, IMPACT_MPS2)
             if self.pulse is not None:
                 self.pulse.take(time_ns, (x, y, z), strong=hit, clipped=False)
 

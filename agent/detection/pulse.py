@@ -7,7 +7,7 @@ that above a tenth of the peak (ISO 2041, MIL-STD-810H 516.8).
 
 One sample alone proves nothing: it may be a spike on a wire. So the largest sample counts in the velocity
 change as three times the second largest at most. Nor does a sample at the end of the range, or one that says
-the very same as the one before on all axes: the sensor may be stuck. What it was shows when it moves again.
+the very same as the one before on a strong axis: it may be stuck. What it was shows when it moves again.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Pulse:
         "flat_now",
         "largest_at",
         "last_ns",
+        "onset_mps2",
         "peak_mps2",
         "rest",
         "samples",
@@ -62,7 +63,7 @@ class Pulse:
         "strong",
     )
 
-    def __init__(self, start_ns: int, period_ns: int, rest: Vector) -> None:
+    def __init__(self, start_ns: int, period_ns: int, rest: Vector, onset_mps2: float) -> None:
         self.start_ns = self.last_ns = start_ns
         """``last_ns``: its last sample that was strong."""
         self.peak_mps2 = self.delta_v_mps = 0.0
@@ -74,6 +75,8 @@ class Pulse:
         self.samples: list[Vector] = []
         """All its samples, less `rest`."""
         self.rest: Vector = rest
+        self.onset_mps2 = onset_mps2 / math.sqrt(3)
+        """On one axis at least, what is beyond the onset is beyond this."""
         self._period_s = period_ns / NS_PER_S
         self._second_mps2 = 0.0
         self._top = self._velocity = self._before = (0.0, 0.0, 0.0)
@@ -82,7 +85,7 @@ class Pulse:
     def take(self, time_ns: int, force: Vector, *, strong: bool, clipped: bool) -> None:
         """Take the next sample: specific force in m/s², and whether it is beyond the onset, or clipped."""
         x, y, z = force[0] - self.rest[0], force[1] - self.rest[1], force[2] - self.rest[2]
-        repeats = force == self._before
+        repeats = any(abs(f) >= self.onset_mps2 and f == b for f, b in zip(force, self._before, strict=True))
         self._before = force
         size = math.sqrt(x * x + y * y + z * z)
         self.samples.append((x, y, z))

@@ -39,7 +39,7 @@ RECTANGULAR_S = 0.02
 """A mass does not jump to one value, stay there for longer than this, and jump back: that is the sensor."""
 REST_NS = 100_000_000  # whose mean is what a pulse is seen against
 LEAD_NS = 5_000_000  # right before a pulse, not part of that
-RESPONSE_S = 2.0  # of an event, as far as its shock response is watched
+RESPONSE_S = 0.3  # from a pulse on: by then what it shook has swung farthest, and what follows is another
 RESPONSE_HZ = (10.0, 20.0, 40.0, 80.0, 160.0)
 SAMPLES_A_CYCLE = 5.0
 STEPS = 256  # of a pulse that are looked at in one go
@@ -83,6 +83,7 @@ class ShockDetector:
         self._shocks = shocks or Claims()
         self._track = Track(EventType.SHOCK, self.streams)
         onset_mps2 = GRAVITY_MPS2 + ONSET_PART * settings.peak_mps2
+        self._onset_mps2 = onset_mps2
         self._onset_squared = np.float32(onset_mps2**2)
         self._harmless_axis = np.float32(onset_mps2 / np.sqrt(3))  # on each axis: and so is the whole
         self._max_ns = round(settings.max_duration_s * NS_PER_S)
@@ -164,7 +165,7 @@ class ShockDetector:
     def _begin(self, block: SiBlock, at: int) -> None:
         start_ns = int(block.times_ns[at])
         rest, self._lead = self._before(block, at)
-        self._pulse = Pulse(start_ns, block.period_ns, rest)
+        self._pulse = Pulse(start_ns, block.period_ns, rest, self._onset_mps2)
         self._ignored = self._drops.at(start_ns)
 
     def _follow(self, block: SiBlock, positions: npt.NDArray[np.int64], at: int, found: list[Finding]) -> int:
@@ -217,7 +218,7 @@ class ShockDetector:
         """Begin an event, or say that it became worse."""
         track = self._track
         if not track.active:
-            self._event = _Event(pulse, self._lead)
+            self._event = _Event(pulse)
             self._shocks.known(decided_ns)
             found.append(track.start(decided_ns, pulse.start_ns, Severity(severity), self._event.values()))
         elif self._event is not None and severity > track.severity:
@@ -234,7 +235,7 @@ class ShockDetector:
         if severity:
             self._tell(time_ns, severity, pulse, found)
         if self._event is not None:
-            self._event.close(pulse, NS_PER_S / period_ns, harmful=bool(severity))
+            self._event.close(pulse, self._lead, NS_PER_S / period_ns, harmful=bool(severity))
 
     def _finish(self, decided_ns: int) -> Finding:
         event, track = self._event, self._track
@@ -268,14 +269,14 @@ class ShockDetector:
 class _Event:
     """What is said of the shocks that follow each other."""
 
-    def __init__(self, pulse: Pulse, lead: npt.NDArray[np.float32]) -> None:
+    def __init__(self, pulse: Pulse) -> None:
         self.end_ns = pulse.last_ns
         self._worst = pulse
         self._peak_mps2 = self._delta_v_mps = 0.0
         self._pulses = 0
         self._clipped = False
-        self._lead = lead
         self._left = 0
+        self._shaken: npt.NDArray[np.float64] | None = None
         self._rest: Vector = (0.0, 0.0, 0.0)
         self._response: ShockResponse | None = None
         self._frequencies_hz: tuple[float, ...] = ()
@@ -288,14 +289,15 @@ class _Event:
         self._delta_v_mps = max(self._delta_v_mps, pulse.delta_v_mps)
         self._clipped |= pulse.clipped > 0
 
-    def close(self, pulse: Pulse, rate_hz: float, *, harmful: bool) -> None:
+    def close(self, pulse: Pulse, lead: npt.NDArray[np.float32], rate_hz: float, *, harmful: bool) -> None:
         """Take a pulse that is over; one that does no harm still shakes what the others shook."""
-        if self._response is None:
+        if self._left <= 0 and (harmful or self._response is not None):
+            self._hear_out()
             self._frequencies_hz = tuple(f for f in RESPONSE_HZ if f * SAMPLES_A_CYCLE <= rate_hz)
             self._left = round(RESPONSE_S * rate_hz)
             if self._frequencies_hz:
                 self._response = ShockResponse(rate_hz, self._frequencies_hz)
-                self._response.feed(self._lead)
+                self._response.feed(lead)
         if harmful:
             self.add(pulse)
             self._pulses += 1
@@ -328,8 +330,15 @@ class _Event:
             return said
         if self._pulses > 1:
             said["pulses"] = self._pulses
+        self._hear_out()
+        if self._shaken is not None:
+            said["srs_hz"] = list(self._frequencies_hz)
+            said["srs_mps2"] = [round(p, 1) for p in self._shaken.tolist()]
+        return said
+
+    def _hear_out(self) -> None:
+        """Take the response to what was felt up to now."""
         if self._response is not None:
             peaks = self._response.peaks().max(axis=1)
-            said["srs_hz"] = list(self._frequencies_hz)
-            said["srs_mps2"] = [round(p, 1) for p in peaks.tolist()]
-        return said
+            self._shaken = peaks if self._shaken is None else np.maximum(self._shaken, peaks)
+            self._response = None
