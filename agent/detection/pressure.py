@@ -2,24 +2,30 @@
 
 In a tank it is the liquid that slams; in a sealed pack, a climb or a leak. A slow change of the
 weather or of altitude stays far below the limit within one window.
+
+A swing is complete with a sample, and is said with it. The window moves by hops of 100 ms on a grid of box
+time, of which the last is the one that the sample is in; so whether it is over is asked once a hop, with the
+first sample of the next.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, SiBlock
-from agent.detection.finding import EventType, Finding
-from agent.detection.hold import Hold, Turn
-from agent.hops import Hops
+from agent.detection.finding import EventType, Finding, Value
+from agent.detection.track import Track
 from agent.ranges import Part, Positive
-from agent.records import Phase, Severity
+from agent.records import Severity
 
 HOP_NS = 100_000_000
+FEW = 8  # samples: less than an array is worth
 
 
 class PressureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,83 +45,110 @@ class PressureDetector:
     def __init__(self, settings: PressureSettings, stream: str = "pressure") -> None:
         self.streams: tuple[str, ...] = (stream,)
         self._settings = settings
-        self._hops = Hops(HOP_NS)
+        self._critical_pa = math.nextafter(settings.critical_factor * settings.swing_pa, 0.0)
         self._window_hops = max(1, round(settings.window_s * NS_PER_S / HOP_NS))
-        # of the window: what nothing later is beyond, so that the first is the extreme
+        # of the hops before this one: what nothing later is beyond, so that the first is the extreme
         self._lows: deque[tuple[int, float]] = deque()
         self._highs: deque[tuple[int, float]] = deque()
-        self._hold = Hold(0, 0)
-        self._count = 0
-        self._start_ns = 0
+        self._hop: int | None = None
+        self._low, self._high = math.inf, -math.inf  # of the window, this hop so far included
+        self._hop_low, self._hop_high = math.inf, -math.inf
+        self._track = Track(EventType.PRESSURE, self.streams)
         self._largest_pa = 0.0
 
     def notes(self) -> Sequence[str]:
         """Nothing to say: it always watches."""
         return ()
 
-    def feed(self, block: SiBlock) -> Sequence[Finding]:
-        """Take samples; time decides."""
-        self._hops.feed(block)
+    def advance(self, horizon_ns: int) -> Sequence[Finding]:
+        """Samples decide; time alone does not."""
         return ()
 
-    def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Judge the hops that are complete."""
-        run = self._hops.advance(horizon_ns)
-        if run is None:
-            return ()
+    def feed(self, block: SiBlock) -> Sequence[Finding]:
+        """Take samples; one that is no number is left out."""
+        times, values = block.times_ns, block.values[:, 0]
+        if not (good := np.isfinite(values)).all():
+            times, values = times[good], values[good]
         found: list[Finding] = []
-        for hop, low, high in zip(
-            run.index.tolist(), run.low[:, 0].tolist(), run.high[:, 0].tolist(), strict=True
-        ):
-            finding = self._judge((hop + 1) * HOP_NS, self._swing_pa(hop, low, high))
-            if finding is not None:
-                found.append(finding)
+        for begin, end, hop, low, high in _pieces(times // HOP_NS, values):
+            if hop != self._hop:
+                if self._hop is not None:
+                    self._close(self._hop, int(times[begin]), found)
+                self._open(hop)
+            while max(self._high, high) - min(self._low, low) > self._next_pa():
+                found.append(self._beyond(times[begin:end].tolist(), values[begin:end].tolist()))
+            self._low, self._hop_low = min(self._low, low), min(self._hop_low, low)
+            self._high, self._hop_high = max(self._high, high), max(self._hop_high, high)
+            if self._track.active:
+                self._largest_pa = max(self._largest_pa, self._high - self._low)
         return found
 
-    def _swing_pa(self, hop: int, low: float, high: float) -> float:
-        """Take the next hop; return the swing within the window that ends with it."""
-        lows, highs, oldest = self._lows, self._highs, hop - self._window_hops
-        if math.isfinite(low) and math.isfinite(high):
-            while lows and lows[-1][1] >= low:
-                lows.pop()
-            lows.append((hop, low))
-            while highs and highs[-1][1] <= high:
-                highs.pop()
-            highs.append((hop, high))
-        while lows and lows[0][0] <= oldest:
-            lows.popleft()
-        while highs and highs[0][0] <= oldest:
-            highs.popleft()
-        return highs[0][1] - lows[0][1] if lows and highs else 0.0
+    def _next_pa(self) -> float:
+        """Return the swing beyond which there is something to say."""
+        if not self._track.active:
+            return self._settings.swing_pa
+        return math.inf if self._track.severity is Severity.CRITICAL else self._critical_pa
 
-    def _judge(self, time_ns: int, swing_pa: float) -> Finding | None:
-        s = self._settings
-        turn = self._hold.step(time_ns, on=swing_pa > s.swing_pa, off=swing_pa < s.end_below * s.swing_pa)
-        if self._hold.active:
-            self._largest_pa = max(self._largest_pa, swing_pa)
-        if turn is Turn.NONE:
-            return None
-        if turn is Turn.STARTED:
-            self._count += 1
-            self._start_ns = time_ns
-            return self._finding(time_ns, Phase.START, None)
-        # what made the swing is as old as the window
-        end_ns = max(self._start_ns, time_ns - self._window_hops * HOP_NS)
-        finding = self._finding(time_ns, Phase.END, end_ns)
-        self._hold.rearm()
-        self._largest_pa = 0.0
-        return finding
+    def _beyond(self, times: Sequence[int], values: Sequence[float]) -> Finding:
+        """Say that the swing is beyond the next limit, with the one of these samples that completes it."""
+        limit_pa, low, high = self._next_pa(), self._low, self._high
+        at = -1
+        while high - low <= limit_pa:
+            at += 1
+            low, high = min(low, values[at]), max(high, values[at])
+        time_ns = times[at]
+        severity = Severity.CRITICAL if high - low > self._critical_pa else Severity.MAJOR
+        self._largest_pa = max(self._largest_pa, high - low)
+        if not self._track.active:
+            return self._track.start(time_ns, time_ns, severity, self._values())
+        update = self._track.update(time_ns, severity, self._values())
+        assert update is not None  # it became critical
+        return update
 
-    def _finding(self, decided_ns: int, phase: Phase, end_ns: int | None) -> Finding:
-        critical = self._largest_pa >= self._settings.critical_factor * self._settings.swing_pa
-        return Finding(
-            decided_ns=decided_ns,
-            type=EventType.PRESSURE,
-            number=self._count,
-            phase=phase,
-            start_ns=self._start_ns,
-            end_ns=end_ns,
-            severity=Severity.CRITICAL if critical else Severity.MAJOR,
-            values={"swing_pa": round(self._largest_pa), "limit_pa": self._settings.swing_pa},
-            streams=self.streams,
-        )
+    def _close(self, hop: int, time_ns: int, found: list[Finding]) -> None:
+        """Ask whether the swing is over; `time_ns` is of the sample that shows that the hop is."""
+        while self._lows and self._lows[-1][1] >= self._hop_low:
+            self._lows.pop()
+        self._lows.append((hop, self._hop_low))
+        while self._highs and self._highs[-1][1] <= self._hop_high:
+            self._highs.pop()
+        self._highs.append((hop, self._hop_high))
+        if not self._track.active:
+            return
+        if self._high - self._low < self._settings.end_below * self._settings.swing_pa:
+            # what made the swing is as old as the window
+            end_ns = max(self._track.start_ns, (hop + 1 - self._window_hops) * HOP_NS)
+            found.append(self._track.end(time_ns, end_ns, self._track.severity, self._values()))
+            self._largest_pa = 0.0
+        elif update := self._track.update(time_ns, self._track.severity, self._values()):
+            found.append(update)
+
+    def _open(self, hop: int) -> None:
+        """Begin a hop; what is older than the window is forgotten."""
+        oldest = hop - self._window_hops
+        while self._lows and self._lows[0][0] <= oldest:
+            self._lows.popleft()
+        while self._highs and self._highs[0][0] <= oldest:
+            self._highs.popleft()
+        self._hop, self._hop_low, self._hop_high = hop, math.inf, -math.inf
+        self._low = self._lows[0][1] if self._lows else math.inf
+        self._high = self._highs[0][1] if self._highs else -math.inf
+
+    def _values(self) -> dict[str, Value]:
+        return {"swing_pa": round(self._largest_pa), "limit_pa": self._settings.swing_pa}
+
+
+def _pieces(
+    hops: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
+) -> Iterator[tuple[int, int, int, float, float]]:
+    """Yield begin, end, hop, least and largest of each run of samples of one hop; of a few, one by one."""
+    if len(values) <= FEW:
+        for i, (hop, value) in enumerate(zip(hops.tolist(), values.tolist(), strict=True)):
+            yield i, i + 1, hop, value, value
+        return
+    begins = np.flatnonzero(np.concatenate(([True], hops[1:] != hops[:-1])))
+    lows, highs = np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins)
+    at = begins.tolist()
+    yield from zip(
+        at, [*at[1:], len(values)], hops[begins].tolist(), lows.tolist(), highs.tolist(), strict=True
+    )
