@@ -27,7 +27,7 @@ from agent.features.windows import WINDOW_NS
 from agent.gaps import Gap, GapWatch
 from agent.hops import TICK_NS
 from agent.mounting import Vector
-from agent.records import Head, Kind, Phase, Record, Severity, publish_size_bytes, topic_of
+from agent.records import Head, Kind, Phase, Record, Severity, packed, publish_size_bytes, topic_of
 from agent.reduction import Batches, Reduction, UploadSettings
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark, WallClock, rfc3339
@@ -129,7 +129,9 @@ class Pipeline:
         any_sensor: bool = False,
     ) -> None:
         self._specs = {spec.name: spec for spec in table_order(specs)}
-        self._head = replace(head, encoding=upload.encoding) if upload is not None else head
+        encoding = upload.encoding if upload is not None else head.encoding
+        self._auto = encoding == "auto"
+        self._head = replace(head, encoding="msgpack" if encoding == "msgpack" else "json")
         self._topics = {kind: topic_of(fleet, head.box, kind) for kind in Kind}
         # the temperature first: the others may be corrected by it
         order = sorted(self._specs, key=lambda name: name != TEMPERATURE)
@@ -398,8 +400,12 @@ class Pipeline:
         )
 
     def _record(self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> Record:
-        record = self._numbered(kind, self._encode(time_ns, basis, body))
-        self._reduction.spend(record.published_bytes, time_ns // WINDOW_NS)
+        payload, second = self._encode(time_ns, basis, body), time_ns // WINDOW_NS
+        if self._auto and kind is not Kind.ALARM:
+            size_bytes = publish_size_bytes(self._topics[kind], payload)
+            payload = payload if self._reduction.bears(size_bytes, second) else packed(payload)
+        record = self._numbered(kind, payload)
+        self._reduction.spend(record.published_bytes, second)
         return record
 
     def _publish(self, draft: _Draft) -> Record:

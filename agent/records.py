@@ -64,6 +64,11 @@ def as_json(payload: bytes) -> bytes:
     return _as_json(compact.decode(payload)) if is_compact(payload) else payload
 
 
+def packed(payload: bytes) -> bytes:
+    """Return the payload in MessagePack. Raises PayloadError."""
+    return payload if is_compact(payload) else compact.encode(decode(payload))
+
+
 class Kind(enum.StrEnum):
     """The last level of a record's topic."""
 
