@@ -43,28 +43,31 @@ class Plausible:
     def __init__(self, limits: Limits) -> None:
         self.refused = 0
         self._limits = limits
-        self._good: tuple[int, float] | None = None
+        self._good: float | None = None
+        self._last_ns = 0
         self._doubted: tuple[int, float, float] | None = None  # since when, lowest, highest
 
     def step(self, time_ns: int, value: float) -> bool:
         """Return whether `value` is a measurement."""
-        if self._judge(time_ns, value):
-            self._good, self._doubted = (time_ns, value), None
-            return True
-        self.refused += 1
-        return False
+        good = self._judge(time_ns, value)
+        self._last_ns = time_ns
+        if good:
+            self._good, self._doubted = value, None
+        else:
+            self.refused += 1
+        return good
 
     def _judge(self, time_ns: int, value: float) -> bool:
         limits = self._limits
         if not math.isfinite(value) or not limits.least <= value <= limits.most:
             return False
-        near = self._good is not None and abs(value - self._good[1]) <= limits.jump / 3
+        near = self._good is not None and abs(value - self._good) <= limits.jump / 3
         if limits.resets and value == RESET_DEGC and not near:
             return False
         if self._good is None:
             return True
-        since_s = (time_ns - self._good[0]) / NS_PER_S
-        if abs(value - self._good[1]) <= limits.jump + limits.jump_per_s * since_s:
+        since_s = (time_ns - self._last_ns) / NS_PER_S
+        if abs(value - self._good) <= limits.jump + limits.jump_per_s * since_s:
             return True
         if self._doubted is None:
             self._doubted = time_ns, value, value
