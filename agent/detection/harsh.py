@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -39,9 +40,8 @@ from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
 
-AGREE = (
-    0.25  # so much of the squared force by direction must its size confirm; a slope of 10 % takes half of it
-)
+AGREE = 0.25  # so much of the squared force by direction its size must confirm; a slope of 10 % takes half
+AGREE_SO_FAR = 0.4  # and so much of all of it since it began: who walks with a leaning box bobs about g
 LIFT_G = 0.15  # more along up than this is a bump or a hand, not a manoeuvre
 LIGHT_G, HEAVY_G = 0.8, 1.5  # nor was a vehicle lighter or heavier just before: a hand, a fall, an impact
 SMOOTH_HOPS = 7
@@ -87,6 +87,32 @@ class HarshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return (x, y, z)
 
 
+@dataclass(slots=True)
+class _Account:
+    """A manoeuvre as one measure shows it: since when, how hard, how much speed in all."""
+
+    since: int | None = None
+    last: int = 0
+    calm_hops: int = 0
+    peak: float = 0.0
+    delta_v_mps: float = 0.0
+
+    def step(self, hop: int, level: float, *, keep: bool, last_from: float) -> None:
+        """Take the squared level force of a hop; forget all after a pause, unless it is to be kept."""
+        if level < STIR:
+            self.calm_hops += 1
+            if self.calm_hops > PAUSE_HOPS and self.since is not None and not keep:
+                self.since, self.peak, self.delta_v_mps = None, 0.0, 0.0
+            return
+        if self.since is None:
+            self.since = hop
+        self.calm_hops = 0
+        if not keep or level >= last_from:
+            self.last = hop
+        self.peak = max(self.peak, level)
+        self.delta_v_mps += math.sqrt(level) * HOP_S * GRAVITY_MPS2
+
+
 class HarshDetector:
     """Watches an accelerometer, with a gyroscope where there is one; asks `context` if it is there."""
 
@@ -126,20 +152,18 @@ class HarshDetector:
         self._sizes: deque[float] = deque(maxlen=RECENT_HOPS)
         self._across: deque[float] = deque(maxlen=RECENT_HOPS)
         self._quiet = True
+        self._seen_by_size = self._seen_by_direction = 0.0
         self._clear()
 
     def _clear(self) -> None:
         """Nothing is going on."""
-        self._since: int | None = None
-        self._calm_hops = 0
+        self._plain, self._both = _Account(), _Account()  # by direction; by whichever measure shows more
+        self._mine = self._both
         self._peak_hops = self._extreme_run = 0
         self._push_mps = self._push_by_size = self._push_by_direction = 0.0
-        self._peak = 0.0
-        self._delta_v_mps = 0.0
         self._vector = [0.0, 0.0, 0.0]
         self._first_way: tuple[float, float, float] | None = None
         self._turned = False
-        self._last = 0
         self._way = "unknown"
         self._way_known = False
 
@@ -198,32 +222,35 @@ class HarshDetector:
         if self._quiet and excess < STIR and across < STIR:
             return
         smooth = sum(self._excess) / SMOOTH_HOPS
-        confirmed = across if excess >= AGREE * across and abs(force.along - 1.0) <= LIFT_G else 0.0
-        level = max(confirmed, min(excess, smooth))
+        self._confirm(excess, across)
+        agrees = excess >= AGREE * across and abs(force.along - 1.0) <= LIFT_G
+        confirmed = across if agrees else 0.0
+        level = max(confirmed, min(excess, smooth) if smooth >= self._push else 0.0)
         if self._on_the_road(hop, hop):
             self._frame.step(sum(self._leaning) / SMOOTH_HOPS, smooth)
         self._follow(hop, level, smooth, across, confirmed)
         if self._open is not None:
             self._go_on(hop, level, found)
-        elif self._since is not None:
-            self._decide(hop, smooth, confirmed, found)
-        self._quiet = self._since is None and smooth < STIR
+        elif self._both.since is not None:
+            self._decide(hop, smooth, found)
+        self._quiet = self._both.since is None and smooth < STIR
+
+    def _confirm(self, excess: float, across: float) -> None:
+        if across < STIR:
+            self._seen_by_size = self._seen_by_direction = 0.0
+        else:
+            self._seen_by_size += excess
+            self._seen_by_direction += across
 
     def _follow(self, hop: int, level: float, smooth: float, across: float, confirmed: float) -> None:
-        """Keep the account of the manoeuvre, if there is one."""
-        if level >= STIR:
-            if self._since is None:
-                self._since = hop
-            self._calm_hops = 0
-            if level >= self._release or self._open is None:
-                self._last = hop
-            self._peak = max(self._peak, level)
-            self._delta_v_mps += math.sqrt(level) * HOP_S * GRAVITY_MPS2
-            self._look_at_way(confirmed)
-        elif self._since is not None:
-            self._calm_hops += 1
-            if self._calm_hops > PAUSE_HOPS and self._open is None:
-                self._clear()
+        """Keep the accounts of the manoeuvre, if there is one."""
+        keep = self._open is not None
+        self._both.step(hop, level, keep=keep, last_from=self._release)
+        self._plain.step(hop, confirmed, keep=keep, last_from=self._release)
+        if self._plain.since is None and not keep:
+            self._vector, self._first_way, self._turned = [0.0, 0.0, 0.0], None, False
+        elif confirmed >= STIR:
+            self._look_at_way()
         self._peak_hops = self._peak_hops + 1 if confirmed >= self._level else 0
         self._extreme_run = self._extreme_run + 1 if confirmed >= self._extreme else 0
         if smooth >= self._push:
@@ -233,9 +260,7 @@ class HarshDetector:
         else:
             self._push_mps = self._push_by_size = self._push_by_direction = 0.0
 
-    def _look_at_way(self, confirmed: float) -> None:
-        if confirmed < STIR:
-            return
+    def _look_at_way(self) -> None:
         x, y, z = self._force.level()
         self._vector = [v + a for v, a in zip(self._vector, (x, y, z), strict=True)]
         size = math.sqrt(x * x + y * y + z * z)
@@ -245,16 +270,20 @@ class HarshDetector:
         elif sum(a * b for a, b in zip(way, self._first_way, strict=True)) < ROTATED_COS:
             self._turned = True
 
-    def _decide(self, hop: int, smooth: float, confirmed: float, found: list[Finding]) -> None:
-        by_peak = self._peak_hops >= self._hold_hops
+    def _decide(self, hop: int, smooth: float, found: list[Finding]) -> None:
+        by_peak = (
+            self._peak_hops >= self._hold_hops
+            and self._seen_by_size >= AGREE_SO_FAR * self._seen_by_direction
+        )
         by_push = self._push_mps >= self._settings.push_delta_v_mps
         by_size = smooth >= self._by_size
         if not (by_peak or by_push or by_size):
             return
+        self._mine = self._plain if by_peak else self._both
         if self._by_hand(hop) or min(self._sizes) < LIGHT_G or max(self._sizes) > HEAVY_G:
             return
         if not by_peak:
-            if not self._on_the_road(hop, self._since or hop):
+            if not self._on_the_road(hop, self._since(hop)):
                 return
             if max(self._across) < (ONSET_BY_SIZE if by_size else ONSET):
                 return
@@ -275,7 +304,7 @@ class HarshDetector:
     def _by_hand(self, hop: int) -> bool:
         if self._context is None:
             return False
-        before = self._context.at(((self._since or hop) - PAUSE_HOPS) * HOP_NS)
+        before = self._context.at((self._since(hop) - PAUSE_HOPS) * HOP_NS)
         if before in BY_HAND:
             return True
         # a manoeuvre may itself look like a hand: who was driving is driving
@@ -290,11 +319,9 @@ class HarshDetector:
     def _kind(self, hop: int, *, by_peak: bool, by_size: bool) -> EventType:
         """Say what it is, and note which way it went."""
         self._way, self._way_known = "unknown", False
-        since = self._since if self._since is not None else hop
         up = self._force.up
         if self._yaw is not None:
-            begin = max(since, hop - LONGEST_HOPS) * HOP_NS
-            yaw = self._yaw.between(begin, (hop + 1) * HOP_NS, up)
+            yaw = self._yaw.between(self._since(hop) * HOP_NS, (hop + 1) * HOP_NS, up)
             if yaw is not None and yaw[1] >= TURNING_RADPS:
                 self._way, self._way_known = ("left" if yaw[0] > 0 else "right"), True
                 return EventType.HARSH_TURN
@@ -322,10 +349,13 @@ class HarshDetector:
         track = self._tracks[kind]
         if not track.ready(decided_ns):
             return
-        since = max(self._since if self._since is not None else hop, hop - LONGEST_HOPS)
-        self._since = since
+        self._mine.since = self._since(hop)
         self._open = track
-        found.append(track.start(decided_ns, since * HOP_NS, self._severity(), self._values()))
+        found.append(track.start(decided_ns, self._mine.since * HOP_NS, self._severity(), self._values()))
+
+    def _since(self, hop: int) -> int:
+        """Return the hop with which the manoeuvre began that is decided now."""
+        return max(hop if self._mine.since is None else self._mine.since, hop - LONGEST_HOPS)
 
     def _severity(self) -> Severity:
         return Severity.MAJOR if self._extreme_run >= self._extreme_hops else Severity.GENERAL
@@ -334,7 +364,7 @@ class HarshDetector:
         track = self._open
         assert track is not None
         if level < self._release:
-            if hop - self._last >= self._release_hops:
+            if hop - self._both.last >= self._release_hops:
                 self._finish(hop + 1, found)
                 self._clear()
             return
@@ -346,15 +376,16 @@ class HarshDetector:
         track = self._open
         assert track is not None
         self._open = None
-        end_ns = max((self._last + 1) * HOP_NS, track.start_ns)
+        end_ns = max((self._both.last + 1) * HOP_NS, track.start_ns)
         found.append(track.end(hop * HOP_NS, end_ns, track.severity, self._values()))
 
     def _values(self) -> dict[str, Value]:
-        first = self._since if self._since is not None else self._last
+        mine = self._mine
+        first = mine.since if mine.since is not None else mine.last
         return {
-            "peak_mps2": round(math.sqrt(self._peak) * GRAVITY_MPS2, 2),
-            "duration_s": round((self._last + 1 - first) * HOP_S, 1),
-            "delta_v_mps": round(self._delta_v_mps, 1),
+            "peak_mps2": round(math.sqrt(mine.peak) * GRAVITY_MPS2, 2),
+            "duration_s": round((self._both.last + 1 - first) * HOP_S, 1),
+            "delta_v_mps": round(mine.delta_v_mps, 1),
             "direction": self._way,
             "direction_known": self._way_known,
         }
