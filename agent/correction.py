@@ -140,7 +140,7 @@ class _Lane:
         # it would have to know its own temperature before it measures it
         self._own = spec.name == TEMPERATURE
         self._watch = make_watch(spec, certificate)
-        self._hops = Hops(STEP_NS, squares=True)
+        self._hops = Hops(STEP_NS)
         self._began_ns: int | None = None
         self._step: int | None = None
         self._bias: list[np.float32] = [np.float32(b) for b in certificate.bias]
@@ -209,7 +209,7 @@ class _Lane:
     def _look_back(self, step_ns: int) -> None:
         """Judge the seconds that are over."""
         run = self._hops.advance(step_ns) if self._watch is not None else None
-        if run is None or self._watch is None or run.squares is None:
+        if run is None or self._watch is None:
             return
         rows = zip(
             run.index.tolist(), run.count.tolist(), run.mean.tolist(), run.squares.tolist(), strict=True

@@ -75,7 +75,7 @@ class Hops:
     Raises ValueError where `hop_ns` is no multiple of `TICK_NS`.
     """
 
-    def __init__(self, hop_ns: int, *, squares: bool = False) -> None:
+    def __init__(self, hop_ns: int) -> None:
         if hop_ns <= 0 or hop_ns % TICK_NS:
             raise ValueError(f"a hop of {hop_ns} ns: expected a multiple of {TICK_NS} ns")
         self.hop_ns = hop_ns

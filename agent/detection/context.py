@@ -79,7 +79,7 @@ class ContextWatch:
         axes = {spec.name: len(spec.axes) for spec in specs}
         wanted = {"accel": XYZ, "gyro": XYZ, "load": None, "lid": 1}
         self.streams = tuple(n for n, k in wanted.items() if n in axes and k in (None, axes[n]))
-        self._hops = {name: Hops(HOP_NS, squares=name == "accel") for name in self.streams}
+        self._hops = {name: Hops(HOP_NS) for name in self.streams}
         self._times_ns: list[int] = []
         self._contexts: list[Context] = []
         self._upright: list[float] | None = None
@@ -184,7 +184,7 @@ def _rows(run: HopRun | None, *, squares: bool = False) -> dict[int, list[float]
     if run is None:
         return {}
     rows: list[list[float]] = run.mean.tolist()
-    if squares and run.squares is not None:
+    if squares:
         with np.errstate(invalid="ignore", over="ignore"):
             variance = (run.squares / run.count[:, None] - run.mean * run.mean).sum(axis=1)
         for row, value in zip(rows, variance.tolist(), strict=True):
