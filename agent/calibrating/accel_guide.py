@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.calibrating.feed import Chunk
-from agent.calibrating.guide import END, UNDO
+from agent.calibrating.guide import END, UNDO, Guided
 from agent.calibrating.sketch import AXES, SIDES, Sketch, box_rows, side_words
 from agent.calibrating.terminal import ENTER
 from agent.calibrating.view import Gauge, View, counted
@@ -59,7 +59,7 @@ def restore(session: AccelSession, steps: Iterable[tuple[SessionStep, F64]]) -> 
     return refused
 
 
-class AccelGuide:
+class AccelGuide(Guided[AccelSession, TurningHand]):
     """A session with the person, the journal and, on a virtual box, the `hand` that Enter moves.
 
     ``now``: the wall time for the journal, RFC 3339. ``level``: whether the sensor's axes are the box's.
@@ -76,26 +76,17 @@ class AccelGuide:
         level: bool = True,
         unicode: bool = True,
     ) -> None:
-        self.session = session
-        self._over = False
-        self._journal = journal
-        self._rate_hz = journal.head.rate_hz
-        self._now = now
-        self._device = device
-        self._hand = hand
+        super().__init__(session, journal, now=now, device=device, hand=hand, unicode=unicode)
         self._sides: Mapping[str, Vector] = SIDES if level else AXES
-        self._unicode = unicode
         self._kept: deque[tuple[int, Chunk]] = deque()
         """The newest samples, each piece with the number of its first as the session counts them."""
         self._gravity: npt.NDArray[np.float64] | None = None
         self._ups: list[Vector] = []
-        self._said, self._said_style = "", ""
         self._busy_until_s: float | None = None
         self._t_s = 0.0
         self._heard = False
         self._fit_words = ""
         self._fit_good: bool | None = None
-        self.keys_pressed = 0
         self._restore()
 
     # --- what comes in ---
@@ -153,10 +144,6 @@ class AccelGuide:
         return self._hand is None
 
     # --- what comes out ---
-
-    def over(self) -> bool:
-        """Whether the person, or the end of the pipe, said that it is enough."""
-        return self._over
 
     def view(self, trouble: str = "") -> View:
         """Return the screen as it is now."""
@@ -316,9 +303,6 @@ class AccelGuide:
 
     def _words(self, up: Any) -> str:
         return side_words(up, self._sides)
-
-    def _say(self, words: str, style: str) -> None:
-        self._said, self._said_style = words, style
 
 
 def _unit(vector: npt.NDArray[np.float64]) -> Vector:

@@ -7,12 +7,13 @@ session in a moment.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from agent.calibrating.feed import Chunk
 from agent.calibrating.terminal import Person
 from agent.calibrating.view import View
+from calibration.journal import Journal
 
 WAIT_S = 0.05
 UNDO, QUIT, END = "u", "q", "e"
@@ -60,6 +61,45 @@ class Guide(Protocol):
     def view(self, trouble: str = "") -> View:
         """Return what is to be seen now."""
         ...
+
+
+S = TypeVar("S")
+H = TypeVar("H")
+
+
+class Guided(Generic[S, H]):
+    """What every guided session keeps: itself, its journal, the hand of a virtual box, what was said.
+
+    ``now``: the wall time for the journal, RFC 3339.
+    """
+
+    def __init__(
+        self,
+        session: S,
+        journal: Journal,
+        *,
+        now: Callable[[], str],
+        device: str,
+        hand: H | None = None,
+        unicode: bool = True,
+    ) -> None:
+        self.session = session
+        self.keys_pressed = 0
+        self._journal = journal
+        self._rate_hz = journal.head.rate_hz
+        self._now = now
+        self._device = device
+        self._hand = hand
+        self._unicode = unicode
+        self._over = False
+        self._said, self._said_style = "", ""
+
+    def over(self) -> bool:
+        """Whether the person said that it is enough."""
+        return self._over
+
+    def _say(self, words: str, style: str) -> None:
+        self._said, self._said_style = words, style
 
 
 def converse(

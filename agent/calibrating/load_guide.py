@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.calibrating.feed import Chunk
-from agent.calibrating.guide import END, UNDO
+from agent.calibrating.guide import END, UNDO, Guided
 from agent.calibrating.sketch import Sketch, plate_rows
 from agent.calibrating.terminal import ENTER
 from agent.calibrating.view import Gauge, View, counted
@@ -62,7 +62,7 @@ def restore(session: LoadSession, steps: Iterable[tuple[SessionStep, F64]]) -> l
     ]
 
 
-class LoadGuide:
+class LoadGuide(Guided[LoadSession, LoadingHand]):
     """A session with the person, the journal and, on a virtual box, the `hand` that Enter moves."""
 
     def __init__(
@@ -75,15 +75,7 @@ class LoadGuide:
         hand: LoadingHand | None = None,
         unicode: bool = True,
     ) -> None:
-        self.session = session
-        self.keys_pressed = 0
-        self._journal = journal
-        self._now = now
-        self._device = device
-        self._hand = hand
-        self._unicode = unicode
-        self._rate_hz = journal.head.rate_hz
-        self._over = False
+        super().__init__(session, journal, now=now, device=device, hand=hand, unicode=unicode)
         self._t_s: float | None = None
         self._recent: deque[F64] = deque()
         self._raw: list[npt.NDArray[Any]] = []
@@ -94,7 +86,6 @@ class LoadGuide:
         self._begun_s = 0.0
         self._moves: deque[tuple[float, Callable[[], None]]] = deque()
         self._moved_s: float | None = None
-        self._said, self._said_style = "", ""
         for step in restore(session, ((step, journal.head.values(step)) for step in journal.steps)):
             journal.undo(step.number)
         if session.steps:
@@ -152,10 +143,6 @@ class LoadGuide:
         return self._taking is not None or self._over
 
     # --- what comes out ---
-
-    def over(self) -> bool:
-        """Whether the person said that it is enough."""
-        return self._over
 
     def view(self, trouble: str = "") -> View:
         """Return the screen as it is now."""
@@ -331,9 +318,6 @@ class LoadGuide:
         if mean is not None:
             words += f"; {mean.sum():.2f} kg, uncorrected"
         return Sketch(words, plate_rows(shown, load=load, unicode=self._unicode), strong=True)
-
-    def _say(self, words: str, style: str) -> None:
-        self._said, self._said_style = words, style
 
 
 def _short(kind: str, place: str, mass_kg: float | None) -> str:
