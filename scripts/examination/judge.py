@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import msgspec
-
 import agent
 from agent.blocks import NS_PER_S, Block, RegularClock
 from agent.errors import FourPartError
 from agent.pipeline import Pipeline
-from agent.records import Head, Kind, Record
+from agent.records import Head, Kind, Record, decode
 from agent.timebase import TimeMark, TimeQuality
 from scripts.examination.box_settings import config_of
 from scripts.examination.scene import ALARM, BEGAN_S, GENERAL, Scene
@@ -118,7 +116,7 @@ def pieces(scene: Scene) -> Iterator[Block]:
 
 
 def _said(record: Record) -> Said:
-    body = msgspec.json.decode(record.payload)
+    body = decode(record.payload)
     return Said(
         body["type"],
         body["phase"],

@@ -11,7 +11,7 @@ import pytest
 from agent import __version__
 from agent.commands.demo_judge import SaidEvent, judge
 from agent.commands.subscriber import unix_s
-from agent.records import publish_size_bytes
+from agent.records import as_json, publish_size_bytes
 from firmware_bridge.virtual.trip import Trip
 from tests.live.journey import TRIP_S, Journey
 from tests.live.processes import cargobox
@@ -113,7 +113,7 @@ def test_a_replay_of_the_recording_is_the_live_run_again(
     assert done.end() == 0, done.err
     lines = (tmp_path / "records.jsonl").read_bytes().splitlines()
     live = [
-        b'{"topic":%s,"qos":1,"payload":%s}' % (json.dumps(m.topic).encode(), m.payload)
+        b'{"topic":%s,"qos":1,"payload":%s}' % (json.dumps(m.topic).encode(), as_json(m.payload))
         for m in journey.records.values()
     ]
     assert len(lines) == len(live)
