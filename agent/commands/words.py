@@ -33,6 +33,7 @@ CONTEXT_WORDS = {
     "unknown": "context unknown",
 }
 QUALITY_WORDS = {"unset": "the clock was never set", "holdover": "", "synced": ""}
+PER_MINUTE = "_per_min"
 NAME_WORDS = {"delta_v": "change of velocity"}
 LONGEST_LIST = 6
 KINDS = {"type": "event", "columns": "features", "stream": "gap", "state": "status"}  # by a key of theirs
@@ -52,13 +53,15 @@ def words_of(values: Mapping[str, Any]) -> str:
     """Say the figures of an event shortly."""
     parts = []
     for key, given in values.items():
-        name, _, unit = key.rpartition("_")
+        stem = key.removesuffix(PER_MINUTE)
+        name, _, unit = stem.rpartition("_")
         plain = key.replace("_", " ")
         if given is True:
             parts.append(plain)
         elif unit in UNIT_WORDS and name:
             said = NAME_WORDS.get(name, name.replace("_", " "))
-            parts.append(f"{said} {_figure(given)}{UNIT_WORDS[unit]}")
+            per = "/min" if stem != key else ""
+            parts.append(f"{said} {_figure(given)}{UNIT_WORDS[unit]}{per}")
         else:
             parts.append(f"{plain} {_figure(given)}")
     return ", ".join(parts)

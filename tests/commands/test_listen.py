@@ -140,6 +140,7 @@ def test_figures_of_any_kind_have_words() -> None:
     values = {"from": [0.1, -0.2], "srs": {"hz": [1, 2], "mps2": list(range(9))}, "why": None}
     assert words_of(values) == "from [0.1, -0.2], srs hz [1, 2]; mps2 0 to 8 (9 values), why none"
     assert words_of({"delta_v_mps": 2.5, "cut": True}) == "change of velocity 2.5 m/s, cut"
+    assert words_of({"rate_degc_per_min": 0.5, "axis": "x"}) == "rate 0.5 °C/min, axis x"
 
 
 @pytest.mark.broker
