@@ -40,6 +40,7 @@ LATER_NS = 300_000_000
 """So long after its end a chunk is judged: by then a fall that began in it is known."""
 LOBE_PART = 0.3
 LONGEST_S = 0.3  # of a swing: half a cycle at 1.7 Hz
+SHARP_S = 0.12  # what is slower and not hard is a body's heave on its springs: they do their work
 APART_NS = 400_000_000  # closer together, it is the ringing of one bump
 NO_BUMP = (Context.HANDLING, Context.LOADING, Context.DOOR_OPEN)
 
@@ -203,6 +204,8 @@ class BumpDetector:
         if any(other.between(bump_ns, until_ns + LATER_NS) for other in self._others):
             return
         hard = peak_mps2 >= self._settings.hard_mps2
+        if not hard and (end - begin) * step_s > SHARP_S:
+            return
         again = self._track.active and bump_ns - self._last_ns <= APART_NS
         self._bumps = (self._bumps if self._track.active else 0) + (not again)
         self._last_ns = max(self._last_ns, bump_ns)

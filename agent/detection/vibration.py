@@ -101,7 +101,7 @@ class VibrationDetector:
         time_ns = (hop + 1) * HOP_NS
         if not track.active:
             if rms_mps2 > s.limit_mps2 and track.ready(time_ns):
-                start_ns = self._window.first * HOP_NS
+                start_ns = self._window.first_above(s.limit_mps2**2) * HOP_NS
                 self._worst, self._energy = rms_mps2, self._window.total
                 found.append(track.start(time_ns, start_ns, self._severity(), self._values(rms_mps2)))
             return
@@ -135,10 +135,9 @@ class _Window:
         self.total = 0
         """Sum of the mean squares, in `UNIT`."""
 
-    @property
-    def first(self) -> int:
-        """The oldest hop in it."""
-        return self._held[0][0]
+    def first_above(self, mean_square: float) -> int:
+        """Return the oldest hop in it of more than that, in (m/s²)²."""
+        return next(hop for hop, units in self._held if units * UNIT > mean_square)
 
     def take(self, hop: int, mean_square: int) -> None:
         """Take the next hop, and forget what is too old."""

@@ -49,6 +49,7 @@ def test_it_says_how_much_since_when_and_until_when() -> None:
     start, end = findings
     # 0.73² of a mean square of 1² g² over 30 s: half of the window
     assert start.decided_ns / 1e9 == pytest.approx(40 + 30 * 0.73**2, abs=1.0), start
+    assert start.start_ns / 1e9 == 40.0, start
     assert end.values["worst_mps2"] == pytest.approx(GRAVITY_MPS2, rel=0.02), end
     assert end.values["dose_s"] == pytest.approx(50 * GRAVITY_MPS2**2 / 7.16**2, rel=0.05), end
 
