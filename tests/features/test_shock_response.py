@@ -70,6 +70,22 @@ def test_pieces_give_the_same_to_the_last_bit(cuts: list[int]) -> None:
     assert (shock.peaks() == response(values, 1000.0)).all()
 
 
+def test_low_frequencies_alone_are_as_right() -> None:
+    """Between so few samples the pulse does not go straight, even where every oscillator is slow."""
+    apart = [
+        response(half_sine(1000.0, late), 1000.0, (5.0, 10.0)) / REFERENCE_G[:2] - 1
+        for late in np.arange(0, 1, 0.05)
+    ]
+    assert np.abs(apart).max() < 0.007, np.abs(apart).max(axis=0).tolist()
+
+
+def test_the_slowest_peaks_a_second_after_the_pulse() -> None:
+    push = half_sine(1000.0, 0.0)
+    (got,) = response(push, 1000.0, (0.4,)).tolist()
+    expected = smallwood(push, 1000.0, 0.4, 10.0)
+    assert got == pytest.approx(expected, rel=0.01), (got, expected)
+
+
 def test_an_axis_each_and_either_way() -> None:
     push = half_sine(1000.0, 0.3)
     got = response(np.stack([push, -2 * push, 0 * push], axis=1), 1000.0)
