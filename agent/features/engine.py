@@ -146,7 +146,8 @@ class Features:
         taken = {name: w for name, lane in self._lanes.items() if (w := lane.windows.take(limit)) is not None}
         if not taken:
             return None
-        index = np.unique(np.concatenate([window.index for window in taken.values()]))
+        every = np.sort(np.concatenate([window.index for window in taken.values()]))
+        index = every[np.concatenate(([True], every[1:] != every[:-1]))]
         table = self._layout.empty(index)
         for name, window in taken.items():
             rows = np.searchsorted(index, window.index)
@@ -154,8 +155,8 @@ class Features:
                 for key, array in family.accumulate(window).items():
                     table[f"{name}.{key}"][rows] = array
         if self._weigher is not None:
-            load = self._weigher.load
-            weighed, weighing = self._weigher.weigh(taken.get(load), taken.get(self._weigher.motion))
+            load = self._weigher.cells_stream
+            weighed, weighing = self._weigher.weigh(taken.get(load), taken.get(self._weigher.motion_stream))
             rows = np.searchsorted(index, weighed)
             table[f"{load}.{SUMS}"][rows] = weighing.sums
             table[f"{load}.{DOUBTS}"][rows] = weighing.doubts

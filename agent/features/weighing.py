@@ -171,7 +171,7 @@ class Weigher:
         motion: str = MOTION,
         load: str = LOAD,
     ) -> None:
-        self.load, self.motion = load, motion
+        self.cells_stream, self.motion_stream = load, motion
         self._up = up
         self._reference = RestReference()
         self._means: list[list[float]] = []
@@ -201,7 +201,9 @@ class Weigher:
         nothing = np.empty(0, np.int64), Weighing(np.empty((0, len(_SUMS))), np.empty((0, len(_DOUBTS))))
         if cells is None or motion is None:
             return nothing
-        index, mine, its = np.intersect1d(cells.index, motion.index, assume_unique=True, return_indices=True)
+        mine = np.flatnonzero(np.isin(cells.index, motion.index))
+        index = cells.index[mine]
+        its = np.searchsorted(motion.index, index)
         good = whole(cells)[mine] & whole(motion)[its]
         index, mine, its = index[good], mine[good], its[good]
         if not len(index):
