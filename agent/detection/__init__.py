@@ -82,7 +82,9 @@ def make_detectors(
         made.append(HarshDetector(settings.harsh, gyro_stream=gyro, context=context))
     if axes.get("load") == CELLS and settings.load_shift.enabled:
         made.append(
-            LoadShiftDetector(settings.load_shift, motion_stream="accel" if motion else None, context=context)
+            LoadShiftDetector(
+                settings.load_shift, motion_stream="accel" if motion else None, context=context, up=mount_up
+            )
         )
     if axes.get("pressure") == 1 and settings.pressure.enabled:
         made.append(PressureDetector(settings.pressure))

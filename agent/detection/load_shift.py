@@ -21,6 +21,7 @@ from agent.detection.finding import EventType, Finding, Value
 from agent.detection.hold import Hold, Turn
 from agent.detection.track import Track
 from agent.hops import Hops
+from agent.mounting import Vector
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
 from agent.tank import GRAVITY_MPS2
@@ -55,7 +56,10 @@ class LoadShiftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class LoadShiftDetector:
-    """Watches four cells, in the order front left, front right, rear left, rear right."""
+    """Watches four cells, in the order front left, front right, rear left, rear right.
+
+    ``up``: what is up in the accelerometer's axes; None: as at first.
+    """
 
     def __init__(
         self,
@@ -63,10 +67,12 @@ class LoadShiftDetector:
         stream: str = "load",
         motion_stream: str | None = "accel",
         context: ContextWatch | None = None,
+        up: Vector | None = None,
     ) -> None:
         self.streams: tuple[str, ...] = (stream,) if motion_stream is None else (stream, motion_stream)
         self._settings = settings
         self._context = context
+        self._up = up
         self._load = Hops(HOP_NS)
         self._motion = Hops(HOP_NS) if motion_stream is not None else None
         self._hold = Hold(round(settings.hold_s * NS_PER_S), 0)
@@ -114,7 +120,7 @@ class LoadShiftDetector:
         s = self._settings
         self._cells_kg = _towards(self._cells_kg, cells, self._gain)
         weight_kg = sum(self._cells_kg)
-        force_mps2 = math.hypot(*self._force) if self._force else GRAVITY_MPS2
+        force_mps2 = self._pressing_mps2()
         if weight_kg < s.min_load_kg or force_mps2 < WEIGHTLESS_MPS2:
             return self._start_again(time_ns)
         context = self._context.at(time_ns) if self._context is not None else Context.UNKNOWN
@@ -153,6 +159,18 @@ class LoadShiftDetector:
             self._model.learn(here, force_g)
             self._mass_kg += (HOP_NS / NS_PER_S / s.follow_s) * (mass_kg - self._mass_kg)
         return ()
+
+    def _pressing_mps2(self) -> float:
+        """Return the specific force on the cells: what is square to the platform."""
+        if not self._force:
+            return GRAVITY_MPS2
+        size_mps2 = math.hypot(*self._force)
+        if self._up is None:
+            if size_mps2 < WEIGHTLESS_MPS2:
+                return size_mps2
+            x, y, z = (f / size_mps2 for f in self._force)
+            self._up = x, y, z
+        return sum(f * u for f, u in zip(self._force, self._up, strict=True))
 
     def _start_again(self, time_ns: int) -> Sequence[Finding]:
         """Forget what stood there: loaded, unloaded, or in the air."""

@@ -90,6 +90,18 @@ def test_what_is_no_shift(what: str, streams: dict[str, tuple[F64, float]]) -> N
     assert not told(streams), (what, told(streams))
 
 
+def test_a_box_that_was_tipped_was_not_loaded() -> None:
+    """Its cells show m·cos θ meanwhile; what slides soon after is told."""
+    streams = weighed(right=0.25 * stays(50))
+    cosine = np.cos(np.radians(34) * plateau(20, 1, 12))
+    force, cells = streams["accel"][0], streams["load"][0]
+    force[:, 0] += GRAVITY_MPS2 * np.sqrt(1 - cosine**2)
+    force[:, 1] += GRAVITY_MPS2 * (cosine - 1)
+    cells *= cosine[:, None]
+    said = told(streams)
+    assert worst(said) == 3 and 50e9 < said[0].decided_ns < 54e9, said
+
+
 @pytest.mark.parametrize("shows", [0.0, -40.0, 400.0, np.nan])
 def test_a_cell_that_breaks(shows: float) -> None:
     streams = weighed()

@@ -37,6 +37,8 @@ from firmware_bridge.virtual.streams import MOUNT_UP
 from firmware_bridge.virtual.trip import Trip
 from tests.docs.contract import document, fault_of, resolve
 from tests.docs.harsh_ride import harsh_items
+from tests.docs.rough_ride import rough_items
+from tests.docs.wet_trip import WET, WET_STREAMS, wet_items
 
 HEAD = Head(box="box-7", boot="0123456789abcdef", software="0.1.0")
 NOT_YET = {Kind.SNIPPET, Kind.HEALTH}
@@ -173,8 +175,10 @@ def records() -> list[Record]:
         fleet="north",
         detectors=DetectorSettings(harsh=HarshSettings(forward="x")),
     )
+    rough = Pipeline([TABLE["accel"]], head=HEAD, fleet="north")
     said = run(trip, trip_blocks()) + run(odd, odd_items()) + run(short, trip_blocks())
-    return said + run(harsh, harsh_items())
+    wet = Pipeline([TABLE[name] for name in WET_STREAMS], head=HEAD, fleet="north", detectors=WET)
+    return said + run(harsh, harsh_items()) + run(rough, rough_items()) + run(wet, wet_items())
 
 
 @pytest.fixture(scope="module")
