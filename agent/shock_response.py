@@ -27,14 +27,11 @@ from agent.hops import F64
 QUALITY = 10.0  # 5 % of critical damping, usual where nothing else is known [ISO 18431-4]
 FREQUENCIES_HZ = (5.0, 10.0, 20.0, 40.0, 73.6, 100.0, 120.0)
 POINTS_A_CYCLE = 32  # of the highest frequency; the peak between them is found by a parabola
-LEAST_FACTOR = 4  # a half-sine of eleven samples loses 0.7 % of its area where it goes straight between them
 REACH = 16  # samples on each side that an interpolated one is made of
 KAISER_BETA = 8.0  # side lobes under −80 dB
 GROWTH = 12.0  # ln of the largest p⁻ᵏ: of 16 digits, 11 are left
 STRETCH_S = 0.2
-RING_CYCLES = (
-    0.6  # of the lowest frequency, after the last sample: a free oscillation peaks within its first half
-)
+RING_CYCLES = 0.6  # of the lowest frequency, after the last sample: what rings peaks in its first half
 
 Axes = npt.NDArray[np.floating]
 Complex = npt.NDArray[np.complex128]
@@ -127,7 +124,7 @@ class _Bank:
 
     def __init__(self, rate_hz: float, frequencies_hz: F64, quality: float) -> None:
         highest_hz, lowest_hz = float(frequencies_hz.max()), float(frequencies_hz.min())
-        self.factor = max(LEAST_FACTOR, math.ceil(POINTS_A_CYCLE * highest_hz / rate_hz))
+        self.factor = math.ceil(POINTS_A_CYCLE * highest_hz / rate_hz)
         self.stretch = max(1, round(STRETCH_S * rate_hz))
         self.ring = math.ceil(RING_CYCLES * rate_hz / lowest_hz) + 1
         step_s = 1.0 / (rate_hz * self.factor)
