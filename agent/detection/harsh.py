@@ -4,7 +4,7 @@ Three ways in which a vehicle is driven hard, each by the level force of `level_
 
 * a peak: 0.40 g in two means of 100 ms by direction, confirmed by size. Thresholds in use: braking
   0.38-0.45 g, corners 0.38-0.56 g, both for at least 100 ms;
-* a long push: 9 m/s (32 km/h) gained in one go at never less than 0.22 g. An engine gives less than brakes
+* a long push: 8.3 m/s (30 km/h) gained in one go at never less than 0.22 g. An engine gives less than brakes
   and tyres do, so thresholds of acceleration in use are 0.25-0.37 g, and it is its length that tells it;
 * 0.50 g by size alone, mean of 0.7 s, where the axes are not the box's own: a telephone's "up" follows a long
   bend, so that by direction most of it is lost.
@@ -68,7 +68,7 @@ class HarshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     level_mps2: Positive = 0.40 * GRAVITY_MPS2
     hold_s: NotNegative = 0.2
     push_mps2: Positive = 0.22 * GRAVITY_MPS2
-    push_delta_v_mps: Positive = 9.0
+    push_delta_v_mps: Positive = 8.3
     by_size_mps2: Positive = 0.50 * GRAVITY_MPS2
     extreme_mps2: Positive = 6.864655
     """0.70 g, an emergency: for `extreme_s`, and it is major."""
