@@ -84,7 +84,7 @@ class _Bank:
         edges = np.stack((middle * (1 - REACH), middle * (1 + REACH)))
         highest_hz = (HIGHEST_SHARE if factor > 1 else 0.45) * low_hz
         self.known = edges[1] < highest_hz
-        every = np.unique(np.minimum(edges, highest_hz))
+        every = np.array(sorted(set(np.minimum(edges, highest_hz).ravel().tolist())))
         # bands may overlap: each is the sum of what lies between two edges
         self._between = (every[:-1] >= edges[0][:, None]) & (every[1:] <= edges[1][:, None])
         self._thinner = Thinner(factor, 3)

@@ -201,9 +201,9 @@ class Weigher:
         nothing = np.empty(0, np.int64), Weighing(np.empty((0, len(_SUMS))), np.empty((0, len(_DOUBTS))))
         if cells is None or motion is None:
             return nothing
-        mine = np.flatnonzero(np.isin(cells.index, motion.index))
-        index = cells.index[mine]
-        its = np.searchsorted(motion.index, index)
+        place = np.minimum(np.searchsorted(motion.index, cells.index), len(motion.index) - 1)
+        mine = np.flatnonzero(motion.index[place] == cells.index)
+        index, its = cells.index[mine], place[mine]
         good = whole(cells)[mine] & whole(motion)[its]
         index, mine, its = index[good], mine[good], its[good]
         if not len(index):
