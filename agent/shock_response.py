@@ -32,6 +32,7 @@ KAISER_BETA = 8.0  # side lobes under −80 dB
 GROWTH = 12.0  # ln of the largest p⁻ᵏ: of 16 digits, 11 are left
 STRETCH_S = 0.2
 RING_CYCLES = 0.6  # of the lowest frequency, after the last sample: what rings peaks in its first half
+CUT_PART = 0.1  # of the peak, from which on a pulse is measured [ASTM D3332]
 
 Axes = npt.NDArray[np.floating]
 Complex = npt.NDArray[np.complex128]
@@ -48,7 +49,7 @@ def response(
 
     ``values``: evenly spaced, what was there beyond rest (take gravity away first). Before the first sample
     and after the last the oscillators are left alone, so a pulse that the record's edge cuts gives too
-    little: `agent.pulse` tells. Of frequencies above 0.4 of the rate the samples themselves know too little.
+    little; `ShockResponse.cut` tells. Of frequencies above 0.4 of the rate the samples themselves know too little.
     Raises ValueError where the rate or a frequency is not positive, or `quality` is not above ½.
     """
     single = values.ndim == 1
@@ -76,6 +77,8 @@ class ShockResponse:
                 "second: expected positive numbers, and Q above 0.5"
             )
         self._bank = _Bank(rate_hz, np.array(frequencies_hz, dtype=np.float64), quality)
+        self._first: float | None = None
+        self._last = self._largest = 0.0
         self._waiting: F64 = np.zeros((axes, 2 * REACH - 1))  # before the first sample it rested
         self._newest: F64 = np.zeros((axes, 1))  # of the interpolated input
         self._ringing: Complex = np.zeros((len(frequencies_hz), axes), complex)
@@ -85,6 +88,18 @@ class ShockResponse:
     def feed(self, values: Axes) -> None:
         """Take the next samples: (n, axes). One that is no number counts as rest."""
         more = np.nan_to_num(values.T.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        if more.size:
+            sizes = np.abs(more).max(axis=0)
+            self._first = float(sizes[0]) if self._first is None else self._first
+            self._last, self._largest = float(sizes[-1]), max(self._largest, float(sizes.max()))
+            self._take(more)
+
+    @property
+    def cut(self) -> bool:
+        """Whether what was fed begins or ends within a pulse: above a tenth of the largest."""
+        return max(self._first or 0.0, self._last) > CUT_PART * self._largest
+
+    def _take(self, more: F64) -> None:
         self._waiting = np.concatenate((self._waiting, more), axis=1)
         stretch = self._bank.stretch
         while self._waiting.shape[1] >= stretch + 2 * REACH - 1:
@@ -94,7 +109,7 @@ class ShockResponse:
     def peaks(self) -> F64:
         """Return (k, axes), what rings on after the last sample included; feeding may go on."""
         kept = self._waiting, self._newest, self._ringing, self._tail, self._peaks
-        self.feed(np.zeros((self._bank.ring + self._bank.stretch + REACH, len(self._waiting))))
+        self._take(np.zeros((len(self._waiting), self._bank.ring + self._bank.stretch + REACH)))
         found = self._peaks
         self._waiting, self._newest, self._ringing, self._tail, self._peaks = kept
         return found

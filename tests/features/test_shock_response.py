@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from agent.hops import F64
-from agent.pulse import main_pulse
 from agent.shock_response import FREQUENCIES_HZ, ShockResponse, response
 
 REFERENCE_G = (10.216, 20.259, 39.156, 68.077, 82.571, 79.570, 75.068)  # 100 kHz, at FREQUENCIES_HZ
 PEAK_G, LENGTH_S = 50.0, 0.011
-SPEED_GS = 2 * PEAK_G * LENGTH_S / np.pi
 
 
 def half_sine(rate_hz: float, late: float, seconds: float = 0.06) -> F64:
@@ -117,37 +115,12 @@ def test_settings_that_mean_nothing_are_refused(
         response(np.zeros(5), rate_hz, frequencies_hz, quality=quality)
 
 
-@pytest.mark.parametrize(("rate_hz", "within"), [(1000.0, 0.035), (3200.0, 0.003)])
-def test_the_pulse_of_a_half_sine(rate_hz: float, within: float) -> None:
-    """A half-sine is above a tenth of its peak for 0.936 of its length, with 0.995 of its velocity change."""
-    edge = np.arcsin(0.1)
-    for late in np.arange(0, 1, 0.1):
-        push = half_sine(rate_hz, late)
-        pulse = main_pulse(np.stack([0.6 * push, -0.8 * push], axis=1), rate_hz)
-        assert pulse.duration_s == pytest.approx(LENGTH_S * (1 - 2 * edge / np.pi), rel=within), late
-        assert pulse.speed_change == pytest.approx(SPEED_GS * np.cos(edge), rel=within / 3), late
-        assert pulse.velocity_change[1] == pytest.approx(-pulse.speed_change * 0.8), late
-        assert not pulse.cut
-        assert pulse.peak_size == pytest.approx(PEAK_G, rel=within / 2), late
-
-
-def test_a_rebound_is_not_part_of_the_pulse() -> None:
-    push = half_sine(1000.0, 0.5)
-    back = np.roll(push, 11) * -0.7
-    alone, both = (main_pulse(v[:, None], 1000.0) for v in (push, push + back))
-    assert both.duration_s == pytest.approx(alone.duration_s, rel=0.08), (alone, both)
-
-
-@pytest.mark.parametrize(("begin", "end"), [(15, 60), (0, 16)])
-def test_a_pulse_that_the_record_cuts_says_so(begin: int, end: int) -> None:
-    pulse = main_pulse(half_sine(1000.0, 0.0)[begin:end, None], 1000.0)
-    assert pulse.cut, pulse
-
-
-def test_no_pulse_at_rest_and_none_without_samples() -> None:
-    rest = main_pulse(np.zeros((5, 3)), 1000.0)
-    assert (rest.peak_size, rest.duration_s, rest.speed_change, rest.cut) == (0.0, 0.0, 0.0, False)
-    one = main_pulse(np.ones((1, 1)), 1000.0)
-    assert one.cut
-    with pytest.raises(ValueError, match="at least one"):
-        main_pulse(np.zeros((0, 3)), 1000.0)
+@pytest.mark.parametrize(
+    ("begin", "end", "cut"), [(0, 60, False), (15, 60, True), (0, 16, True), (0, 0, False)]
+)
+def test_a_pulse_that_the_record_cuts_says_so(begin: int, end: int, cut: bool) -> None:
+    shock = ShockResponse(1000.0, axes=1)
+    for value in half_sine(1000.0, 0.0)[begin:end]:
+        shock.feed(np.array([[value]]))
+        shock.peaks()
+    assert shock.cut is cut
