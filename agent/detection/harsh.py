@@ -49,6 +49,7 @@ RECENT_HOPS = 40
 STIR = 0.0225  # g²: 0.15 g, where a manoeuvre begins
 PAUSE_HOPS = 5  # so long may it be less in between: a gear is changed
 LONGEST_HOPS = 60  # nothing that is decided now began earlier
+SETTLE_HOPS = 30  # what began sooner may be the sensor's own error: nothing is known yet of its size at rest
 ONSET = 0.01  # g²: 0.1 g by direction at least, whatever the size says
 ONSET_BY_SIZE = 0.04
 BY_DIRECTION_PART = 0.5  # a push of seconds that keeps so much of its force by direction is in axes that stay
@@ -152,6 +153,7 @@ class HarshDetector:
         self._sizes: deque[float] = deque(maxlen=RECENT_HOPS)
         self._across: deque[float] = deque(maxlen=RECENT_HOPS)
         self._quiet = True
+        self._settled_hop: int | None = None
         self._seen_by_size = self._seen_by_direction = 0.0
         self._clear()
 
@@ -199,6 +201,8 @@ class HarshDetector:
                     self._cut(hop, found)
                 forward.step(mean, force.still_hops)
                 if force.ready:
+                    if self._settled_hop is None:
+                        self._settled_hop = hop + SETTLE_HOPS
                     step(hop, found)
             if self._yaw is not None:
                 self._yaw.forget_before((int(run.index[-1]) + 1) * HOP_NS)
@@ -283,7 +287,7 @@ class HarshDetector:
         if self._by_hand(hop) or min(self._sizes) < LIGHT_G or max(self._sizes) > HEAVY_G:
             return
         if not by_peak:
-            if not self._on_the_road(hop, self._since(hop)):
+            if self._since(hop) < (self._settled_hop or hop) or not self._on_the_road(hop, self._since(hop)):
                 return
             if max(self._across) < (ONSET_BY_SIZE if by_size else ONSET):
                 return
