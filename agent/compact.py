@@ -50,6 +50,12 @@ KEYS: tuple[str, ...] = (
     "moved", "from", "to", "load_kg", "swing_pa", "limit_pa",
     "farthest_degc", "low_degc", "high_degc", "farthest_percent", "low_percent", "high_percent",
     "fault", "sensor", "got", "expected", "lasted_s",
+    # jerk, shocks, sloshing, leaks and rates; what was coarsened; spectra
+    "delta_v_mps", "duration_s", "axis", "pulses", "srs_hz", "srs_mps2", "bumps", "rms_mps2",
+    "worst_mps2", "limit_mps2", "dose_s", "direction", "direction_known", "rise_m", "freeboard_m", "by",
+    "rope", "rope_v", "rope_dry_v", "humidity_rise_percent", "dew_point_rise_degc", "lost_pa",
+    "lost_part", "rate_degc_per_min", "rate_percent_per_min", "coarsened", "spectrum_db", "accel_crest",
+    "accel_jerk_mps3", "accel_slosh_mps2", "gyro_crest", "temperature_kinetic_degc",
 )
 WORDS: tuple[str, ...] = (
     "none", "synced", "holdover", "unset", "trusted", "degraded", "not trusted",
@@ -61,6 +67,8 @@ WORDS: tuple[str, ...] = (
     "cable", "overflow", "reboot", "silent", "late", "log",
     "missing", "wrong_chip", "nack", "timeout", "stuck_bus", "bus_gone", "registers", "stuck_value",
     "saturated", "bad_data", "self_test", "board", "no answer", "an answer",
+    "x", "y", "z", "forward", "backward", "left", "right", "lean", "resonance", "wet", "broken",
+    "short", "budget",
 )
 # fmt: on
 
