@@ -21,10 +21,11 @@ from agent.certificates import at_hand, warnings
 from agent.config import Config
 from agent.errors import FourPartError
 from agent.outbox import Outbox
-from agent.pipeline import Item, Pipeline, Tally
+from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
 from agent.sources import LiveSource, Vector
 from agent.streams import StreamSpec
+from agent.tally import Tally
 from agent.timebase import measure_mark, new_boot_id
 from agent.uplink import Uplink
 from calibration.certificate import Certificate

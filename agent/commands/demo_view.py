@@ -21,8 +21,9 @@ from rich.text import Text
 from agent.blocks import Block
 from agent.commands.demo_judge import Judged, SaidEvent
 from agent.commands.words import SEVERITY_WORD, words_of
-from agent.pipeline import Item, Tally
+from agent.pipeline import Item
 from agent.streams import StreamSpec
+from agent.tally import Tally
 
 BAR_WIDTH = 24
 NAME_WIDTH = 12
