@@ -48,7 +48,7 @@ def response(
     """Return the largest absolute acceleration of each oscillator: (k,), or (k, axes) for (n, axes).
 
     ``values``: evenly spaced, what was there beyond rest (take gravity away first). Before the first sample
-    and after the last the oscillators are left alone, so a pulse that the record's edge cuts gives too little:
+    and after the last the oscillators are left alone, so a pulse that the record cuts gives too little:
     `ShockResponse.cut` tells. Of frequencies above 0.4 of the rate the samples themselves know too little.
     Raises ValueError where the rate or a frequency is not positive, or `quality` is not above ½.
     """
