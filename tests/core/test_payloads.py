@@ -55,6 +55,7 @@ documents = st.dictionaries(keys, values, max_size=12)
 @settings(max_examples=60, deadline=None)
 @given(documents)
 @example({"x": [0.1, 0.25, -0.0], "y": 2.0**-10, "z": [1, 2.0], "t": "2026-01-01T00:00:00.000000Z"})
+@example({"at": [2**60] * 20, "columns": {"from": [2**60 + 1, -(2**62)] * 9}})
 @example({"columns": {"a": [None, 1.5], "b": [None], "c": [], "d": [True, 1], "e": [2**60, 1]}})
 def test_the_compact_form_carries_what_json_carries(document: dict[str, Any]) -> None:
     in_json = encode(document)
@@ -67,6 +68,7 @@ def test_the_compact_form_carries_what_json_carries(document: dict[str, Any]) ->
 
 def test_numbers_that_are_none_are_null_as_in_json() -> None:
     document = {"values": {"a": float("nan"), "b": [1.0, float("inf")]}}
+    assert decode(encode(document, "msgpack")) == decode(encode(document))
     assert as_json(encode(document, "msgpack")) == encode(document) == b'{"values":{"a":null,"b":[1.0,null]}}'
 
 
@@ -151,7 +153,9 @@ ODD = {
     "an extension of tomorrow": (b"\x81\x00\xd4\x63\x00", "type 99"),
     "a packed list that is empty": (b"\x81\x00\xc7\x00\x01", "packed"),
     "a packed list of another kind": (b"\x81\x00\xd4\x01\x0b", "0x0b"),
-    "a packed list whose codes are cut": (b"\x81\x00\xc7\x04\x01\x2f\x00\x38\x01", "cut off"),
+    "a negative label": (b"\x81\xff\x01", "label -1"),
+    "a packed list whose codes are cut": (b"\x81\x00\xd6\x01\x2f\x00\x04\x01", "cut off"),
+    "a packed list of codes too long": (b"\x81\x00\xd6\x01\x2f\x00\xff\x00", "cut off"),
     "a packed list whose holes are cut": (b"\x81\x00\xd5\x01\x4f\x20", "cut off"),
     "a packed list with too few numbers": (b"\x81\x00\xc7\x03\x01\x4f\x01\x01", "0 numbers"),
     "a double that is cut": (b"\x81\x00\xd4\x02\x00", "8 bytes"),
@@ -166,6 +170,12 @@ def test_what_is_no_payload_is_told_in_four_parts(what: str) -> None:
     error = caught.value
     assert word in error.got, error.got
     assert error.doing and error.expected and error.remedy
+
+
+def test_a_list_is_no_document() -> None:
+    with pytest.raises(PayloadError) as caught:
+        compact.decode(b"\x93\x01\x02\x03")
+    assert caught.value.got == "a list"
 
 
 @settings(max_examples=100)
