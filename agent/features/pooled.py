@@ -70,7 +70,10 @@ class Pooled:
         found, gram = self._found, window.gram
         unlike = window.square
         for c, right, row in zip(found, window.right, gram, strict=True):
-            unlike += c * (sum(d * g for d, g in zip(found, row, strict=True)) - 2 * right)
+            slope = -2 * right
+            for d, g in zip(found, row, strict=True):
+                slope += d * g
+            unlike += c * slope
         quiet = POINTS * (per_force * QUIET_MPS2) ** 2
         weight = self._noise.weight(max(0.0, unlike), quiet)
         keep = 1 - 1 / POOLED_WINDOWS

@@ -31,8 +31,8 @@ SUMMARY_FILE = "summary.json"
 QOS = 1
 # As fast as it goes: each turn of the pipeline costs the same, however much it is given, so short blocks are
 # joined; how they are cut changes no byte.
-JOINED_S = 30.0
-JOINED_SAMPLES = 32_768
+JOINED_S = 60.0
+JOINED_SAMPLES = 65_536
 ITEMS_AT_ONCE = 8
 
 Summary = dict[str, Any]
