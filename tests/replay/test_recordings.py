@@ -92,7 +92,8 @@ def test_trams_and_buses_raise_nothing(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("trip", ["17", "20"])
 def test_brisk_driving_is_no_tilt_and_no_drop(trip: str, tmp_path: Path) -> None:
     summary, _ = replayed(f"driver-behavior/{trip}/acelerometro_terra.csv", "driver-behavior", tmp_path)
-    assert summary["events"] == {}, summary["events"]
+    of_driving = {"harsh_brake", "harsh_acceleration", "harsh_turn", "bump"}
+    assert summary["events"].keys() <= of_driving, summary["events"]
     assert summary["upload_ratio"] <= 0.20, summary["upload_ratio"]
 
 
