@@ -33,6 +33,8 @@ class CentreModel:
             self._p[i][i] = per_g * per_g
         self._creep = creep * creep
         self._seen = 1
+        self._at = (0.0, 0.0, 0.0)
+        self._weights = [row[0] for row in self._p]
 
     @property
     def seen(self) -> int:
@@ -41,36 +43,30 @@ class CentreModel:
 
     def predict(self, force_g: Sequence[float]) -> tuple[float, float, float]:
         """Return right, front, and the standard deviation of each, of what should be seen."""
-        if len(force_g) < TERMS - 1:
-            return self._right[0], self._front[0], math.sqrt(self._p[0][0])
-        x, y, z = (f - o for f, o in zip(force_g, self._force_g, strict=True))
+        x, y, z = (f - o for f, o in zip(force_g, self._force_g, strict=True)) if force_g else (0.0, 0.0, 0.0)
         a, b = self._right, self._front
-        w = self._weights(x, y, z)
-        variance = w[0] + x * w[1] + y * w[2] + z * w[3]
+        self._at = x, y, z
+        self._weights = w = [row[0] + x * row[1] + y * row[2] + z * row[3] for row in self._p]
         return (
             a[0] + x * a[1] + y * a[2] + z * a[3],
             b[0] + x * b[1] + y * b[2] + z * b[3],
-            math.sqrt(max(0.0, variance)),
+            math.sqrt(max(0.0, w[0] + x * w[1] + y * w[2] + z * w[3])),
         )
 
-    def learn(self, centre: Sequence[float], force_g: Sequence[float]) -> None:
-        """Take what was seen under that force."""
+    def learn(self, centre: Sequence[float], predicted: Sequence[float]) -> None:
+        """Take what was seen in the place of what was `predicted` last."""
         self._seen += 1
-        has = len(force_g) == TERMS - 1
-        x, y, z = (f - o for f, o in zip(force_g, self._force_g, strict=True)) if has else (0.0, 0.0, 0.0)
-        p = self._p
+        x, y, z = self._at
+        w, p = self._weights, self._p
         p[0][0] += self._creep
-        w = self._weights(x, y, z)
+        w[0] += self._creep
         variance = w[0] + x * w[1] + y * w[2] + z * w[3] + NOISE * NOISE
-        for state, value in ((self._right, centre[0]), (self._front, centre[1])):
-            error = (value - state[0] - x * state[1] - y * state[2] - z * state[3]) / variance
-            for i in range(TERMS):
-                state[i] += w[i] * error
-        for i in range(TERMS):
-            row, share = p[i], w[i] / variance
-            for j in range(i, TERMS):
-                row[j] -= share * w[j]
-                p[j][i] = row[j]
-
-    def _weights(self, x: float, y: float, z: float) -> list[float]:
-        return [row[0] + x * row[1] + y * row[2] + z * row[3] for row in self._p]
+        g = [v / variance for v in w]
+        right, front = centre[0] - predicted[0], centre[1] - predicted[1]
+        self._right = [v + k * right for v, k in zip(self._right, g, strict=True)]
+        self._front = [v + k * front for v, k in zip(self._front, g, strict=True)]
+        for row, share in zip(p, g, strict=True):
+            row[0] -= share * w[0]
+            row[1] -= share * w[1]
+            row[2] -= share * w[2]
+            row[3] -= share * w[3]

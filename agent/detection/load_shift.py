@@ -156,7 +156,7 @@ class LoadShiftDetector:
         if turn is Turn.STARTED:
             return self._shifted(time_ns, (right, front), here, mass_kg)
         if not doubted or (self._hold.since_ns is None and quiet):
-            self._model.learn(here, force_g)
+            self._model.learn(here, (right, front))
             self._mass_kg += (HOP_NS / NS_PER_S / s.follow_s) * (mass_kg - self._mass_kg)
         return ()
 

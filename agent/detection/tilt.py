@@ -30,6 +30,7 @@ from agent.tank import GRAVITY_MPS2
 
 LIGHT_MPS2, HEAVY_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
 """Outside of these a hop is a fall, an impact or a sensor at its end: it points nowhere."""
+LIGHT_SQUARED, HEAVY_SQUARED = LIGHT_MPS2**2, HEAVY_MPS2**2
 LOST_HOPS = round(1.0 * NS_PER_S / HOP_NS)
 BRAKE_MPS = 28.0  # 100 km/h: no brake takes away more
 
@@ -87,7 +88,8 @@ class TiltDetector:
         self._lowest_deg = min((v.angle_deg for v in self._levels), default=180.0)
         self._release_ns = round(settings.release_s * NS_PER_S)
         self._gain = 1.0 - math.exp(-HOP_NS / NS_PER_S / settings.lowpass_s)
-        self._reject = math.cos(math.radians(max(0.0, self._lowest_deg - settings.hysteresis_deg)))
+        # nothing is skipped where a level is beyond 90°: there the square would not tell before from behind
+        self._reject = math.cos(math.radians(min(89.0, max(0.0, self._lowest_deg - settings.hysteresis_deg))))
         self._hops = Hops(HOP_NS)
         self._gyro_hops = Hops(HOP_NS) if gyro_stream is not None else None
         self._carrier = GravityCarrier(settings.gyro_s) if gyro_stream is not None else None
@@ -126,8 +128,14 @@ class TiltDetector:
         if run is None:
             return ()
         rates = dict(zip(turned.index.tolist(), turned.mean.tolist(), strict=True)) if turned else {}
+        if self._carrier is None and self._upright.settled and not self._track.active:
+            begin = self._skip(run.index.tolist(), run.mean.tolist())
+        else:
+            begin = 0
+        if begin == len(run):
+            return ()
         found: list[Finding] = []
-        for hop, mean in zip(run.index.tolist(), run.mean.tolist(), strict=True):
+        for hop, mean in zip(run.index.tolist()[begin:], run.mean.tolist()[begin:], strict=True):
             force = self._lowpass(hop, mean)
             if not self._upright.settled:
                 self._upright.step(hop, mean)
@@ -136,27 +144,48 @@ class TiltDetector:
                 self._carrier.step(hop, mean, force, rates.get(hop))
             if up is None or self._lost_hops >= LOST_HOPS:
                 continue
-            x, y, z = force
-            along = x * up[0] + y * up[1] + z * up[2]
-            # nearly always it stands upright, and nothing waits or lasts
-            if (
-                not self._track.active
-                and self._largest_deg == 0.0
-                and along > 0
-                and along * along >= self._reject * self._reject * (x * x + y * y + z * z)
-                and self._reject > 0
-            ):
+            if not self._track.active and self._largest_deg == 0.0 and self._stands(force, up):
                 continue
             finding = self._judge((hop + 1) * HOP_NS, angle_between_deg(force, up), up)
             if finding is not None:
                 found.append(finding)
         return found
 
+    def _stands(self, force: list[float], up: Vector) -> bool:
+        """Whether it is nearer to upright than any level asks for."""
+        x, y, z = force
+        along = x * up[0] + y * up[1] + z * up[2]
+        return along > 0 and along * along >= self._reject * self._reject * (x * x + y * y + z * z)
+
+    def _skip(self, index: list[int], means: list[list[float]]) -> int:
+        """Low-pass the hops in which nothing can happen, and return how many they are.
+
+        It is what the longer way does, for what nearly always is: upright, no hop missing, none too light.
+        """
+        up = self._upright.up
+        if self._force is None or up is None or self._lost_hops or self._largest_deg != 0.0:
+            return 0
+        (fx, fy, fz), (ux, uy, uz), gain = self._force, up, self._gain
+        limit, last = self._reject * self._reject, self._last_hop
+        done = 0
+        for hop, (x, y, z) in zip(index, means, strict=True):
+            if hop != last + 1 or not LIGHT_SQUARED <= x * x + y * y + z * z <= HEAVY_SQUARED:
+                break
+            nx, ny, nz = fx + gain * (x - fx), fy + gain * (y - fy), fz + gain * (z - fz)
+            along = nx * ux + ny * uy + nz * uz
+            if along <= 0 or along * along < limit * (nx * nx + ny * ny + nz * nz):
+                break
+            fx, fy, fz, last = nx, ny, nz, hop
+            done += 1
+        if done:
+            self._force, self._last_hop = [fx, fy, fz], last
+        return done
+
     def _lowpass(self, hop: int, mean: list[float]) -> list[float]:
         x, y, z = mean
         size = x * x + y * y + z * z
         force = self._force
-        if not LIGHT_MPS2 * LIGHT_MPS2 <= size <= HEAVY_MPS2 * HEAVY_MPS2:
+        if not LIGHT_SQUARED <= size <= HEAVY_SQUARED:
             self._lost_hops += hop - self._last_hop
             self._last_hop = hop
             if self._lost_hops >= LOST_HOPS:
