@@ -41,6 +41,7 @@ LATER_NS = 300_000_000
 LOBE_PART = 0.3
 LONGEST_S = 0.3  # of a swing: half a cycle at 1.7 Hz
 SHARP_S = 0.12  # what is slower and not hard is a body's heave on its springs: they do their work
+BESIDE, SWING_PART = 5, 0.2  # samples, and the part of the peak that one of them must have
 APART_NS = 400_000_000  # closer together, it is the ringing of one bump
 NO_BUMP = (Context.HANDLING, Context.LOADING, Context.DOOR_OPEN)
 
@@ -215,12 +216,11 @@ class BumpDetector:
 
     @staticmethod
     def _spike(sizes: F64, begin: int, end: int, step_s: float) -> bool:
-        """Whether it may be a single sample; where samples are few, what swings back beside it counts too."""
+        """Whether it may be a single sample; where samples are few, what swings back about it counts, too."""
         if step_s <= BIN_S:
             return end - begin <= SMOOTH_BINS
-        limit = LOBE_PART * sizes[begin:end].max()
-        beside = max(sizes[begin - 1], sizes[end] if end < len(sizes) else 0.0)
-        return end - begin < 2 and bool(beside < limit)
+        about = np.concatenate((sizes[max(0, begin - BESIDE) : begin], sizes[end : end + BESIDE]))
+        return end - begin < 2 and bool(about.max(initial=0.0) < SWING_PART * sizes[begin])
 
     def _tell(self, decided_ns: int, bump_ns: int, severity: Severity, found: list[Finding]) -> None:
         if not self._track.active:

@@ -3,8 +3,9 @@
 A falling box weighs nothing: its specific force is near zero in every direction, whatever its
 attitude, so no mounting need be known. Below half of gravity for 180 ms means 16 cm of fall; a hump taken
 too fast throws a box for up to 150 ms. It must also be nearly weightless for most of that time, and still
-be so: what is shaken by hand or bounces on springs sinks to its lightest and comes back. The height is that
-of a fall from rest, h = g·t²/2.
+be so: what is shaken by hand or bounces on springs sinks to its lightest and comes back. And what was
+pressed down right before, on average of 0.2 s, is thrown and not dropped: it must fly for longer, or land
+hard. The height is that of a fall from rest, h = g·t²/2.
 
 A sensor that repeats one sample is stuck, or dead and gives zeros, and proves nothing. But an impact right
 after the lightness proves that it was a fall, also of a box that spins or is shaken as it falls. What the
@@ -15,6 +16,7 @@ What bounces within the settling time belongs to the drop that it bounced from.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -30,11 +32,13 @@ from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
 
 SAMPLES_A_FALL = 4  # fewer in the shortest fall, and its length is a guess
-CHANGES = 3  # of a sensor that works: its noise
+CHANGES, CHANGED_PART = 3, 0.1  # samples unlike the one before, of a sensor that works: its noise
 IMPACT_MPS2 = 2 * GRAVITY_MPS2
 LANDING_MPS2 = 2.5 * GRAVITY_MPS2
 STILL_LANDING_MPS2 = 1.6 * GRAVITY_MPS2  # after no change at all: a dead sensor comes back to rest
 LANDING_NS = 30_000_000
+PRESSED_MPS2 = 1.25 * GRAVITY_MPS2  # mean of a vehicle's floor as it comes up; a box that is held has 1 g
+BEFORE_NS = 200_000_000
 WEIGHTLESS = (0.0, 0.0, 0.0)
 
 
@@ -135,6 +139,8 @@ class DropDetector:
         """Light for long enough, but not weightless: an impact right after it would prove a fall."""
         self._event: _Event | None = None
         self._stuck = False
+        self._recent: deque[SiBlock] = deque()  # before the newest
+        self._newest: SiBlock | None = None
         self._count = 0
         self._too_slow_ns = 0
         self._last_ns = 0
@@ -158,6 +164,7 @@ class DropDetector:
             self._too_slow_ns += len(block) * block.period_ns
             return self._interrupted(int(block.times_ns[0]))
         found: list[Finding] = []
+        self._forget(block)
         squared = squared_size(block)
         below = squared < self._below_squared
         before_ns, self._last_ns = self._last_ns, int(block.times_ns[-1])
@@ -183,6 +190,15 @@ class DropDetector:
             at = end
             idle = self._run is None and self._event is None and self._landed is None
         return found
+
+    def _forget(self, block: SiBlock) -> None:
+        """Keep what came before for as long as somebody may ask for it."""
+        recent, oldest_ns = self._recent, int(block.times_ns[0]) - BEFORE_NS - self._sure_ns
+        if self._newest is not None:
+            recent.append(self._newest)
+        while recent and int(recent[0].times_ns[-1]) < oldest_ns:
+            recent.popleft()
+        self._newest = block
 
     def _long_enough(
         self, block: SiBlock, light: npt.NDArray[np.int64]
@@ -233,8 +249,14 @@ class DropDetector:
             deep_so_far = run.deep + np.cumsum(deep)
             so_far = run.samples + np.arange(1, len(times) + 1)
             likely = (span + block.period_ns // 2 >= self._min_ns) & (deep_so_far >= s.deep_part * so_far)
-            moving = run.changes + np.cumsum(changed) >= CHANGES
+            moving = run.changes + np.cumsum(changed) >= np.maximum(CHANGES, CHANGED_PART * so_far)
             sure = (likely & deep | (span >= self._sure_ns)) & moving
+            if (
+                sure.any()
+                and span[int(np.argmax(sure))] < self._sure_ns
+                and self._bounced(block, run.start_ns)
+            ):
+                sure &= span >= self._sure_ns
             if sure.any():
                 decided = int(np.argmax(sure))
                 yield self._start(int(times[decided]), run.start_ns, int(span[decided]))
@@ -250,6 +272,14 @@ class DropDetector:
                 self._event.end_ns = decided_ns
                 self._event.falls_ns.append(self._max_ns)
                 yield self._finish(decided_ns, implausible=True)
+
+    def _bounced(self, block: SiBlock, start_ns: int) -> bool:
+        """Whether the box was pressed down right before: springs throw it up again, nobody dropped it."""
+        blocks = [*self._recent, block]
+        times = np.concatenate([b.times_ns for b in blocks])
+        sizes = np.concatenate([np.sqrt(squared_size(b)) for b in blocks])
+        first, last = np.searchsorted(times, (start_ns - BEFORE_NS, start_ns))
+        return bool(last > first and sizes[first:last].astype(np.float64).mean() > PRESSED_MPS2)
 
     def _heavy(
         self, block: SiBlock, squared: npt.NDArray[np.float32], begin: int, end: int
@@ -294,7 +324,8 @@ class DropDetector:
         assert run is not None
         ended_ns = run.last_ns + run.period_ns
         until_ns = ended_ns + max(LANDING_NS, 2 * run.period_ns)
-        level_mps2 = LANDING_MPS2 if run.changes >= CHANGES else STILL_LANDING_MPS2
+        still = run.changes < max(CHANGES, CHANGED_PART * run.samples)
+        level_mps2 = STILL_LANDING_MPS2 if still else LANDING_MPS2
         hard = (squared[begin:end] > level_mps2**2) & (times <= until_ns)
         if hard.any():
             self._landed = None

@@ -65,15 +65,16 @@ def test_the_alarm_is_decided_in_the_fall_and_not_after_it() -> None:
     assert end.values["duration_s"] == pytest.approx(0.008, abs=0.001), end.values
 
 
-@given(cuts=st.lists(st.integers(1, 3400), max_size=12))
+@given(cuts=st.lists(st.integers(1, 6800), max_size=20))
 def test_where_blocks_are_cut_changes_nothing(cuts: list[int]) -> None:
     signal = fall(0.5, 1000, np.array([0, 0.6, 0.8]))
     signal[1100:1102] = 11.0  # an interruption without an impact
+    signal = np.concatenate([thrown_up(1.8, 8.0), signal])
     whole = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
     edges = sorted({0, *(c for c in cuts if c < len(signal)), len(signal)})
     parts = [si_block("accel", signal[a:b], 1000, start_s=a / 1000) for a, b in itertools.pairwise(edges)]
     assert found(DropDetector(DropSettings()), parts) == whole
-    assert len(whole) == 2, whole
+    assert len(whole) == 4, whole
 
 
 def test_a_rebound_belongs_to_its_drop() -> None:
@@ -105,6 +106,33 @@ def test_a_sensor_that_repeats_one_sample_tells_of_no_fall(value: float) -> None
     stuck = np.concatenate([rest(1, 100), np.full((70, 3), value), rest(2, 100)])
     findings = found(DropDetector(DropSettings()), [si_block("accel", stuck, 100)])
     assert not findings, findings
+
+
+def thrown_up(press_g: float, impact_g: float) -> F64:
+    """A floor that comes up under a box, lets it down for 0.22 s, and takes it again."""
+    rng = np.random.default_rng(4)
+    parts = [(1.0, 1.0), (0.2, press_g), (0.22, 0.2), (0.02, impact_g), (2.0, 1.0)]
+    up = np.concatenate([np.full(round(s * 1000), g * GRAVITY_MPS2) for s, g in parts])
+    return np.stack([0 * up, 0 * up, up], axis=1) + rng.normal(0, 0.3, (len(up), 3))
+
+
+@pytest.mark.parametrize(("press_g", "impact_g", "drops"), [(1.0, 1.5, 1), (1.8, 1.5, 0), (1.8, 8.0, 1)])
+def test_what_springs_throw_up_has_dropped_only_if_it_lands_hard(
+    press_g: float, impact_g: float, drops: int
+) -> None:
+    signal = thrown_up(press_g, impact_g)
+    findings = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert sum(f.phase is Phase.START for f in findings) == drops, findings
+    if drops and press_g > 1:
+        assert findings[0].decided_ns >= 1_420_000_000, findings[0]
+
+
+def test_a_box_that_spins_as_it_falls_has_dropped_when_it_lands() -> None:
+    signal = fall(0.35, 1000, np.array([0, 0, 1.0]), ring_mps2=0.5)
+    signal[1000:1267, 1] += 0.4 * GRAVITY_MPS2  # ω² r
+    start, end = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert start.decided_ns == pytest.approx(1_267_000_000, abs=2_000_000), start
+    assert end.values["height_m"] == pytest.approx(0.35, abs=0.02), end
 
 
 def test_a_fall_without_noise_is_proven_by_its_impact() -> None:
