@@ -198,7 +198,8 @@ def sun_on_the_roof(draw: Draw) -> Scene:
     n = round(draw.between(3000, 4500))
     ambient = np.full(n, draw.between(6.4, 7.3))
     temperature = lagged(ambient, 3.5, draw.between(400, 1500)) + 0.1 * smooth_noise(draw.rng, n, 1.0, 0.01)
-    humidity = 50 + 5 * smooth_noise(draw.rng, n, 1.0, 0.001)
+    # the vapour stays what it was, and the goods keep the air nearly as damp as it was
+    humidity = 50 - 0.8 * (temperature - 3.5) + 1.5 * smooth_noise(draw.rng, n, 1.0, 0.001)
     return air(draw, temperature, humidity, HARMLESS, VACCINES + DAMP)
 
 
@@ -210,7 +211,7 @@ def defrosting(draw: Draw) -> Scene:
     saw = 0.6 * np.abs((t / draw.between(200, 500)) % 2 - 1)
     temperature = 4.0 + saw
     temperature += draw.between(1.2, 2.4) * plateau(t, 900, 300, draw.between(300, 900), 400)
-    humidity = 55 + 12 * plateau(t, 900, 300, 600, 400) + 3 * smooth_noise(draw.rng, n, 1.0, 0.01)
+    humidity = 55 + 12 * plateau(t, 900, 300, 600, 400) + 1.5 * smooth_noise(draw.rng, n, 1.0, 0.01)
     return air(draw, temperature, humidity, HARMLESS, VACCINES + DAMP)
 
 

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from scripts.examination.backgrounds import Background
+from scripts.examination.backgrounds import CALM_LEVEL_MPS2, CALM_LOWPASS_S, Background
 from scripts.examination.ride import Ride, plateau, ride
 from scripts.examination.scene import (
     F64,
@@ -66,11 +66,22 @@ def _due_s(made: Ride, size: F64) -> float:
     return float(made.time_s[int(np.argmax(np.abs(size) > HARSH_G * GRAVITY_MPS2))]) + HOLD_S
 
 
+def _ridden(draw: Draw) -> tuple[Ride, float]:
+    """Draw a ride and when to spoil it, until nothing on it is harsh as it is: sways and turns may add up."""
+    while True:
+        made = ride(draw, draw.between(45, 65))
+        start_s = draw.between(32, 40)
+        made.without_manoeuvres()
+        ordinary(draw, made, start_s - 3)
+        length = max(1, round(CALM_LOWPASS_S * made.rate_hz))
+        kernel = np.ones(length) / length
+        forward, left = (np.convolve(made.force[:, axis], kernel, "same") for axis in (0, 1))
+        if float(np.hypot(forward, left).max()) < CALM_LEVEL_MPS2:
+            return made, start_s
+
+
 def _manoeuvre(draw: Draw, event: str, longest_g: float, rise: tuple[float, float]) -> Scene:
-    made = ride(draw, draw.between(45, 65))
-    start_s = draw.between(32, 40)
-    made.without_manoeuvres()
-    ordinary(draw, made, start_s - 3)
+    made, start_s = _ridden(draw)
     peak_g = draw.between(0.52, longest_g)
     rise_s, hold_s = draw.between(*rise), draw.between(0.8, 3.0)
     size = peak_g * GRAVITY_MPS2 * plateau(made.time_s, start_s, rise_s, hold_s, draw.between(0.2, 0.8))
