@@ -13,7 +13,7 @@ from agent.blocks import Block, RegularClock
 from agent.detection import DetectorSettings
 from agent.pipeline import Pipeline
 from agent.records import Head, Kind, Record, decode, is_compact
-from agent.reduction import UploadSettings
+from agent.reduction import UploadSettings, _Ledger
 from agent.streams import TABLE
 
 RATE_HZ, SECONDS = 100, 60
@@ -86,3 +86,18 @@ def test_a_budget_that_bears_it_leaves_all_in_json() -> None:
 
 def test_msgpack_is_for_all() -> None:
     assert all(is_compact(r.payload) for r in records(UploadSettings(encoding="msgpack")))
+
+
+def test_the_budget_of_the_hour_bears_what_is_left_of_it() -> None:
+    ledger = _Ledger(UploadSettings(budget=0.5))
+    assert ledger.bears(10**6, 0), "nothing was earned yet, and nobody knows what will be"
+    ledger.earn(1000.0, 0)
+    assert ledger.bears(500, 9) and not ledger.bears(501, 9)
+    ledger.spend(100, 9)
+    assert ledger.bears(400, 10) and not ledger.bears(401, 10)
+    ledger.earn(1000.0, 1800)
+    assert ledger.bears(900, 1800)
+    assert not ledger.bears(401, 3605), (
+        "what was earned more than an hour ago is gone, what was spent since is not"
+    )
+    assert ledger.bears(500, 3610) and not ledger.bears(501, 3610)
