@@ -75,8 +75,8 @@ def _slopes_squared(times_s: F64, values: F64, count: int) -> F64:
     total = np.zeros(count)
     for row in values:
         rises = np.lib.stride_tricks.sliding_window_view(row, LENGTH)
-        rises = rises - np.add.reduce(rises, axis=1, keepdims=True) / LENGTH
         with np.errstate(invalid="ignore", over="ignore"):
+            rises = rises - np.add.reduce(rises, axis=1, keepdims=True) / LENGTH
             slope = np.add.reduce(place * rises, axis=1) / spread
             total += slope * slope
     return total
