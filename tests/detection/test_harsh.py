@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from agent.detection.finding import EventType, Finding
-from agent.detection.harsh import HarshSettings
+from agent.detection.harsh import HarshDetector, HarshSettings
 from agent.records import Phase, Severity
 from tests.detection.harsh_signals import Part, mounted, ride, said_of, starts
-from tests.detection.signals import F64, GRAVITY_MPS2
+from tests.detection.signals import F64, GRAVITY_MPS2, rest, si_block
 
 CRUISE = Part(6)
 STAND = Part(4, road=False)
@@ -20,7 +20,9 @@ SHORT_TRIPS = [STAND, *[Part(4, ahead_g=0.2), Part(4), Part(4, ahead_g=-0.2), ST
 @pytest.mark.parametrize("seed", range(4))
 def test_a_stop_of_half_a_g_is_one_event_in_any_mounting(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    force, _ = ride([CRUISE, BRAKE, CRUISE], seed=seed, rotation=mounted(seed), bias=rng.normal(0, 0.2, 3))
+    force, _ = ride(
+        [CRUISE, BRAKE, CRUISE], seed=seed, rotation=mounted(seed), bias=rng.normal(0, 0.2, 3).tolist()
+    )
     found = said_of(force)
     assert [(f.type, f.phase, f.severity) for f in found] == [
         (EventType.HARSH_BRAKE, Phase.START, Severity.GENERAL),
@@ -28,6 +30,7 @@ def test_a_stop_of_half_a_g_is_one_event_in_any_mounting(seed: int) -> None:
     ], found
     start, end = found
     assert 6.0 < start.decided_ns / 1e9 < 6.7, start
+    assert 5.6e9 < start.start_ns < start.decided_ns - 0.15e9, start
     assert end.end_ns is not None and 7.8 < end.end_ns / 1e9 < 8.8, end
     assert end.values["peak_mps2"] == pytest.approx(0.48 * GRAVITY_MPS2, rel=0.2), end.values
     assert end.values["delta_v_mps"] == pytest.approx(0.48 * GRAVITY_MPS2 * 2, rel=0.25), end.values
@@ -158,6 +161,17 @@ def levelled(force: F64, follow_s: float = 1.5) -> F64:
     return out
 
 
+def test_a_bend_turns_the_force_in_axes_that_do_not_turn_with_the_vehicle() -> None:
+    force, _ = ride([Part(16)])
+    t = np.arange(len(force)) / 1000
+    size_g = np.interp(t, [6, 8, 9, 9.5], [0, 0.5, 0.5, 0])
+    way = np.radians(np.interp(t, [6, 9], [0, 90]))
+    force[:, 0] += size_g * GRAVITY_MPS2 * np.cos(way)
+    force[:, 1] += size_g * GRAVITY_MPS2 * np.sin(way)
+    (start,) = starts(said_of(force))
+    assert (start.type, start.values["direction_known"]) == (EventType.HARSH_TURN, False), start
+
+
 def at_50_hz(force: F64) -> F64:
     count = len(force) // 20
     return np.asarray(force[: count * 20].reshape(count, 20, 3).mean(axis=1))
@@ -199,9 +213,6 @@ def test_a_hole_ends_what_is_open_and_nothing_is_invented_behind_it() -> None:
 
 
 def test_two_a_second_is_too_slow_and_is_said() -> None:
-    from agent.detection.harsh import HarshDetector
-    from tests.detection.signals import rest, si_block
-
     detector = HarshDetector(HarshSettings())
     detector.feed(si_block("accel", rest(60, 2), 2))
     (note,) = detector.notes()
