@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -26,20 +26,19 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.claims import Claims
+from agent.detection.fall import Fall, Lightness, changed_from, implied_height_m
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.pulse import GRAVITY_MPS2, Pulse, squared_size
+from agent.detection.pulse import GRAVITY_MPS2, squared_size
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
 
 SAMPLES_A_FALL = 4  # fewer in the shortest fall, and its length is a guess
 CHANGES, CHANGED_PART = 3, 0.1  # samples unlike the one before, of a sensor that works: its noise
-IMPACT_MPS2 = 2 * GRAVITY_MPS2
 LANDING_MPS2 = 2.5 * GRAVITY_MPS2
 STILL_LANDING_MPS2 = 1.6 * GRAVITY_MPS2  # after no change at all: a dead sensor comes back to rest
 LANDING_NS = 30_000_000
 PRESSED_MPS2 = 1.25 * GRAVITY_MPS2  # mean of a vehicle's floor as it comes up; a box that is held has 1 g
 BEFORE_NS = 200_000_000
-WEIGHTLESS = (0.0, 0.0, 0.0)
 
 
 class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,59 +64,6 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     critical_height_m: Positive = 0.8
 
 
-@dataclass(slots=True)
-class _Run:
-    """A time of lightness that may be, or is, a fall."""
-
-    start_ns: int
-    last_ns: int
-    period_ns: int
-    samples: int = 0
-    deep: int = 0
-    changes: int = 0
-    newest: npt.NDArray[np.float32] | None = None
-
-    @property
-    def fall_ns(self) -> int:
-        # n samples below, one period apart, were below for n periods on average
-        return self.last_ns - self.start_ns + self.period_ns
-
-
-@dataclass(slots=True)
-class _Event:
-    number: int
-    start_ns: int
-    falls_ns: list[int] = field(default_factory=list)
-    end_ns: int = 0
-    peak_squared: float = 0.0
-    saturated: bool = False
-    pulse: Pulse | None = None
-    impact: Pulse | None = None
-    """The one with the largest change of velocity."""
-
-    def feel(self, block: SiBlock, squared: npt.NDArray[np.float32], watched: slice) -> None:
-        """Measure the impacts in a part of a block."""
-        strong = squared[watched] > IMPACT_MPS2**2
-        if self.pulse is None and not strong.any():
-            return
-        times, forces = block.times_ns[watched].tolist(), block.values[watched].tolist()
-        for time_ns, (x, y, z), hit in zip(times, forces, strong.tolist(), strict=True):
-            if self.pulse is not None and self.pulse.over(time_ns, block.period_ns):
-                self.close()
-            if self.pulse is None and hit:
-                self.pulse = Pulse(time_ns, block.period_ns, WEIGHTLESS, IMPACT_MPS2)
-            if self.pulse is not None:
-                self.pulse.take(time_ns, (x, y, z), strong=hit, clipped=False)
-
-    def close(self) -> None:
-        """What was felt last is over."""
-        if self.pulse is not None and (
-            self.impact is None or self.pulse.delta_v_mps > self.impact.delta_v_mps
-        ):
-            self.impact = self.pulse
-        self.pulse = None
-
-
 class DropDetector:
     """Watches one accelerometer stream. `drops`: where it says which are known."""
 
@@ -134,10 +80,10 @@ class DropDetector:
         self._bridge_squared = np.float32(settings.bridge_mps2**2)
         self._rebound_ns = round(settings.rebound_s * NS_PER_S)
         self._settle_ns = round(settings.settle_s * NS_PER_S)
-        self._run: _Run | None = None
-        self._landed: _Run | None = None
+        self._run: Lightness | None = None
+        self._landed: Lightness | None = None
         """Light for long enough, but not weightless: an impact right after it would prove a fall."""
-        self._event: _Event | None = None
+        self._event: Fall | None = None
         self._stuck = False
         self._recent: deque[SiBlock] = deque()  # before the newest
         self._newest: SiBlock | None = None
@@ -240,8 +186,8 @@ class DropDetector:
         deep = squared[begin:end] < self._deep_squared
         run = self._run
         if run is None:
-            run = self._run = _Run(int(times[0]), int(times[0]), block.period_ns)
-        changed = _changes(block.values[begin:end], run.newest)
+            run = self._run = Lightness(int(times[0]), int(times[0]), block.period_ns)
+        changed = changed_from(block.values[begin:end], run.newest)
         run.newest = block.values[end - 1]
         if self._event is None:
             s = self._settings
@@ -338,7 +284,7 @@ class DropDetector:
 
     def _start(self, decided_ns: int, start_ns: int, fall_ns: int) -> Finding:
         self._count += 1
-        self._event = _Event(self._count, start_ns)
+        self._event = Fall(self._count, start_ns)
         self._drops.known(decided_ns)
         return self._finding(decided_ns, Phase.START, Severity.MAJOR, fall_ns=fall_ns, end_ns=None)
 
@@ -347,7 +293,7 @@ class DropDetector:
         assert event is not None
         self._drops.over(decided_ns)
         fall_ns = max(event.falls_ns, default=0)
-        height_m = _height_m(fall_ns)
+        height_m = implied_height_m(fall_ns)
         severity = Severity.GENERAL
         if height_m >= self._settings.major_height_m:
             severity = Severity.MAJOR
@@ -384,22 +330,6 @@ class DropDetector:
             start_ns=event.start_ns,
             end_ns=end_ns,
             severity=severity,
-            values={"fall_s": round(fall_ns / NS_PER_S, 3), "height_m": round(_height_m(fall_ns), 2)},
+            values={"fall_s": round(fall_ns / NS_PER_S, 3), "height_m": round(implied_height_m(fall_ns), 2)},
             streams=self.streams,
         )
-
-
-def _height_m(fall_ns: int) -> float:
-    """Height of a fall from rest of this duration."""
-    return 0.5 * GRAVITY_MPS2 * (fall_ns / NS_PER_S) ** 2
-
-
-def _changes(
-    values: npt.NDArray[np.float32], before: npt.NDArray[np.float32] | None
-) -> npt.NDArray[np.bool_]:
-    """Return whether each sample (n, 3) differs from the one before it."""
-    changed = np.ones(len(values), bool)
-    changed[1:] = (values[1:] != values[:-1]).any(axis=1)
-    if before is not None:
-        changed[0] = bool((values[0] != before).any())
-    return changed
