@@ -41,6 +41,7 @@ WALL_NS = 1_790_000_000_000_000_000
 NORMAL_HOURS = 2.0
 LOOKED_AT = 200  # feature records whose windows are computed again
 MARK_S = 60
+NOTE_S = 5
 
 
 @dataclass
@@ -136,7 +137,8 @@ def drive(trip: Trip, seconds: int) -> Outcome:
             values = counts.astype(np.int16) if name != "load" else counts
             items.append(Block(name, second * len(values), clocks[name], values))
         look(pipeline.push(*items))
-        ledger.note(second + 1, pipeline.tally.raw_bytes, pipeline.tally.published_bytes)
+        if (second + 1) % NOTE_S == 0:
+            ledger.note(second + 1, pipeline.tally.raw_bytes, pipeline.tally.published_bytes)
         if (second + 1) % 3600 == 0:
             memory_mib.append(resident_mib(os.getpid()))
             _tell(second, ledger, memory_mib[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from array import array
 
 HOUR_S = 3600.0
 
@@ -11,9 +12,8 @@ class Ledger:
     """Running totals over time; each hour that begins at a note is looked at, not only the clock's own."""
 
     def __init__(self) -> None:
-        self._times_s: list[float] = []
-        self._raw: list[float] = []
-        self._published: list[float] = []
+        # numbers and no objects: who measures memory must not take any
+        self._times_s, self._raw, self._published = array("d"), array("d"), array("d")
 
     def note(self, time_s: float, raw_bytes: float, published_bytes: float) -> None:
         """Take the totals so far."""
