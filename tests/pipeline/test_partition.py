@@ -46,7 +46,8 @@ def eventful_samples(seed: int = 5) -> dict[str, Block]:
             v[(t > 14) & (t < 14.35)] *= 0.05
             v[(t >= 14.35) & (t < 14.37)] += 60
         elif name == "load":
-            v += np.where(t[:, None] < 17, [10, 10, 10, 10], [16, 4, 16, 4])
+            pressing = np.where((t > 4) & (t < 11), np.cos(np.radians(38)), 1.0)[:, None]
+            v += pressing * np.where(t[:, None] < 17, [10, 10, 10, 10], [16, 4, 16, 4])
         elif name == "pressure":
             v[:, 0] += 5000 + np.where((t > 12) & (t < 13), 3000 * np.sin(9 * t), 0)
         elif name == "temperature":
@@ -165,7 +166,7 @@ def test_reference_is_followed_and_judged() -> None:
     assert features[0] == "trusted" and features[-1] == "degraded", features
     assert "outside" in p.trust["accel"][1], p.trust
     followed, plain = totals(EMPTY_REFERENCE), totals(run([*ALL], NOT_FOLLOWED))
-    assert abs(followed[15]) < abs(plain[15]), f"the zero was not followed: {followed} and {plain}"
+    assert abs(followed[20]) < abs(plain[20]), f"the zero was not followed: {followed} and {plain}"
 
 
 def totals(records: list[Record]) -> list[float]:
