@@ -82,7 +82,7 @@ class LoadShiftDetector:
         self._cells_kg: list[float] | None = None
         self._force: list[float] = []
         self._model: CentreModel | None = None
-        self._mass_kg = 0.0
+        self._mass_kg = self._weight_kg = 0.0
         self._loading_hops = 0
         self._loaded_ns: int | None = None
         self._open = False
@@ -133,9 +133,10 @@ class LoadShiftDetector:
         force_g = [f / GRAVITY_MPS2 for f in self._force]
         if self._model is None:
             creep = NOISE * HOP_NS / NS_PER_S / s.follow_s
-            self._model, self._mass_kg = CentreModel(here, force_g, s.moved_per_g, creep), mass_kg
+            self._model = CentreModel(here, force_g, s.moved_per_g, creep)
+            self._mass_kg, self._weight_kg = mass_kg, weight_kg
             return ()
-        if abs(mass_kg - self._mass_kg) > s.same_load * self._mass_kg:
+        if self._other_load(mass_kg, weight_kg):
             self._loading_hops += 1
             if self._loading_hops * HOP_NS >= s.adopt_load_s * NS_PER_S:
                 self._loaded_ns = time_ns
@@ -157,8 +158,18 @@ class LoadShiftDetector:
             return self._shifted(time_ns, (right, front), here, mass_kg)
         if not doubted or (self._hold.since_ns is None and quiet):
             self._model.learn(here, (right, front))
-            self._mass_kg += (HOP_NS / NS_PER_S / s.follow_s) * (mass_kg - self._mass_kg)
+            gain = HOP_NS / NS_PER_S / s.follow_s
+            self._mass_kg += gain * (mass_kg - self._mass_kg)
+            self._weight_kg += gain * (weight_kg - self._weight_kg)
         return ()
+
+    def _other_load(self, mass_kg: float, weight_kg: float) -> bool:
+        """Whether something was put on or taken off: a lean changes the weight alone."""
+        part = self._settings.same_load
+        return (
+            abs(mass_kg - self._mass_kg) > part * self._mass_kg
+            and abs(weight_kg - self._weight_kg) > part * self._weight_kg
+        )
 
     def _pressing_mps2(self) -> float:
         """Return the specific force on the cells: what is square to the platform."""

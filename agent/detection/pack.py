@@ -16,7 +16,7 @@ from agent.detection.hold import Hold
 from agent.detection.leak_settings import LeakSettings
 from agent.records import Severity
 
-ABSOLUTE_PA = 50_000.0  # no pack is sealed so far above the air, and no place is so high
+ABSOLUTE_PART = 0.75  # of the air outside: what shows more at first is absolute, and no gauge
 ZERO_K = 273.15
 LOWPASS_S = 5.0
 SETTLE_S = 20.0
@@ -34,6 +34,7 @@ class PackWatch:
         self._settings = settings
         self._lost = Hold(round(settings.pack_hold_s * NS_PER_S), 0)
         self._smooth_pa: float | None = None
+        self._absolute = False
         self._base: tuple[float, float, float | None] | None = None  # absolute, over, temperature
         self._first_ns = self._last_ns = 0
         self._part = self._loss_pa = 0.0
@@ -48,8 +49,9 @@ class PackWatch:
             step_s = (time_ns - self._last_ns) / NS_PER_S
             self._smooth_pa += (1.0 - math.exp(-step_s / LOWPASS_S)) * (pressure_pa - self._smooth_pa)
         self._last_ns = time_ns
-        absolute = self._smooth_pa > ABSOLUTE_PA
-        absolute_pa = self._smooth_pa if absolute else self._smooth_pa + air_pa
+        if self._base is None:
+            self._absolute = self._smooth_pa > ABSOLUTE_PART * air_pa
+        absolute_pa = self._smooth_pa if self._absolute else self._smooth_pa + air_pa
         over_pa = absolute_pa - air_pa
         if self._base is None:
             if time_ns - self._first_ns >= SETTLE_S * NS_PER_S:

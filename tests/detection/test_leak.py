@@ -146,6 +146,7 @@ def test_a_pack_that_loses_its_gas() -> None:
     ("what", "gauge_pa", "air_pa", "degc"),
     [
         ("a pass", 20_000 + 9_000 * RAMP, AIR_PA - 9_000 * RAMP, STEADY),
+        ("a pass with 48 kPa", 48_000 + 9_000 * RAMP, AIR_PA - 9_000 * RAMP, STEADY),
         ("the valley", 20_000 - 9_000 * RAMP, AIR_PA + 9_000 * RAMP, STEADY),
         ("a cold night", 20_000 - 121_325 * 15 / 293 * RAMP, AIR_PA, STEADY - 15 * RAMP),
         ("a vented tank that is emptied", 2_500 - 2_500 * RAMP, AIR_PA, STEADY),
