@@ -204,8 +204,8 @@ class HarshDetector:
                     if self._settled_hop is None:
                         self._settled_hop = hop + SETTLE_HOPS
                     step(hop, found)
-            if self._yaw is not None:
-                self._yaw.forget_before((int(run.index[-1]) + 1) * HOP_NS)
+        if self._yaw is not None:
+            self._yaw.forget_before(horizon_ns)
         return found
 
     def _cut(self, hop: int, found: list[Finding]) -> None:

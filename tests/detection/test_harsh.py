@@ -217,3 +217,13 @@ def test_two_a_second_is_too_slow_and_is_said() -> None:
     detector.feed(si_block("accel", rest(60, 2), 2))
     (note,) = detector.notes()
     assert "60 s of accel were sampled too slowly" in note, note
+
+
+def test_it_keeps_no_more_of_a_gyroscope_than_some_seconds() -> None:
+    detector = HarshDetector(HarshSettings(), gyro_stream="gyro")
+    for second in range(60):
+        detector.feed(si_block("gyro", np.zeros((100, 3)), 100, start_s=second))
+        detector.advance((second + 1) * 1_000_000_000)
+    assert detector._yaw is not None
+    kept_s = len(detector._yaw._parts)
+    assert kept_s <= 12, f"{kept_s} s of a gyroscope whose accelerometer is silent"
