@@ -16,7 +16,7 @@ WET_STREAMS = ("accel", "leak", "temperature", "humidity", "pressure", "air_pres
 WET = DetectorSettings(
     slosh=SloshSettings(length_m=0.4, fill_m=0.2, freeboard_m=0.1),
     temperature=TemperatureSettings(low_degc=-20.0, high_degc=60.0, rate_degc_per_min=2.0),
-    humidity=HumiditySettings(high_percent=95.0, rate_percent_per_min=5.0),
+    humidity=HumiditySettings(low_percent=5.0, high_percent=95.0, rate_percent_per_min=5.0),
 )
 SECONDS = 700
 RATES_HZ = {"accel": 20, "leak": 10, "pressure": 10}
@@ -38,7 +38,7 @@ def _values(name: str, t: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         sway = 2.0 * np.sin(2 * np.pi * 1.338 * t) * ((t > 20) & (t < 30))
         return np.stack([sway, 0 * t, 0 * t + 9.8], axis=1)
     if name == "leak":
-        return np.where(t > 300, 1.0, 3.3)
+        return np.where(t > 450, 1.0, 3.3)
     if name == "temperature":
         return 20 + 0.01 * np.sin(t) + 6 * np.clip((t - 600) / 60, 0, 1)
     if name == "humidity":
