@@ -145,7 +145,8 @@ def test_a_broker_that_does_not_let_it_in(why: str, tmp_path: Path) -> None:
         VirtualBox(Trip(script="none"), tmp_path / "port", tmp_path / "board") as box,
     ):
         keys = f'username = "box"\npassword_file = "{secret}"'
-        config = write_config(tmp_path, port=box.port, broker_port=port, broker=keys)
+        more = '[upload]\nencoding = "msgpack"'  # in which two seconds earn a record
+        config = write_config(tmp_path, port=box.port, broker_port=port, broker=keys, more=more)
         with Running(command("run", "--config", config, "--seconds", 2, "--json")) as agent:
             said = agent.wait_line(words)
             assert agent.end() == 0, agent.err
