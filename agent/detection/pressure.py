@@ -1,7 +1,8 @@
 """Pressure swing: the largest less the smallest pressure within a window, beyond a limit.
 
 In a tank it is the liquid that slams; in a sealed pack, a climb or a leak. A slow change of the
-weather or of altitude stays far below the limit within one window.
+weather or of altitude stays far below the limit within one window. A gauge at the end of its range says
+nothing: a true swing that goes so far has passed the limit on its way.
 
 A swing is complete with a sample, and is said with it. The window moves by hops of 100 ms on a grid of box
 time, of which the last is the one that the sample is in; so whether it is over is asked once a hop, with the
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.blocks import NS_PER_S, SiBlock
+from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.track import Track
 from agent.ranges import Part, Positive
@@ -65,9 +66,12 @@ class PressureDetector:
         return ()
 
     def feed(self, block: SiBlock) -> Sequence[Finding]:
-        """Take samples; one that is no number is left out."""
+        """Take samples; one that is no number, or at the gauge's end, is left out."""
         times, values = block.times_ns, block.values[:, 0]
-        if not (good := np.isfinite(values)).all():
+        good = np.isfinite(values)
+        if block.quality is not None:
+            good &= (block.quality & Quality.SATURATED) == 0
+        if not good.all():
             times, values = times[good], values[good]
         found: list[Finding] = []
         for begin, end, hop, low, high in _pieces(times // HOP_NS, values):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.blocks import Quality, SiBlock
 from agent.detection.band import BandDetector
 from agent.detection.finding import EventType, Finding
 from agent.detection.humidity import HumiditySettings
@@ -149,6 +152,20 @@ def test_pressure_swing() -> None:
     assert [f.phase for f in findings] == [Phase.START, Phase.END]
     assert findings[1].values["swing_pa"] == pytest.approx(3000, rel=0.01)
     assert 10 < findings[0].decided_ns / 1e9 < 11
+
+
+def saturating(pressure: F64, full_scale_pa: float) -> SiBlock:
+    block = si_block("pressure", np.minimum(pressure, full_scale_pa), 50)
+    quality = np.where(pressure >= full_scale_pa, np.uint8(Quality.SATURATED), np.uint8(0))
+    return replace(block, quality=quality)
+
+
+def test_a_gauge_at_its_end_is_no_swing_and_hides_none() -> None:
+    t = np.arange(0, 30, 0.02)
+    stuck = np.where((t > 10) & (t < 14), 30_000.0, 5000.0)
+    assert not found(PressureDetector(PressureSettings()), [saturating(stuck, 20_000)])
+    burst = 5000 + 25_000 * (1 - np.exp(-np.clip(t - 10, 0, None) / 0.2))
+    assert found(PressureDetector(PressureSettings()), [saturating(burst, 20_000)])
 
 
 def test_a_climb_is_no_swing() -> None:
