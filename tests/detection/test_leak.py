@@ -87,6 +87,13 @@ def test_a_puddle_is_general_and_then_major() -> None:
     assert said[0].decided_ns < 920e9 and said[1].decided_ns < 1100e9, said
 
 
+def test_cold_alone_makes_no_water() -> None:
+    degc = STEADY - 1.8 * RAMP
+    touchy = LeakSettings(damp_percent=4.0, damp_dew_degc=1.0)
+    assert not told(touchy, temperature=degc, humidity=relative(np.full(len(T), 14.0), degc))
+    assert told(touchy, temperature=degc, humidity=relative(14 + 2 * RAMP, degc))
+
+
 def passing(size: float, lasts_s: float, fades_s: float) -> F64:
     up = np.clip((T - 600) / lasts_s, 0, 1)
     return size * up * np.exp(-np.clip(T - 600 - lasts_s, 0, None) / fades_s)

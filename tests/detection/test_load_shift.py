@@ -78,6 +78,8 @@ def test_a_load_that_slides_and_stays(what: str, streams: dict[str, tuple[F64, f
         ("braking and bends", weighed(forward_g=BRAKES, left_g=BENDS)),
         ("a slope of 12°", weighed(left_g=0.21 * plateau(15, 3, 40), forward_g=-0.05 * plateau(15, 3, 40))),
         ("a tall load, leaned", weighed(right=0.35 * plateau(30, 3, 30), left_g=0.21 * plateau(30, 3, 30))),
+        ("a tall load in its first brake", weighed(
+            front=0.14 * plateau(20, 0.5, 3), forward_g=-0.35 * plateau(20, 0.5, 3))),
         ("leaned on for 1.5 s", weighed(right=0.3 * plateau(30, 0.2, 1.1))),
         ("somebody steps on and walks", weighed(
             right=0.5 * np.sin(T / 2.5) * plateau(30, 0.5, 14), kg=60 + 80 * plateau(30, 0.5, 14))),

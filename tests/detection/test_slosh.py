@@ -54,6 +54,20 @@ def test_the_rise_is_that_of_linear_theory(hertz: float) -> None:
     assert highest(force) == pytest.approx(expected_m, rel=0.04, abs=0.0006), (hertz, expected_m)
 
 
+def test_a_wave_is_stepped_exactly() -> None:
+    """A push that is constant within hops, heavily damped: no error but that of the sums."""
+    slopes = np.random.default_rng(7).normal(0, 0.1, 200)
+    waves = Waves(0.4, 0.2, 0.2)
+    got = [waves.step(slope, 1) for slope in slopes.tolist()]
+    t = np.arange(200 * 50 + 1) / 1000
+    held = np.append(np.repeat(slopes, 50), slopes[-1])
+    rise = np.append(0.0, slopes) * (1 - sum(SHARES))
+    for share, natural_hz in zip(SHARES, slosh_frequencies_hz(0.4, 0.2, MODES), strict=True):
+        omega = 2 * math.pi * natural_hz
+        rise = rise + share * lsim(([omega**2], [1, 0.4 * omega, omega**2]), held, t, interp=False)[1][::50]
+    assert got == pytest.approx(0.2 * rise[1:], abs=1e-9)
+
+
 def test_a_liquid_that_leans_spills_where_the_figures_say() -> None:
     """Slowly, tan θ = 2·freeboard/L is the limit: 31.0° here."""
     for angle_deg, spills in ((29.0, False), (33.0, True)):
