@@ -96,7 +96,7 @@ def test_cold_alone_makes_no_water() -> None:
 
 def passing(size: float, lasts_s: float, fades_s: float) -> F64:
     up = np.clip((T - 600) / lasts_s, 0, 1)
-    return size * up * np.exp(-np.clip(T - 600 - lasts_s, 0, None) / fades_s)
+    return np.asarray(size * up * np.exp(-np.clip(T - 600 - lasts_s, 0, None) / fades_s))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_tight_pack(what: str, gauge_pa: F64, air_pa: F64, degc: F64) -> None:
 
 def test_two_that_agree_are_critical_and_where_blocks_are_cut_changes_nothing() -> None:
     streams = {
-        "leak": (fine(DRY_V - 2.0 * (T > 1000)), 10.0),
+        "leak": (fine(np.where(T > 1000, DRY_V - 2.0, DRY_V)), 10.0),
         "temperature": (STEADY, 1.0),
         "humidity": (relative(10 + 7 * RAMP, STEADY), 1.0),
     }

@@ -13,7 +13,7 @@ from agent.detection.profiles import PROFILES
 from agent.streams import TABLE
 from agent.typed_toml import typed
 from tests.detection.cutting import heard, worst
-from tests.detection.signals import GRAVITY_MPS2, rest, tilted
+from tests.detection.signals import F64, GRAVITY_MPS2, rest, tilted
 from tests.house.tree import TOP
 
 NAMES = sorted(PROFILES)
@@ -59,7 +59,7 @@ def test_the_page_tells_of_it(name: str) -> None:
     assert f'\n| `"{name}"` |' in (TOP / "docs" / "operators.md").read_text(encoding="utf-8")
 
 
-def loudest(config: Config, stream: str, values: np.ndarray, rate_hz: float) -> dict[str, int]:  # type: ignore[type-arg]
+def loudest(config: Config, stream: str, values: F64, rate_hz: float) -> dict[str, int]:
     made = make_detectors(config.detect, [TABLE[stream]], (0.0, 0.0, 1.0))
     said = [f for d in made for f in heard(d, {stream: (values, rate_hz)})]
     return {kind: worst([f for f in said if f.type == kind]) for kind in {f.type.value for f in said}}

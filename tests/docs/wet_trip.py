@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.blocks import Block, RegularClock
 from agent.detection import DetectorSettings
@@ -32,7 +33,7 @@ def wet_items() -> Iterator[Block]:
         yield Block(name, 0, clock, np.asarray(values, np.float32).reshape(len(t), -1))
 
 
-def _values(name: str, t: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _values(name: str, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     later = np.clip((t - 200) / 120, 0, 1)
     if name == "accel":
         sway = 2.0 * np.sin(2 * np.pi * 1.338 * t) * ((t > 20) & (t < 30))
@@ -40,7 +41,7 @@ def _values(name: str, t: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     if name == "leak":
         return np.where(t > 450, 1.0, 3.3)
     if name == "temperature":
-        return 20 + 0.01 * np.sin(t) + 6 * np.clip((t - 600) / 60, 0, 1)
+        return np.asarray(20 + 0.01 * np.sin(t) + 6 * np.clip((t - 600) / 60, 0, 1))
     if name == "humidity":
-        return 40 + 0.05 * np.sin(t) + 40 * later
-    return 15_000 - 8_000 * later if name == "pressure" else 0 * t + 101_325
+        return np.asarray(40 + 0.05 * np.sin(t) + 40 * later)
+    return np.asarray(15_000 - 8_000 * later if name == "pressure" else 0 * t + 101_325)
