@@ -138,7 +138,7 @@ FINE = np.arange(0, 2400, 0.1)
 
 
 def fine(values: F64) -> F64:
-    return np.interp(FINE, T, values)
+    return np.asarray(np.interp(FINE, T, values), dtype=np.float64)
 
 
 def test_a_pack_that_loses_its_gas() -> None:
