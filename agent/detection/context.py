@@ -4,7 +4,7 @@ Judged twice a second, from what the streams at hand can tell:
 
 * a lid or door contact that is open;
 * by hand: a box that floats or leans as no vehicle can (30°, 0.58 g across), is turned faster than a vehicle
-  turns (34° a second; a roundabout gives 25), or is swung up and down, slowly, with little vibration on top.
+  turns (34° a second from rest, 69 on the road), or is swung up and down, slowly, with little vibration on top.
   Braking hardly changes the size of the specific force, √(1 + 0.4²) = 1.08; lifting by hand does
   (1–3 m/s² at 0.5–2 Hz);
 * loading: what stands on the cells changes while the vehicle stands;
@@ -49,6 +49,7 @@ LEAN_DEG = 30.0
 UPRIGHT_GAIN = 1.0 - math.exp(-1.0 / (20 * HOPS_PER_S))  # a box that was turned for good stands so after 20 s
 FLOATING_MPS2 = 4.9  # half of gravity, mean of half a second
 TURNING_RADPS = 0.6
+MOVING_TURNING_RADPS = 1.2  # a car that is thrown around a corner reaches 0.8
 HANDLING_HOPS = 4 * HOPS_PER_S  # for which it goes on being so after the last sign of it
 
 LOADING_KG = 0.5
@@ -105,7 +106,8 @@ class ContextWatch:
                 self._open = lid[hop][0] < OPEN_BELOW
             if hop in accel:
                 self._take_motion(hop, accel[hop])
-            if hop in gyro and math.hypot(*gyro[hop]) > TURNING_RADPS:
+            least_radps = MOVING_TURNING_RADPS if self._moving else TURNING_RADPS
+            if hop in gyro and math.hypot(*gyro[hop]) > least_radps:
                 self._handled_until = hop + HANDLING_HOPS
             if hop in load:
                 self._take_load(hop, sum(load[hop]))

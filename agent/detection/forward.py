@@ -35,6 +35,8 @@ COHERENCE = 0.93  # |sum| of the impulses to the sum of their sizes: ±20° abou
 LIKELY_COHERENCE = 0.7
 FORGET = 0.9
 
+LEVEL_BELOW = 0.75  # cosine to up: of two axes square to each other one is always below
+
 SEEN_FROM = 0.04  # g²: a level force of 0.2 g is worth asking whether direction and size agree
 DENIED = 0.35
 SEEN_LEAST = 8.0
@@ -154,6 +156,15 @@ class ForwardLearner:
         if not self._count or math.sqrt(sum(s * s for s in self._sum)) < LIKELY_COHERENCE * self._sizes:
             return None
         return _level(self._sum, up)
+
+
+def conventional(up: Sequence[float]) -> Vector:
+    """Return the first of the sensor's axes that lies level, made level: x, unless that is up (ISO 8855)."""
+    axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    axis = next(a for a in axes if abs(sum(u * v for u, v in zip(up, a, strict=True))) < LEVEL_BELOW)
+    level = _level(axis, up)
+    assert level is not None
+    return level
 
 
 class Frame:

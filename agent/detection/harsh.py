@@ -11,9 +11,10 @@ Three ways in which a vehicle is driven hard, each by the level force of `level_
 
 In the box's own axes a long push counts only where it is known to point forward: braking at a brisk 0.3 g for
 as long as a red light wants is ordinary driving. What kind it is: a turn where the gyroscope sees the vehicle
-turn, or the force is across forward; else braking or acceleration along forward. Where neither is known, a
-bend is told by the force's own turning in axes that do not turn with the vehicle, a long push without a peak
-is taken for acceleration, all else for braking; and then ``direction_known`` is false.
+turn, or the force is across forward; else braking or acceleration along forward. Until forward is known, it
+is the box frame's (x forward, y left, z up: ISO 8855); in axes that do not turn with the vehicle a bend is told
+by the force's own turning, a long push without a peak is taken for acceleration, all else for braking. Then
+``direction_known`` is false.
 
 No box that is only tilted is pushed (its size stays g), none that is lifted or set down (it is along its up).
 """
@@ -31,7 +32,7 @@ import msgspec
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.context import Context, ContextWatch
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.forward import ForwardLearner, Frame
+from agent.detection.forward import ForwardLearner, Frame, conventional
 from agent.detection.level_force import GRAVITY_MPS2, HOP_NS, HOP_S, LevelForce
 from agent.detection.track import Track
 from agent.detection.yaw import YawHistory
@@ -323,30 +324,38 @@ class HarshDetector:
     def _kind(self, hop: int, *, by_peak: bool, by_size: bool) -> EventType:
         """Say what it is, and note which way it went."""
         self._way, self._way_known = "unknown", False
-        up = self._force.up
+        up, straight = self._force.up, False
         if self._yaw is not None:
             yaw = self._yaw.between(self._since(hop) * HOP_NS, (hop + 1) * HOP_NS, up)
             if yaw is not None and yaw[1] >= TURNING_RADPS:
                 self._way, self._way_known = ("left" if yaw[0] > 0 else "right"), True
                 return EventType.HARSH_TURN
-        stays = by_peak or self._axes_stay()
-        if stays and not self._frame.levelled and (forward := self._forward.likely(up)) is not None:
-            along = sum(v * f for v, f in zip(self._vector, forward, strict=True))
-            left = (
-                up[1] * forward[2] - up[2] * forward[1],
-                up[2] * forward[0] - up[0] * forward[2],
-                up[0] * forward[1] - up[1] * forward[0],
-            )
-            aside = sum(v * a for v, a in zip(self._vector, left, strict=True))
-            self._way_known = self._forward.sure
-            if abs(aside) > abs(along):
-                self._way = "left" if aside > 0 else "right"
-                return EventType.HARSH_TURN
-            self._way = "forward" if along > 0 else "backward"
-            return EventType.HARSH_ACCELERATION if along > 0 else EventType.HARSH_BRAKE
+            straight = yaw is not None
+        if (by_peak or self._axes_stay()) and not self._frame.levelled:
+            forward = self._forward.likely(up)
+            if forward is not None:
+                self._way_known = self._forward.sure
+                return self._kind_along(up, forward, straight=False)
+            if self._frame.fixed or not (self._turned or straight):
+                return self._kind_along(up, conventional(up), straight=straight)
         if self._turned and self._yaw is None:
             return EventType.HARSH_TURN
         return EventType.HARSH_BRAKE if by_peak or by_size else EventType.HARSH_ACCELERATION
+
+    def _kind_along(self, up: Vector, forward: Vector, *, straight: bool) -> EventType:
+        """Say what a push is to a vehicle that points `forward`; ``straight``: it does not turn."""
+        along = sum(v * f for v, f in zip(self._vector, forward, strict=True))
+        left = (
+            up[1] * forward[2] - up[2] * forward[1],
+            up[2] * forward[0] - up[0] * forward[2],
+            up[0] * forward[1] - up[1] * forward[0],
+        )
+        aside = sum(v * a for v, a in zip(self._vector, left, strict=True))
+        if abs(aside) > abs(along) and not straight:
+            self._way = "left" if aside > 0 else "right"
+            return EventType.HARSH_TURN
+        self._way = "forward" if along > 0 else "backward"
+        return EventType.HARSH_ACCELERATION if along > 0 else EventType.HARSH_BRAKE
 
     def _begin(self, kind: EventType, hop: int, found: list[Finding]) -> None:
         decided_ns = (hop + 1) * HOP_NS

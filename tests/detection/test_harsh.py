@@ -24,17 +24,37 @@ def test_a_stop_of_half_a_g_is_one_event_in_any_mounting(seed: int) -> None:
         [CRUISE, BRAKE, CRUISE], seed=seed, rotation=mounted(seed), bias=rng.normal(0, 0.2, 3).tolist()
     )
     found = said_of(force)
-    assert [(f.type, f.phase, f.severity) for f in found] == [
-        (EventType.HARSH_BRAKE, Phase.START, Severity.GENERAL),
-        (EventType.HARSH_BRAKE, Phase.END, Severity.GENERAL),
+    assert [(f.phase, f.severity) for f in found] == [
+        (Phase.START, Severity.GENERAL),
+        (Phase.END, Severity.GENERAL),
     ], found
     start, end = found
+    assert start.type is end.type, found
     assert 6.0 < start.decided_ns / 1e9 < 6.7, start
     assert 5.6e9 < start.start_ns < start.decided_ns - 0.15e9, start
     assert end.end_ns is not None and 7.8 < end.end_ns / 1e9 < 8.8, end
     assert end.values["peak_mps2"] == pytest.approx(0.48 * GRAVITY_MPS2, rel=0.2), end.values
     assert end.values["delta_v_mps"] == pytest.approx(0.48 * GRAVITY_MPS2 * 2, rel=0.25), end.values
     assert end.values["direction_known"] is False, end.values
+
+
+@pytest.mark.parametrize("up", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        (Part(2, ahead_g=-0.5), EventType.HARSH_BRAKE),
+        (Part(2, ahead_g=0.5), EventType.HARSH_ACCELERATION),
+        (Part(2, left_g=0.5), EventType.HARSH_TURN),
+    ],
+)
+def test_until_forward_is_known_it_is_the_box_frames(
+    part: Part, kind: EventType, up: tuple[float, float, float]
+) -> None:
+    ahead = np.array([0.0, 1.0, 0.0] if up[0] else [1.0, 0.0, 0.0])
+    rotation = np.column_stack([ahead, np.cross(up, ahead), up])
+    force, _ = ride([CRUISE, part, CRUISE], rotation=rotation)
+    (start,) = starts(said_of(force))
+    assert (start.type, start.values["direction_known"]) == (kind, False), start
 
 
 @pytest.mark.parametrize("level_g", [0.44, 0.5, 0.6])
