@@ -4,7 +4,7 @@ Judged twice a second, from what the streams at hand can tell:
 
 * a lid or door contact that is open;
 * by hand: a box that floats or leans as no vehicle can (30°, 0.58 g across), is turned faster than a vehicle
-  turns (34° a second from rest, 69 on the road), or is swung up and down, slowly, with little vibration on top.
+  turns (34° a second from rest, 69 on the road), or is swung up and down slowly, with little vibration.
   Braking hardly changes the size of the specific force, √(1 + 0.4²) = 1.08; lifting by hand does
   (1–3 m/s² at 0.5–2 Hz);
 * loading: what stands on the cells changes while the vehicle stands;

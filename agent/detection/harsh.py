@@ -12,9 +12,9 @@ Three ways in which a vehicle is driven hard, each by the level force of `level_
 In the box's own axes a long push counts only where it is known to point forward: braking at a brisk 0.3 g for
 as long as a red light wants is ordinary driving. What kind it is: a turn where the gyroscope sees the vehicle
 turn, or the force is across forward; else braking or acceleration along forward. Until forward is known, it
-is the box frame's (x forward, y left, z up: ISO 8855); in axes that do not turn with the vehicle a bend is told
-by the force's own turning, a long push without a peak is taken for acceleration, all else for braking. Then
-``direction_known`` is false.
+is the box frame's (x forward, y left, z up: ISO 8855). In axes that do not turn with the vehicle a bend is
+told by the force's own turning, a long push without a peak is taken for acceleration, all else for braking.
+In both cases ``direction_known`` is false.
 
 No box that is only tilted is pushed (its size stays g), none that is lifted or set down (it is along its up).
 """
