@@ -38,6 +38,7 @@ LANDING_MPS2 = 2.5 * GRAVITY_MPS2
 STILL_LANDING_MPS2 = 1.6 * GRAVITY_MPS2  # after no change at all: a dead sensor comes back to rest
 LANDING_NS = 30_000_000
 PRESSED_MPS2 = 1.25 * GRAVITY_MPS2  # mean of a vehicle's floor as it comes up; a box that is held has 1 g
+HELD_MPS2 = 0.5 * GRAVITY_MPS2
 BEFORE_NS = 200_000_000
 
 
@@ -139,7 +140,7 @@ class DropDetector:
 
     def _forget(self, block: SiBlock) -> None:
         """Keep what came before for as long as somebody may ask for it."""
-        recent, oldest_ns = self._recent, int(block.times_ns[0]) - BEFORE_NS - self._sure_ns
+        recent, oldest_ns = self._recent, int(block.times_ns[0]) - BEFORE_NS - self._max_ns
         if self._newest is not None:
             recent.append(self._newest)
         while recent and int(recent[0].times_ns[-1]) < oldest_ns:
@@ -197,12 +198,11 @@ class DropDetector:
             likely = (span + block.period_ns // 2 >= self._min_ns) & (deep_so_far >= s.deep_part * so_far)
             moving = run.changes + np.cumsum(changed) >= np.maximum(CHANGES, CHANGED_PART * so_far)
             sure = (likely & deep | (span >= self._sure_ns)) & moving
-            if (
-                sure.any()
-                and span[int(np.argmax(sure))] < self._sure_ns
-                and self._bounced(block, run.start_ns)
-            ):
-                sure &= span >= self._sure_ns
+            if sure.any():
+                before_mps2 = self._before_mps2(block, run.start_ns)
+                if before_mps2 > PRESSED_MPS2:
+                    sure &= span >= self._sure_ns
+                sure &= before_mps2 > HELD_MPS2
             if sure.any():
                 decided = int(np.argmax(sure))
                 yield self._start(int(times[decided]), run.start_ns, int(span[decided]))
@@ -219,13 +219,17 @@ class DropDetector:
                 self._event.falls_ns.append(self._max_ns)
                 yield self._finish(decided_ns, implausible=True)
 
-    def _bounced(self, block: SiBlock, start_ns: int) -> bool:
-        """Whether the box was pressed down right before: springs throw it up again, nobody dropped it."""
+    def _before_mps2(self, block: SiBlock, start_ns: int) -> float:
+        """Return the mean magnitude right before a time.
+
+        Springs that throw a box up have pressed it down; a sensor that does not feel gravity (one made for
+        vibration) felt nothing then, either.
+        """
         blocks = [*self._recent, block]
         times = np.concatenate([b.times_ns for b in blocks])
         sizes = np.concatenate([np.sqrt(squared_size(b)) for b in blocks])
         first, last = np.searchsorted(times, (start_ns - BEFORE_NS, start_ns))
-        return bool(last > first and sizes[first:last].astype(np.float64).mean() > PRESSED_MPS2)
+        return float(sizes[first:last].astype(np.float64).mean()) if last > first else 0.0
 
     def _heavy(
         self, block: SiBlock, squared: npt.NDArray[np.float32], begin: int, end: int
@@ -240,7 +244,8 @@ class DropDetector:
             closed = int(np.argmax(over)) if over.any() else len(times)
             if closed < len(times):
                 self._run = None
-                if event is None and self._min_ns <= run.fall_ns <= self._max_ns:
+                fell = event is None and self._min_ns <= run.fall_ns <= self._max_ns
+                if fell and self._before_mps2(block, run.start_ns) > HELD_MPS2:
                     self._landed = run
                 shortest_ns = self._rebound_ns if event is not None and event.falls_ns else 0
                 if event is not None and run.fall_ns >= shortest_ns:

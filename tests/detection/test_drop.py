@@ -195,3 +195,10 @@ def test_the_end_of_an_interrupted_fall_keeps_what_was_seen_of_it() -> None:
     start, end = found(DropDetector(DropSettings()), blocks)
     assert end.values["fall_s"] == 0.3 and end.end_ns == 1_300_000_000, end
     assert end.severity is Severity.MAJOR, (start, end)
+
+
+def test_a_sensor_that_never_felt_gravity_tells_of_no_fall() -> None:
+    """One made for vibration: what it gives at rest looks like falling all the time."""
+    noise = np.random.default_rng(5).normal(0, 1.0, (20_000, 3))
+    noise[700::1500] *= 12.0
+    assert not found(DropDetector(DropSettings()), [si_block("accel", noise, 1000)])
