@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import agent
+from agent.beats import SLOW_S, Beats, Hang, HeardStop
 from agent.certificates import at_hand, warnings
 from agent.config import Config
 from agent.errors import FourPartError
@@ -68,7 +69,9 @@ class Service:
         make_recorder: RecorderFactory | None = None,
         on_items: Callable[[Sequence[Item]], None] = lambda _: None,
         on_records: Callable[[Sequence[Record]], None] = lambda _: None,
+        beats: Beats | None = None,
     ) -> None:
+        self.beats = beats or Beats()
         self.boot = new_boot_id()
         self.ended = threading.Event()
         """Set when the source has ended or the agent cannot go on."""
@@ -87,7 +90,6 @@ class Service:
         self._recorded = threading.Event()
         self._recorder: Recorder | None = None
         self._pipeline: Pipeline | None = None
-        self._beat_s = time.monotonic()
         self._certificates = at_hand(config)
         self._trust: dict[str, str] = {}
         self._trust_changes = 0
@@ -97,6 +99,7 @@ class Service:
             Path(config.outbox.directory),
             commit_window_s=config.outbox.commit_window_s,
             max_bytes=int(config.outbox.max_mib * (1 << 20)),
+            beat=self.beats.of("outbox-commit"),
         )
         self.uplink = Uplink(
             config.broker,
@@ -105,6 +108,7 @@ class Service:
             box=config.box.id,
             boot=self.boot,
             software=agent.__version__,
+            beats=self.beats,
         )
 
     def start_uplink(self) -> None:
@@ -158,8 +162,13 @@ class Service:
 
     @property
     def alive(self) -> bool:
-        """Whether the threads have made progress lately: what feeds the watchdog."""
-        return time.monotonic() - self._beat_s < 4 * HEARTBEAT_S and not self.ended.is_set()
+        """Whether every thread makes progress: what feeds the watchdog."""
+        return not self.hanging and not self.ended.is_set()
+
+    @property
+    def hanging(self) -> tuple[Hang, ...]:
+        """The threads that make none."""
+        return self.beats.hanging()
 
     def stop(self, drain_s: float = DRAIN_S) -> None:
         """End in order: the source, the pipeline with what it still held, the uplink, the card."""
@@ -189,15 +198,18 @@ class Service:
             self.ended.set()
 
     def _read(self) -> None:
+        stop = HeardStop(self._stop, self.beats.of("source"))
         try:
-            for item in self._source.items(self._stop):
+            for item in self._source.items(stop):
                 self._hand_on(item)
         finally:
             self._hand_on(None)
+            stop.beat.end()
 
     def _hand_on(self, item: Item | None) -> None:
         # a full queue holds the source back; the board counts what it then could not send
         while self._items.qsize() >= QUEUE_ITEMS and self.failure is None:
+            self.beats.of("source")()  # it is the pipeline that is slow
             self._room.clear()
             self._room.wait(HEARTBEAT_S)
         self._items.put(item)
@@ -205,11 +217,12 @@ class Service:
     def _work(self) -> None:
         assert self._pipeline is not None
         ended = False
+        beat = self.beats.of("pipeline")
         try:
             while not ended:
+                beat()
                 items, ended = self._next_items()
                 self._room.set()
-                self._beat_s = time.monotonic()
                 if items:
                     self._hand_to_recorder(items)
                     self._emit(self._pipeline.push(*items))
@@ -217,6 +230,7 @@ class Service:
                     self._on_items(items)
             self._emit(self._pipeline.finish())
         finally:
+            beat.end()
             self._to_record.put(None)
         self.ended.set()
 
@@ -241,7 +255,7 @@ class Service:
         """Wait for items; return them, and whether the source has ended."""
         items: list[Item] = []
         try:
-            item = self._items.get(timeout=HEARTBEAT_S)
+            item = self._items.get(timeout=min(HEARTBEAT_S, self.beats.rest_s))
             while item is not None:
                 items.append(item)
                 if len(items) >= MOST_ITEMS_AT_ONCE:
@@ -253,7 +267,9 @@ class Service:
 
     def _emit(self, records: list[Record]) -> None:
         if records:
+            self.beats.of("pipeline")(SLOW_S)  # alarms wait for the card
             self.outbox.put(records)
+            self.beats.of("pipeline")()
             self._on_records(records)
 
     def _hand_to_recorder(self, items: Sequence[Item]) -> None:
@@ -261,12 +277,22 @@ class Service:
             return
         # a card that is slow for long holds the source back, as it would without a thread of its own
         while self._to_record.qsize() >= QUEUE_ITEMS and self.failure is None:
+            self.beats.of("pipeline")()
             self._recorded.clear()
             self._recorded.wait(HEARTBEAT_S)
         self._to_record.put(items)
 
     def _record(self) -> None:
-        while (items := self._to_record.get()) is not None:
+        beat = self.beats.of("recorder")
+        while True:
+            beat(SLOW_S)
+            try:
+                items = self._to_record.get(timeout=self.beats.rest_s)
+            except queue.Empty:
+                continue
+            if items is None:
+                beat.end()
+                return
             self._recorded.set()
             if self._recorder is None:
                 continue

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.beats import SLOW_S, Beat
 from agent.outbox.aside import AsideFile
 from agent.outbox.documents import Waiting, decode_waiting, encode_record, time_of
 from agent.outbox.files import Disk
@@ -54,8 +55,10 @@ class Outbox:
         memory_max_bytes: int = OVERFLOW_MAX_BYTES,
         on_dropped: Callable[[list[Dropped]], None] | None = None,
         disk: Disk | None = None,
+        beat: Beat | None = None,
     ) -> None:
         disk = disk or Disk()
+        self._beat = beat or Beat()
         self._segments = SegmentLog(
             directory, segment_bytes=segment_bytes, memory_max_bytes=memory_max_bytes, disk=disk
         )
@@ -283,13 +286,17 @@ class Outbox:
     def _commit_loop(self) -> None:
         """Commit what was put, `commit_window_s` after the first of it; offer again what was refused."""
         while True:
+            self._beat(SLOW_S)
             with self._lock:
                 while not self._closed:
                     retry_s = self._segments.retry()
                     if self._segments.needs_commit:
                         break
-                    self._work.wait(retry_s)
+                    rest_s = self._beat.rest_s
+                    self._work.wait(rest_s if retry_s is None else min(retry_s, rest_s))
+                    self._beat(SLOW_S)
                 if self._closed:
+                    self._beat.end()
                     return
                 self._work.wait_for(
                     lambda: self._closed or self._segments.unsynced_bytes >= COMMIT_BYTES,

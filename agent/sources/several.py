@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 
+from agent.beats import beside, ended
 from agent.errors import ConfigError
 from agent.sources import Item, LiveSource, Vector
 from agent.streams import StreamSpec
@@ -79,9 +80,13 @@ class SeveralSources:
         """Yield what comes of all, each stream in its order, until `stop` is set or one of them fails."""
         halt = threading.Event()
         merged = _Merged(halt)
+        heard = [
+            (name, source, beside(stop, halt, name))
+            for name, source in ((f"source-{number}", source) for number, source in enumerate(self._opened))
+        ]
         threads = [
-            threading.Thread(target=merged.read, args=(source,), name=f"source-{number}", daemon=True)
-            for number, source in enumerate(self._opened)
+            threading.Thread(target=merged.read, args=(source, halt), name=name, daemon=True)
+            for name, source, halt in heard
         ]
         waiting = [
             threading.Thread(target=self._await, args=(self._sources[number], halt), daemon=True)
@@ -131,19 +136,20 @@ class _Merged:
         self._room = threading.Event()
         self._failures: list[BaseException] = []
 
-    def read(self, source: LiveSource) -> None:
+    def read(self, source: LiveSource, halt: threading.Event) -> None:
         """Read one source to its end; None says that it has come. A failure ends all."""
         try:
-            for item in source.items(self._halt):
-                self._put(item)
+            for item in source.items(halt):
+                self._put(item, halt)
         except Exception as error:  # whatever it is, the one who takes the items must hear of it
             self._failures.append(error)
             self._halt.set()
         finally:
+            ended(halt)
             self._queue.put(None)
 
-    def _put(self, item: Item) -> None:
-        while self._queue.qsize() >= QUEUE_ITEMS and not self._halt.is_set():
+    def _put(self, item: Item, halt: threading.Event) -> None:
+        while self._queue.qsize() >= QUEUE_ITEMS and not halt.is_set():
             self._room.clear()
             self._room.wait(LOOK_S)
         self._queue.put(item)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent.beats import SLOW_S, Beats
 from agent.errors import BrokerError
 from agent.records import PAYLOAD_VERSION, publish_size_bytes
 from agent.timebase import measure_mark, rfc3339
@@ -67,7 +68,11 @@ class Uplink:
         announce: bool = True,
         on_change: Callable[[str, BrokerError | None], None] | None = None,
         random: Callable[[], float] = random.random,
+        beats: Beats | None = None,
     ) -> None:
+        beats = beats or Beats()
+        self._beat = beats.of("uplink")
+        self._network_beat = beats.of("uplink-network")
         self._config = config
         self._queue = queue
         self._box, self._boot, self._software = box, boot, software
@@ -139,6 +144,7 @@ class Uplink:
 
     def _run(self) -> None:
         while self._stop_at_s is None:
+            self._beat(SLOW_S + self._config.connect_timeout_s)
             self._enter("connecting")
             session = Session(
                 self._config,
@@ -146,6 +152,7 @@ class Uplink:
                 will=self._will(),
                 on_answer=self._answered,
                 on_lost=self._wake,
+                beat=self._network_beat,
             )
             error: BrokerError | None
             try:
@@ -162,6 +169,7 @@ class Uplink:
             if error is None:
                 break
             self._fail(error)
+        self._beat.end()
         self._enter("stopped")
 
     def _serve(self, session: Session) -> BrokerError | None:
@@ -182,6 +190,7 @@ class Uplink:
             self._window.add(STATUS_TOKEN, 0)
             session.publish(STATUS_TOKEN, self._status_topic, self._status("online"), retain=True)
         while session.lost is None:
+            self._beat(SLOW_S)
             now_s = time.monotonic()
             if self._stop_at_s is not None and (now_s >= self._stop_at_s or not self._queue.waiting()):
                 self._say_goodbye(session)
@@ -198,7 +207,7 @@ class Uplink:
         session.abort()
         return session.lost
 
-    def _send_some(self, session: Session, wait_s: float | None) -> None:
+    def _send_some(self, session: Session, wait_s: float) -> None:
         """Take what the window has room for and send it; block up to `wait_s` while there is nothing."""
         with self._cond:
             room = self._window.room()
@@ -244,14 +253,14 @@ class Uplink:
                 self._window.remove(parcel.doc_id)
             self._refuse(parcel.doc_id, f"MQTT cannot carry it: {error}")
 
-    def _wait_s(self, now_s: float, sent_s: float | None) -> float | None:
-        """Return how long nothing need be looked at."""
+    def _wait_s(self, now_s: float, sent_s: float | None) -> float:
+        """Return how long nothing need be looked at; never for so long that this thread seems to hang."""
         times = [self._stop_at_s]
         if sent_s is not None:
             times.append(sent_s + self._config.acknowledge_timeout_s)
         times += [t for t in (self._paused_until_s, self._plain_paused_until_s) if t > now_s]
         due = [t for t in times if t is not None]
-        return max(0.0, min(due) - now_s) if due else None
+        return min([self._beat.rest_s, *(max(0.0, t - now_s) for t in due)])
 
     def _will(self) -> Message | None:
         if not self._announce:
@@ -288,7 +297,9 @@ class Uplink:
         self._last_error = error
         self._enter("waiting")
         with self._cond:
-            self._cond.wait_for(lambda: self._stop_at_s is not None, self._backoff.next_s())
+            pause_s = self._backoff.next_s()
+            self._beat(pause_s + SLOW_S)
+            self._cond.wait_for(lambda: self._stop_at_s is not None, pause_s)
 
     def _blame_record(self, session: Session) -> None:
         with self._cond:

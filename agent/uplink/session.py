@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.beats import SLOW_S, Beat
 from agent.errors import BrokerError
 from agent.uplink import explain
 from agent.uplink.settings import BrokerConfig
@@ -66,7 +67,9 @@ class Session:
         will: Message | None,
         on_answer: Callable[[Answer], None],
         on_lost: Callable[[], None],
+        beat: Beat | None = None,
     ) -> None:
+        self._beat = beat or Beat()
         self.limits = Limits()
         self.lost: BrokerError | None = None
         """Why the connection ended, once it has."""
@@ -164,13 +167,16 @@ class Session:
         try:
             result = MQTTErrorCode.MQTT_ERR_SUCCESS
             while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.lost is None:
-                result = self._client.loop(timeout=max(1.0, self._config.keepalive_s / 4))
+                self._beat(SLOW_S)  # answers are noted in the outbox, and a card may be slow
+                rest_s = min(max(1.0, self._config.keepalive_s / 4), self._beat.rest_s)
+                result = self._client.loop(timeout=rest_s)
             why = mqtt.error_string(result)
         except Exception as error:  # whatever the far end made paho trip over
             why = f"it sent what is no MQTT ({type(error).__name__}: {error})"
             self.lost_code = explain.PROTOCOL_ERROR
         if not self._closing:
             self._end(explain.lost_connection(self._config, why.rstrip(".")))
+        self._beat.end()
         self._answered.set()
 
     def _connack(
