@@ -31,7 +31,7 @@ from agent.records import Head, Kind, Phase, Record, Severity, packed, publish_s
 from agent.reduction import Batches, Reduction, UploadSettings
 from agent.streams import StreamSpec, table_order
 from agent.tally import Tally
-from agent.timebase import TimeMark, WallClock, rfc3339
+from agent.timebase import TimeMark, TimeQuality, WallClock, rfc3339
 from calibration.certificate import Certificate
 
 Item = Block | Silence | SensorFault | TimeMark
@@ -62,6 +62,7 @@ class _Draft:
 
     payload: bytes
     published_bytes: int
+    mark: TimeMark
 
 
 class Pipeline:
@@ -178,6 +179,19 @@ class Pipeline:
     def finish(self) -> list[Record]:
         """The log has ended or the agent stops: return what was still waiting."""
         return self._process(self._aligner.finish(), ended=True)
+
+    def health(self, time_ns: int, body: Mapping[str, Any]) -> Record:
+        """Number a record of how the box itself does; what it says, and of when, comes from outside."""
+        return self._told(Kind.HEALTH, time_ns, body)
+
+    def dropped(self, time_ns: int, body: Mapping[str, Any]) -> Record:
+        """Number a gap record of records that were not kept; what it says comes from outside."""
+        self.tally.gaps += 1
+        return self._told(Kind.GAP, time_ns, body)
+
+    def _told(self, kind: Kind, time_ns: int, body: Mapping[str, Any]) -> Record:
+        # paid by the samples so far: a clock that runs ahead of them must not make the budget forget them
+        return self._record(kind, time_ns, _Basis("", ""), body, self.tally.last_ns)
 
     def _process(self, blocks: Sequence[Block], *, ended: bool = False) -> list[Record]:
         happened: list[tuple[_Key, _Occurrence]] = []
@@ -335,7 +349,8 @@ class Pipeline:
         body |= self._features.told(rows)
         basis = _Basis(self._cal, self._trust_of(tuple(self._specs), start_ns, end_ns))
         payload = self._encode(end_ns, basis, body)
-        return _Draft(payload, publish_size_bytes(self._topics[Kind.FEATURES], payload))
+        size_bytes = publish_size_bytes(self._topics[Kind.FEATURES], payload)
+        return _Draft(payload, size_bytes, self._wall.at(end_ns))
 
     def _basis(self, streams: Sequence[str], time_ns: int) -> _Basis:
         """Return what a record stands on that these streams made at `time_ns`."""
@@ -355,20 +370,24 @@ class Pipeline:
             body=body,
         )
 
-    def _record(self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> Record:
-        payload, second = self._encode(time_ns, basis, body), time_ns // WINDOW_NS
+    def _record(
+        self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any], paid_ns: int | None = None
+    ) -> Record:
+        payload = self._encode(time_ns, basis, body)
+        second = (time_ns if paid_ns is None else paid_ns) // WINDOW_NS
         if self._auto and kind is not Kind.ALARM:
             size_bytes = publish_size_bytes(self._topics[kind], payload)
             payload = payload if self._reduction.bears(size_bytes, second) else packed(payload)
-        record = self._numbered(kind, payload)
+        record = self._numbered(kind, payload, self._wall.at(time_ns))
         self._reduction.spend(record.published_bytes, second)
         return record
 
     def _publish(self, draft: _Draft) -> Record:
-        return self._numbered(Kind.FEATURES, draft.payload)
+        return self._numbered(Kind.FEATURES, draft.payload, draft.mark)
 
-    def _numbered(self, kind: Kind, payload: bytes) -> Record:
-        record = Record(kind, self._head.boot, self._seq, self._topics[kind], payload)
+    def _numbered(self, kind: Kind, payload: bytes, mark: TimeMark) -> Record:
+        unsure_ns = None if mark.quality is TimeQuality.SYNCED else mark.offset_ns
+        record = Record(kind, self._head.boot, self._seq, self._topics[kind], payload, unsure_ns)
         self._seq += 1
         self.tally.published_bytes += record.published_bytes
         self.tally.published[kind.value] += 1

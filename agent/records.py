@@ -99,13 +99,18 @@ class Severity(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message to publish: unique by (box, boot, seq), numbered from 0 without a hole."""
+    """One message to publish: unique by (box, boot, seq), numbered from 0 without a hole.
+
+    ``unsure_ns``: the offset from box time to wall time that its times were made with, where the clock was
+    not synchronised; None where it was. ``agent.restamping`` puts them right by it.
+    """
 
     kind: Kind
     boot: str
     seq: int
     topic: str
     payload: bytes
+    unsure_ns: int | None = None
 
     @property
     def urgent(self) -> bool:
