@@ -227,7 +227,7 @@ def test_the_agent_says_what_expires_and_what_is_not_trusted(
 
 
 def test_a_replay_applies_any_and_says_so(tmp_path: Path) -> None:
-    log, source = tmp_path / "log.mcap", Source(12)
+    log, source = tmp_path / "log.mcap", Source(60)
     with McapRecorder(log, source.open(), box="b", boot="0" * 16, software="0.1.0") as recorder:
         for item in source.items(threading.Event()):
             recorder.write(item)
@@ -250,7 +250,7 @@ def test_a_replay_applies_any_and_says_so(tmp_path: Path) -> None:
 
 def test_live_and_replay_agree(tmp_path: Path) -> None:
     """The name of the sensor is in the recording: with the right certificate nothing is noted."""
-    log, source = tmp_path / "log.mcap", Source(12)
+    log, source = tmp_path / "log.mcap", Source(60)
     given = made(2, standard_uncertainty=0.1)
     with McapRecorder(log, source.open(), box="b", boot="0" * 16, software="0.1.0") as recorder:
         for item in source.items(threading.Event()):
