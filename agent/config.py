@@ -15,12 +15,13 @@ import msgspec
 from agent.detection import DetectorSettings
 from agent.detection.profiles import ProfileName, under
 from agent.errors import ConfigError, did_you_mean
+from agent.orders.settings import OrderSettings
 from agent.ranges import NAME, Positive
 from agent.reduction import UploadSettings
 from agent.sources.i2c_settings import I2cSettings, check_buses
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.typed_toml import read_table, typed
-from agent.uplink.settings import BrokerConfig
+from agent.uplink.settings import FROM_SYSTEMD, BrokerConfig
 from calibration.certificate import Certificate
 from calibration.store import read_kept
 
@@ -87,6 +88,7 @@ class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     directory: str = "/var/lib/cargobox/outbox"
     commit_window_s: Positive = 0.5
     max_mib: Positive = 512.0
+    card_endurance_tbw: Positive = 10.0
 
 
 class StreamOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +120,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     certificates: CertificateSettings = CertificateSettings()
     outbox: OutboxSettings = OutboxSettings()
     broker: BrokerConfig = BrokerConfig()
+    orders: OrderSettings = OrderSettings()
 
     def mount_up(self, said: Vector | None) -> Vector | None:
         """Return which way is up: what the file says, or else what the source `said`."""
@@ -189,20 +192,37 @@ def load_config(path: Path | None) -> Config:
                 if profile
                 else "Exchange them.",
             )
+    if config.orders.allow and not config.orders.keys:
+        raise ConfigError(
+            doing,
+            got="orders.allow without orders.keys",
+            expected="a public key, of whoever may order that",
+            remedy="`cargobox order --key FILE make-key` makes a pair; FILE.pub goes here.",
+        )
     here = path.resolve().parent
     files = ("password_file", "ca_file", "cert_file", "key_file")
     named = {name: getattr(config.broker, name) for name in files}
     return msgspec.structs.replace(
         config,
         broker=msgspec.structs.replace(
-            config.broker, **{name: str(here / file) for name, file in named.items() if file}
+            config.broker, **{name: _beside(here, file) for name, file in named.items() if file}
         ),
         outbox=msgspec.structs.replace(config.outbox, directory=str(here / config.outbox.directory)),
+        orders=msgspec.structs.replace(
+            config.orders,
+            keys=tuple(str(here / key) for key in config.orders.keys),
+            state_file=str(here / config.orders.state_file),
+        ),
         certificates=CertificateSettings(
             files=tuple(str(here / f) for f in config.certificates.files),
             folder=str(here / config.certificates.folder) if config.certificates.folder else "",
         ),
     )
+
+
+def _beside(here: Path, file: str) -> str:
+    """Return the path of a file named in the configuration; what systemd hands over is no path yet."""
+    return file if file.startswith(FROM_SYSTEMD) else str(here / file)
 
 
 def load_certificates(config: Config) -> tuple[Certificate, ...]:

@@ -5,6 +5,7 @@ FourPartError
 ├── UsageError        the command line: exit status 2
 ├── LogFileError      a log that cannot be read as what it claims to be
 ├── OutboxError       the store on the card
+├── OrderError        a key, or the memory of what was ordered
 ├── PayloadError      what should be a record of ours, and cannot be read
 └── BrokerError       the far end of the uplink
 """
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigError",
     "FourPartError",
     "LogFileError",
+    "OrderError",
     "OutboxError",
     "PayloadError",
     "UsageError",
@@ -42,6 +44,10 @@ class LogFileError(FourPartError):
 
 class OutboxError(FourPartError):
     """The durable queue cannot keep its promise."""
+
+
+class OrderError(FourPartError):
+    """Orders cannot be signed, or not be taken safely."""
 
 
 class PayloadError(FourPartError):

@@ -27,3 +27,8 @@ def watchdog_s() -> float | None:
     if not microseconds.isdigit() or (watched and watched != str(os.getpid())):
         return None
     return int(microseconds) / 2e6
+
+
+def notified() -> bool:
+    """Return whether systemd hears us: it has started this, and would again."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))

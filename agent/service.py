@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +22,10 @@ import agent
 from agent.beats import SLOW_S, Beats, Hang, HeardStop
 from agent.certificates import at_hand, warnings
 from agent.config import Config
-from agent.errors import FourPartError
+from agent.errors import FourPartError, OrderError
+from agent.notify import notified
+from agent.ordering import open_desk
+from agent.orders import Done, Order
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
@@ -28,7 +33,7 @@ from agent.sources import LiveSource, Vector
 from agent.streams import StreamSpec
 from agent.tally import Tally
 from agent.timebase import measure_mark, new_boot_id
-from agent.uplink import Uplink
+from agent.uplink import Uplink, credentials
 from calibration.certificate import Certificate
 from calibration.thermal_tracking import Trust
 
@@ -99,8 +104,11 @@ class Service:
             Path(config.outbox.directory),
             commit_window_s=config.outbox.commit_window_s,
             max_bytes=int(config.outbox.max_mib * (1 << 20)),
+            card_endurance_tbw=config.outbox.card_endurance_tbw,
             beat=self.beats.of("outbox-commit"),
         )
+        doers = {"status": self._told_status, "flush": self._told_to_flush, "restart": self._told_to_restart}
+        self._desk = open_desk(config, doers, self.boot)
         self.uplink = Uplink(
             config.broker,
             self.outbox,
@@ -109,10 +117,15 @@ class Service:
             boot=self.boot,
             software=agent.__version__,
             beats=self.beats,
+            ear=self._desk,
         )
 
     def start_uplink(self) -> None:
         """Begin to send what an earlier run left on the card; needs no source."""
+        if self._desk is not None:
+            self._desk.start()
+        for words in credentials.warnings(self._config.broker, measure_mark()):
+            log.warning("%s", words)
         self.uplink.start()
 
     def start(self) -> None:
@@ -180,9 +193,45 @@ class Service:
         with contextlib.ExitStack() as parts:
             parts.callback(self.outbox.close)
             parts.callback(self.uplink.stop, drain_s)
+            if self._desk is not None:
+                parts.callback(self._desk.stop)
             if recorder is not None:
                 parts.callback(_closed, recorder)
             parts.callback(_closed, self._source)
+
+    # -- on the desk's thread ------------------------------------------------------------------
+
+    def _told_status(self, _: Order) -> Done:
+        outbox, uplink = self.outbox.stats(), self.uplink.stats()
+        return Done(
+            {
+                **self.tally.as_dict(),
+                "waiting": outbox.waiting,
+                "acknowledged": uplink.acknowledged,
+                "refused": uplink.refused,
+                "connections": uplink.connections,
+                "last_error": uplink.last_error,
+                "notes": self.notes,
+                "orders": dict(self._desk.counts) if self._desk is not None else {},
+            }
+        )
+
+    def _told_to_flush(self, _: Order) -> Done:
+        self.outbox.flush()
+        return Done({"waiting": self.outbox.waiting()})
+
+    def _told_to_restart(self, _: Order) -> Done:
+        if not notified():
+            raise OrderError(
+                "restarting",
+                got="the agent does not run under systemd: nobody would start it again",
+                expected="a unit with Restart=always",
+                remedy="Install the unit of docs/examples/cargobox.service.",
+            )
+        # as `systemctl stop` does, but systemd did not ask for it and starts it again
+        return Done({}, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    # -- on threads of its own -----------------------------------------------------------------
 
     def _guarded(self, target: Callable[[], None]) -> None:
         """Run a thread's work; its failure ends the agent, told in words, and never in silence."""
@@ -243,6 +292,8 @@ class Service:
         """Log when a certified stream becomes less to be trusted, or more; and now and then what runs out."""
         if time.monotonic() >= self._expiry_due_s:
             self._warn_of_expiry()
+            for words in credentials.warnings(self._config.broker, measure_mark()):
+                log.warning("%s", words)
         elif pipeline.trust_changes == self._trust_changes:
             return
         self._trust_changes = pipeline.trust_changes

@@ -16,13 +16,12 @@ import msgspec
 from agent.config import Config
 from agent.doctor.finding import Area, Finding, Patient, State, from_error
 from agent.errors import BrokerError
-from agent.uplink import BrokerConfig, explain
+from agent.timebase import measure_mark
+from agent.uplink import BrokerConfig, credentials, explain
 from agent.uplink.session import Session
 
 LIMIT_S = 5.0  # for each step; a person waits
 SLOW_S = 1.0
-SOON_DAYS = 30.0
-DAY_S = 86_400.0
 
 
 def check(patient: Patient) -> Iterator[Finding]:
@@ -32,9 +31,13 @@ def check(patient: Patient) -> Iterator[Finding]:
         return
     broker = patient.config.broker
     broker = msgspec.structs.replace(broker, connect_timeout_s=min(broker.connect_timeout_s, LIMIT_S))
+    for words in credentials.warnings(broker, measure_mark()):
+        remedy = "docs/operators.md, Security, has it in ten lines."
+        yield Finding(Area.BROKER, State.WARNING, "credentials", words, remedy)
     try:
         yield _reach(broker)
         if broker.tls:
+            credentials.check_own(broker, measure_mark())
             yield _greet(broker)
         yield _enter(patient.config, broker)
     except BrokerError as error:
@@ -62,7 +65,7 @@ def _reach(broker: BrokerConfig) -> Finding:
 
 def _greet(broker: BrokerConfig) -> Finding:
     """Look at the certificate before MQTT does: how long it is good for."""
-    context = _context(broker)
+    context = credentials.tls_context(broker)
     begin_s = time.perf_counter()
     try:
         with (
@@ -78,9 +81,9 @@ def _greet(broker: BrokerConfig) -> Finding:
     until = certificate.get("notAfter")
     if not isinstance(until, str):
         return Finding(Area.BROKER, State.OK, "TLS", f"{version}, in {took_s * 1000:.0f} ms", "", figures)
-    left_days = (ssl.cert_time_to_seconds(until) - time.time()) / DAY_S
+    left_days = (ssl.cert_time_to_seconds(until) - time.time()) / credentials.DAY_S
     figures["certificate_days_left"] = round(left_days, 1)
-    soon = left_days < SOON_DAYS
+    soon = left_days < credentials.SOON_DAYS
     return Finding(
         Area.BROKER,
         State.WARNING if soon else State.OK,
@@ -89,19 +92,6 @@ def _greet(broker: BrokerConfig) -> Finding:
         "Tell whoever runs the broker; after that day no box connects." if soon else "",
         figures,
     )
-
-
-def _context(broker: BrokerConfig) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=broker.ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise explain.unreadable_secret(broker, "ca_file", broker.ca_file, error) from error
-    if broker.cert_file:
-        try:
-            context.load_cert_chain(broker.cert_file, broker.key_file or None)
-        except (OSError, ssl.SSLError) as error:
-            raise explain.unreadable_secret(broker, "cert_file", broker.cert_file, error) from error
-    return context
 
 
 def _enter(config: Config, broker: BrokerConfig) -> Finding:

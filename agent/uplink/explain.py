@@ -65,13 +65,7 @@ def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
         )
     # A far end that does not speak TLS may also just hang up in the middle of the handshake.
     if isinstance(error, ssl.SSLError) or (config.tls and isinstance(error, ConnectionResetError)):
-        return BrokerError(
-            doing,
-            got=f"no TLS connection comes about ({getattr(error, 'reason', None) or error})",
-            expected="a broker that speaks TLS on this port",
-            remedy="Check port under [broker] (8883 is usual), and whether the broker wants a client "
-            "certificate (cert_file, key_file).",
-        )
+        return _no_tls(config, doing, error)
     if isinstance(error, ConnectionRefusedError):
         return BrokerError(
             doing,
@@ -111,16 +105,77 @@ def refused_connection(config: BrokerConfig, code: int, name: str) -> BrokerErro
     )
 
 
-def closed_before_answer(config: BrokerConfig) -> BrokerError:
-    """Return what it means that the far end hangs up on our CONNECT."""
-    hint = 'If it is an old broker, set protocol = "3.1.1" under [broker].' if config.protocol == "5" else ""
-    if config.tls:
-        hint = "Perhaps it wants a client certificate (cert_file, key_file). " + hint
+# What a broker's TLS alert says of us: the reason as OpenSSL has it, what it means, what to do.
+_ALERTS = (
+    ("CERTIFICATE_REQUIRED", "it asks for a client certificate, and none was shown",
+     "a certificate of this box", "Set cert_file and key_file under [broker]."),
+    ("CERTIFICATE_EXPIRED", "it says that the box's certificate has expired",
+     "a certificate that is valid now", "Install a new cert_file, or put the broker's clock right."),
+    ("UNKNOWN_CA", "it does not know the authority of the box's certificate",
+     "a certificate by an authority that the broker trusts",
+     "Take a cert_file that the broker's authority has signed, or add yours to the broker's cafile."),
+    ("CERTIFICATE_REVOKED", "it says that the box's certificate is revoked",
+     "a certificate that is still trusted", "Install a new cert_file and key_file."),
+    ("BAD_CERTIFICATE", "it refuses the box's certificate", "a certificate that the broker takes",
+     "Check cert_file under [broker], and see the broker's log."),
+    ("CERTIFICATE_UNKNOWN", "it refuses the box's certificate", "a certificate that the broker takes",
+     "Check cert_file under [broker], and see the broker's log."),
+    ("PROTOCOL_VERSION", "it speaks no TLS that is safe", "TLS 1.2 or later",
+     "Bring the broker up to date: older versions of TLS are broken."),
+)  # fmt: skip
+
+
+def _no_tls(config: BrokerConfig, doing: str, error: Exception) -> BrokerError:
+    alert = _of_alert(doing, error)
+    if alert is not None:
+        return alert
+    reason = getattr(error, "reason", None) or error
+    plain = "WRONG_VERSION_NUMBER" in str(reason) or "RECORD_LAYER_FAILURE" in str(reason)
     return BrokerError(
-        f"connecting to the broker {config.address}",
+        doing,
+        got=f"{'it answers in plain text' if plain else 'no TLS connection comes about'} ({reason})",
+        expected="a broker that speaks TLS on this port",
+        remedy="Check port under [broker] (8883 is usual), and whether the broker wants a client "
+        "certificate (cert_file, key_file). The agent never goes on in plain text.",
+    )
+
+
+def _of_alert(doing: str, error: Exception | None) -> BrokerError | None:
+    if not isinstance(error, ssl.SSLError):
+        return None
+    words = f"{error.reason or error}".upper().replace(" ", "_")
+    for name, got, expected, remedy in _ALERTS:
+        if name in words:
+            return BrokerError(doing, got=got, expected=expected, remedy=remedy)
+    return None
+
+
+def closed_before_answer(config: BrokerConfig, trouble: Exception | None = None) -> BrokerError:
+    """Return what it means that the far end hangs up on our CONNECT; `trouble` is what the socket said."""
+    doing = f"connecting to the broker {config.address}"
+    alert = _of_alert(doing, trouble)
+    if alert is not None:
+        return alert
+    hint = 'If it is an old broker, set protocol = "3.1.1" under [broker].' if config.protocol == "5" else ""
+    if config.tls and not config.cert_file:
+        hint = "Perhaps it wants a client certificate (cert_file, key_file). " + hint
+    elif config.tls:
+        hint = "Perhaps it refuses the box's certificate (cert_file): its log says why. " + hint
+    return BrokerError(
+        doing,
         got="the far end closed the connection without an answer",
         expected="an MQTT broker's CONNACK",
         remedy=f"Check port and tls under [broker]. {hint}".strip(),
+    )
+
+
+def not_allowed(config: BrokerConfig, what: str, topics: str, reason: str) -> BrokerError:
+    """Return what it means that the broker's access list keeps us from a topic; `what`: read or write."""
+    return BrokerError(
+        f"{'subscribing' if what == 'read' else 'publishing'} at the broker {config.address}",
+        got=f"it refuses {topics}: {reason.lower()}",
+        expected=f"to be let {what} the topics of this box",
+        remedy="Check the broker's access list: docs/operators.md, Security, has one that works.",
     )
 
 

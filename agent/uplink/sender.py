@@ -7,6 +7,7 @@ that a backlog never stands before them.
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import threading
@@ -22,6 +23,7 @@ from agent.timebase import measure_mark, rfc3339
 from agent.uplink import explain
 from agent.uplink.backoff import Backoff
 from agent.uplink.blame import STATUS_TOKEN, Blame
+from agent.uplink.ear import Ear
 from agent.uplink.queue import Parcel, Queue
 from agent.uplink.session import Answer, Message, Session
 from agent.uplink.settings import BrokerConfig
@@ -29,6 +31,8 @@ from agent.uplink.topics import status_topic
 from agent.uplink.window import Window
 
 GOODBYE_TIMEOUT_S = 2.0
+ANSWER_TOKEN = -2
+"""Stands for the answer to an order, which is in no window: there is one at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +72,7 @@ class Uplink:
         announce: bool = True,
         on_change: Callable[[str, BrokerError | None], None] | None = None,
         random: Callable[[], float] = random.random,
+        ear: Ear | None = None,
         beats: Beats | None = None,
     ) -> None:
         beats = beats or Beats()
@@ -75,6 +80,7 @@ class Uplink:
         self._network_beat = beats.of("uplink-network")
         self._config = config
         self._queue = queue
+        self._ear = ear
         self._box, self._boot, self._software = box, boot, software
         self._client_id = config.client_id or f"cargobox-{box}"
         self._status_topic = status_topic(fleet, box)
@@ -150,8 +156,9 @@ class Uplink:
                 self._config,
                 client_id=self._client_id,
                 will=self._will(),
-                on_answer=self._answered,
+                on_answer=self._taken,
                 on_lost=self._wake,
+                ear=self._ear,
                 beat=self._network_beat,
             )
             error: BrokerError | None
@@ -164,6 +171,8 @@ class Uplink:
                 _log.exception("uplink: unforeseen error")
                 session.abort()
                 error = explain.connection_error(self._config, unforeseen)
+            if self._ear is not None:
+                self._ear.disconnected()
             self._window.clear()
             self._queue.release_all()
             if error is None:
@@ -177,6 +186,8 @@ class Uplink:
         since_s = time.monotonic()
         self._connections += 1
         most = 1 if self._blame.careful else min(session.limits.receive_maximum, self._config.inflight_max)
+        if self._ear is not None and most > 1:
+            most -= 1  # an answer needs a place, too
         self._window = Window(most)
         self._paused_until_s = 0.0
         self._unheard_until_s = since_s + self._config.unheard_wait_s if self._last_error is not None else 0.0
@@ -189,6 +200,8 @@ class Uplink:
         if self._announce:
             self._window.add(STATUS_TOKEN, 0)
             session.publish(STATUS_TOKEN, self._status_topic, self._status("online"), retain=True)
+        if self._ear is not None:
+            self._ear.connected(functools.partial(session.publish, ANSWER_TOKEN))
         while session.lost is None:
             self._beat(SLOW_S)
             now_s = time.monotonic()
@@ -308,6 +321,12 @@ class Uplink:
             self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
 
     # -- on the network thread -------------------------------------------------------------------
+
+    def _taken(self, answer: Answer) -> None:
+        if answer.token != ANSWER_TOKEN:
+            self._answered(answer)
+        elif self._ear is not None:
+            self._ear.answered(answer.reason if answer.code >= explain.FAILURE else None)
 
     def _answered(self, answer: Answer) -> None:
         refused = answer.code >= explain.FAILURE

@@ -8,27 +8,34 @@ paho's: an exception in it becomes the end of the session instead of a silence.
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.beats import SLOW_S, Beat
 from agent.errors import BrokerError
-from agent.uplink import explain
+from agent.timebase import measure_mark
+from agent.uplink import credentials, explain
+from agent.uplink.ear import Ear, Heard
 from agent.uplink.settings import BrokerConfig
 
 DEFAULT_RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, 3.2.2.3.3
 JOIN_TIMEOUT_S = 5.0
+PACKET_HEAD_BYTES = 512  # a topic of ours and the properties that a broker adds
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class Session:
         will: Message | None,
         on_answer: Callable[[Answer], None],
         on_lost: Callable[[], None],
+        ear: Ear | None = None,
         beat: Beat | None = None,
     ) -> None:
         self._beat = beat or Beat()
@@ -91,7 +99,16 @@ class Session:
             protocol=version,
             clean_session=None if config.protocol == "5" else True,
             reconnect_on_failure=False,
+            manual_ack=ear is not None,
         )
+        self._ear = ear
+        if ear is not None:
+            self._client.on_message = self._heard
+            self._client.on_subscribe = self._subscribed
+        self._ledger = _Ledger()
+        ledger = logging.Logger("paho", logging.ERROR)  # of this client alone
+        ledger.addHandler(self._ledger)
+        self._client.enable_logger(ledger)
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.on_connect = self._connack
@@ -108,7 +125,9 @@ class Session:
         client.connect_timeout = config.connect_timeout_s
         client.max_inflight_messages_set(0)  # the window is ours
         try:
-            client.connect(config.host, config.port, keepalive=config.keepalive_s)
+            client.connect(
+                config.host, config.port, keepalive=config.keepalive_s, properties=self._receive_limits()
+            )
         except (OSError, ValueError) as error:
             raise explain.connection_error(config, error) from error
         self._thread = threading.Thread(target=self._serve, name="uplink-network", daemon=True)
@@ -123,7 +142,7 @@ class Session:
             raise lost
         if not in_time:
             raise explain.connection_error(config, TimeoutError())
-        raise explain.closed_before_answer(config)
+        raise explain.closed_before_answer(config, self._ledger.trouble)
 
     def publish(self, token: int, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send a message at QoS 1; `on_answer` will be called with `token`, unless the session ends."""
@@ -200,7 +219,28 @@ class Session:
             )
             return
         self._connected = True
+        if self._ear is not None:
+            self._subscribe(self._ear)
         self._answered.set()
+
+    def _subscribe(self, ear: Ear) -> None:
+        if self._config.protocol == "5":  # what was retained is old: it need not even come
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            self._client.subscribe([(topic, options) for topic in ear.topics])
+        else:
+            self._client.subscribe([(topic, 1) for topic in ear.topics])
+
+    def _subscribed(
+        self, _client: mqtt.Client, _data: Any, _mid: int, codes: list[ReasonCode], _p: Properties | None
+    ) -> None:
+        if self._ear is not None and (refused := [code for code in codes if code.is_failure]):
+            topics = ", ".join(self._ear.topics)
+            _log.warning("uplink: %s", explain.not_allowed(self._config, "read", topics, str(refused[0])))
+
+    def _heard(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if self._ear is not None:
+            heard = Heard(message.topic, bytes(message.payload), message.qos, message.retain)
+            self._ear.hear(heard, functools.partial(client.ack, message.mid, message.qos))
 
     def _disconnected(
         self, _client: mqtt.Client, _data: Any, flags: Any, code: ReasonCode, _props: Properties | None
@@ -208,7 +248,7 @@ class Session:
         if self._closing:
             return
         if not self._connected:
-            self._end(explain.closed_before_answer(self._config))
+            self._end(explain.closed_before_answer(self._config, self._ledger.trouble))
             return
         if flags.is_disconnect_packet_from_server or code.value == explain.PROTOCOL_ERROR:
             self.lost_code = code.value
@@ -240,35 +280,37 @@ class Session:
         # The client closes its socket when it goes; the callbacks would keep it from going.
         client = self._client
         client.on_connect = client.on_disconnect = client.on_publish = None
+        if self._ear is not None:
+            client.on_message = client.on_subscribe = None
+
+    def _receive_limits(self) -> Properties | None:
+        """Return what the broker may send us: it then holds back itself what is too much or too large."""
+        if self._ear is None or self._config.protocol != "5":
+            return None
+        limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        limits.ReceiveMaximum = self._ear.most_at_once
+        limits.MaximumPacketSize = self._ear.most_bytes + PACKET_HEAD_BYTES
+        return limits
 
     def _prepare(self) -> None:
         config = self._config
         if config.username:
-            self._client.username_pw_set(config.username, self._password())
+            self._client.username_pw_set(config.username, credentials.password(config))
         if config.tls:
-            self._client.tls_set_context(self._tls_context())
+            credentials.check_own(config, measure_mark())
+            self._client.tls_set_context(credentials.tls_context(config))
 
-    def _password(self) -> str | None:
-        path = self._config.password_file
-        if not path:
-            return None
-        try:
-            return Path(path).read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise explain.unreadable_secret(self._config, "password_file", path, error) from error
 
-    def _tls_context(self) -> ssl.SSLContext:
-        config = self._config
-        try:
-            context = ssl.create_default_context(cafile=config.ca_file or None)
-        except (OSError, ssl.SSLError) as error:
-            raise explain.unreadable_secret(config, "ca_file", config.ca_file, error) from error
-        if config.cert_file:
-            try:
-                context.load_cert_chain(config.cert_file, config.key_file or None)
-            except (OSError, ssl.SSLError) as error:
-                raise explain.unreadable_secret(config, "cert_file", config.cert_file, error) from error
-        return context
+class _Ledger(logging.Handler):
+    """Keeps what paho says of the socket's last trouble and else swallows: TLS alerts come that way only."""
+
+    trouble: OSError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line of paho's log."""
+        for part in record.args or ():
+            if isinstance(part, OSError):
+                self.trouble = part
 
 
 def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:

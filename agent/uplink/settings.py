@@ -8,6 +8,8 @@ import msgspec
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+FROM_SYSTEMD = "credentials:"
+"""What a file is named with that systemd hands to the agent."""
 
 
 class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -181,6 +181,8 @@ def test_credentials_and_fleet_are_the_agents_own(tmp_path: Path) -> None:
     subprocess.run(["mosquitto_passwd", "-b", str(passwords), "box", "s3cret"], check=True)
     (tmp_path / "secret").write_text("s3cret\n")
     (tmp_path / "wrong").write_text("guess\n")
+    for name in ("secret", "wrong"):
+        (tmp_path / name).chmod(0o600)
     broker = Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}")
     config = write_config(
         tmp_path, port="none", broker_port=broker.port, broker='username = "box"\npassword_file = "secret"'

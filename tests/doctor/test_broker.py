@@ -72,6 +72,7 @@ def test_a_password_that_is_not_the_right_one(mosquitto: Start, tmp_path: Path) 
     (tmp_path / "passwords").touch(mode=0o600)
     subprocess.run(["mosquitto_passwd", "-b", str(tmp_path / "passwords"), "box-7", "right"], check=True)
     (tmp_path / "secret").write_text("wrong\n")
+    (tmp_path / "secret").chmod(0o600)
     running = mosquitto("allow_anonymous false", f"password_file {tmp_path}/passwords")
     about_broker: dict[str, Any] = {
         "host": HOST,

@@ -140,6 +140,7 @@ def refusing(why: str, folder: Path) -> Iterator[tuple[int, str]]:
 def test_a_broker_that_does_not_let_it_in(why: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("wrong\n")
+    secret.chmod(0o600)
     with (
         refusing(why, tmp_path) as (port, words),
         VirtualBox(Trip(script="none"), tmp_path / "port", tmp_path / "board") as box,

@@ -251,6 +251,7 @@ def test_a_wrong_password(
     broker = mosquitto("allow_anonymous false", f"password_file {tmp_path}/passwords")
     subscribe(broker, username="box", password="right")
     (tmp_path / "secret").write_text("wrong\n")
+    (tmp_path / "secret").chmod(0o600)
     secret = str(tmp_path / "secret")
     config = broker.config(username="box", password_file=secret, unheard_wait_s=0.0)
     watch = Watch()
