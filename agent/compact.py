@@ -68,7 +68,7 @@ WORDS: tuple[str, ...] = (
     "missing", "wrong_chip", "nack", "timeout", "stuck_bus", "bus_gone", "registers", "stuck_value",
     "saturated", "bad_data", "self_test", "board", "no answer", "an answer",
     "x", "y", "z", "forward", "backward", "left", "right", "lean", "resonance", "wet", "broken",
-    "short", "budget",
+    "short", "budget", "restamped",
 )
 # fmt: on
 

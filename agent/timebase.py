@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from agent.kernel_clock import kernel_state
+
 NS_PER_US = 1000
 EARLIEST_PLAUSIBLE_S = 1_704_067_200  # 2024-01-01: a clock before this was never set
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +30,8 @@ class TimeQuality(enum.StrEnum):
     """Was set at some time and runs freely since."""
     UNSET = "unset"
     """Never set since boot: differences are right, the date is not."""
+    RESTAMPED = "restamped"
+    """Made before the clock was set, and put right when it was: `agent.restamping`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,12 @@ def rfc3339(wall_ns: int) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def wall_ns_of(time: str) -> int:
+    """Return the wall time that `rfc3339` wrote, to the microsecond. Raises ValueError."""
+    since = datetime.fromisoformat(time) - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * NS_PER_US
+
+
 def new_boot_id() -> str:
     """Return an id for this start of the agent: 16 hexadecimal digits, random.
 
@@ -99,10 +109,13 @@ def measure_mark(*, synced: bool | None = None) -> TimeMark:
 
 
 def kernel_clock_synced() -> bool:
-    """Return whether a time service on this machine has set the clock.
+    """Return whether a time service on this machine keeps the clock right.
 
-    systemd-timesyncd touches this file at each synchronisation (systemd-timesyncd.service(8)).
+    The kernel knows; where it may not be asked, the file tells that systemd-timesyncd touches at each
+    synchronisation (systemd-timesyncd.service(8)).
     """
+    if (state := kernel_state()) is not None:
+        return state[0]
     try:
         with open("/run/systemd/timesync/synchronized"):
             return True

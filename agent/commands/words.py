@@ -32,7 +32,7 @@ CONTEXT_WORDS = {
     "door_open": "with the door open",
     "unknown": "context unknown",
 }
-QUALITY_WORDS = {"unset": "the clock was never set", "holdover": "", "synced": ""}
+QUALITY_WORDS = {"unset": "the clock was never set", "restamped": "", "holdover": "", "synced": ""}
 PER_MINUTE = "_per_min"
 NAME_WORDS = {"delta_v": "change of velocity"}
 LONGEST_LIST = 6

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from agent.doctor.finding import Area, Finding, Patient, State
+from agent.kernel_clock import kernel_state
 from agent.timebase import TimeQuality, measure_mark, rfc3339
 
-TIME_ERROR = 5  # linux/timex.h: not synchronised
 US_PER_S = 1_000_000
 LARGE_ERROR_US = 1 * US_PER_S
-
-
-class _Timex(ctypes.Structure):
-    """``struct timex`` of linux/timex.h, as far as it is read here; the kernel wants all of its room."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("room", ctypes.c_byte * 256),
-    )
-
-
-def _adjtimex(about: _Timex) -> int:
-    return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(about)))
-
-
-def kernel_state(ask: Callable[[_Timex], int] = _adjtimex) -> tuple[bool, int] | None:
-    """Return whether the kernel's clock is disciplined, and how wrong it may be (µs); None if unknown."""
-    about = _Timex()
-    try:
-        result = ask(about)
-    except (OSError, AttributeError):
-        return None
-    return None if result < 0 else (result != TIME_ERROR, int(about.maxerror))
 
 
 def check(_patient: Patient) -> Iterator[Finding]:
@@ -66,8 +38,6 @@ def check(_patient: Patient) -> Iterator[Finding]:
     if kernel is not None and kernel[0]:
         within = f", right within {kernel[1] / 1000:.0f} ms" if kernel[1] < LARGE_ERROR_US else ""
         found = f"{now}, kept by a time service{within}"
-        if mark.quality is not TimeQuality.SYNCED:
-            found += "; records say `tq` holdover all the same: the agent goes by systemd-timesyncd"
         yield Finding(Area.WALL_CLOCK, State.OK, "date", found, "", figures)
         return
     if mark.quality is TimeQuality.SYNCED:
