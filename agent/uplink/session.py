@@ -27,7 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.beats import SLOW_S, Beat
 from agent.errors import BrokerError
 from agent.timebase import measure_mark
-from agent.uplink import credentials, explain
+from agent.uplink import credentials, explain, through
 from agent.uplink.ear import Ear, Heard
 from agent.uplink.settings import BrokerConfig
 
@@ -93,7 +93,7 @@ class Session:
         self._connected = self._closing = False
         self._thread: threading.Thread | None = None
         version = MQTTProtocolVersion.MQTTv5 if config.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        self._client = mqtt.Client(
+        self._client = through.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=version,
@@ -123,6 +123,7 @@ class Session:
         config, client = self._config, self._client
         self._prepare()
         client.connect_timeout = config.connect_timeout_s
+        client.through = through.way_to(config)
         client.max_inflight_messages_set(0)  # the window is ours
         try:
             client.connect(
