@@ -276,8 +276,10 @@ class Service:
                     self._hand_to_recorder(items)
                     self._emit(self._pipeline.push(*items))
                     self._tell_trust(self._pipeline)
+                    self._tell_dropped(self._pipeline)
                     self._on_items(items)
             self._emit(self._pipeline.finish())
+            self._tell_dropped(self._pipeline, everything=True)
         finally:
             beat.end()
             self._to_record.put(None)
@@ -301,6 +303,14 @@ class Service:
             if state != self._trust.get(name, Trust.TRUSTED):
                 log.warning("%s is %s%s", name, state, f": {why}" if why else " again")
             self._trust[name] = state
+
+    def _tell_dropped(self, pipeline: Pipeline, *, everything: bool = False) -> None:
+        """Publish gap records of what the outbox could not keep, in this run or before it."""
+        losses = self.outbox.take_dropped(everything=everything)
+        if losses and (now_ns := pipeline.tally.last_ns) is not None:
+            records = [pipeline.dropped(now_ns, loss.body()) for loss in losses]
+            self.outbox.put_gaps(losses, records)
+            self._on_records(records)
 
     def _next_items(self) -> tuple[list[Item], bool]:
         """Wait for items; return them, and whether the source has ended."""

@@ -5,12 +5,15 @@
 """
 
 from agent.outbox.documents import Waiting
-from agent.outbox.queue import Dropped, Outbox
+from agent.outbox.losses import Loss
+from agent.outbox.queue import Outbox
+from agent.outbox.room import Dropped
 from agent.outbox.stats import OutboxStats
 from agent.outbox.storage import OutboxDB, SegmentStorage, SegmentTable
 
 __all__ = [
     "Dropped",
+    "Loss",
     "Outbox",
     "OutboxDB",
     "OutboxStats",

@@ -28,6 +28,7 @@ _FRAME = struct.Struct("<2sIBBIQ")
 _SEALED = struct.Struct("<BBIQ")  # the part of the frame's head that the CRC covers
 _HEADER = struct.Struct("<8sIQI")
 _RUN = struct.Struct("<QI")
+_RUNS_BYTES = struct.Struct("<I")
 _CRC_END = 6  # bytes of sync and CRC
 
 FRAME_HEAD_BYTES = _FRAME.size
@@ -41,6 +42,8 @@ class Op(enum.IntEnum):
     """The body is the record; it replaces an earlier one of the same id."""
     DONE = 2
     """The records of the runs in the body wait no longer; the flags say why (`Why`)."""
+    MERGED = 3
+    """A PUT that replaces others as well: their runs stand before it. One frame: both or none."""
 
 
 class Flag(enum.IntFlag):
@@ -128,6 +131,27 @@ def decode_runs(body: bytes) -> Iterator[int]:
     """Return the ids in the body of a DONE frame."""
     for first, count in _RUN.iter_unpack(body[: len(body) // _RUN.size * _RUN.size]):
         yield from range(first, first + count)
+
+
+def encode_merged(flags: int, doc_id: int, others: Iterable[int], body: bytes) -> bytes:
+    """Return the frame by which a record takes its own place and that of others."""
+    runs = encode_runs(others)
+    return encode(Op.MERGED, flags, doc_id, _RUNS_BYTES.pack(len(runs)) + runs + body)
+
+
+def record_start(data: bytes, frame: Frame) -> int:
+    """Return where in `data` the record of a PUT or MERGED frame begins."""
+    if frame.op != Op.MERGED:
+        return frame.body_start
+    return frame.body_start + _RUNS_BYTES.size + int(_RUNS_BYTES.unpack_from(data, frame.body_start)[0])
+
+
+def finished_by(data: bytes, frame: Frame) -> Iterator[int]:
+    """Return the ids of the records that wait no longer after this frame."""
+    if frame.op == Op.DONE:
+        yield from decode_runs(data[frame.body_start : frame.end])
+    elif frame.op == Op.MERGED:
+        yield from decode_runs(data[frame.body_start + _RUNS_BYTES.size : record_start(data, frame)])
 
 
 def frame_at(data: bytes, offset: int) -> Frame | None:

@@ -15,22 +15,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.errors import OutboxError
-from agent.outbox.card import CARD_ERRORS, FILES_STAY, Card, cannot_open
-from agent.outbox.files import DirectoryLock, Disk, segment_name
-from agent.outbox.frames import (
-    Flag,
-    Op,
-    Why,
-    encode,
-    encode_runs,
-)
+from agent.outbox.card import CARD_ERRORS, Card, cannot_open
+from agent.outbox.files import DirectoryLock, Disk
+from agent.outbox.frames import Flag, Op, Why, encode, encode_merged, encode_runs
 from agent.outbox.index import IN_MEMORY, URGENT_STEP, Index, State
 from agent.outbox.overflow import Overflow
 from agent.outbox.reader import SegmentReader, Stored
 from agent.outbox.recovery import Recovery, load
-from agent.outbox.writer import Dirt, SegmentWriter
+from agent.outbox.sweep import Sweeper
+from agent.outbox.writer import Dirt, SegmentWriter, check_segment_bytes
 
-MAX_SEGMENT_BYTES = 1 << 30  # offsets are 32 bits
 OVERFLOW_MAX_BYTES = 4 << 20
 
 
@@ -45,18 +39,11 @@ class SegmentLog:
         memory_max_bytes: int = OVERFLOW_MAX_BYTES,
         disk: Disk | None = None,
     ) -> None:
-        if not 0 < segment_bytes <= MAX_SEGMENT_BYTES:
-            raise OutboxError(
-                f"opening the outbox {directory}",
-                got=f"segments of {segment_bytes} bytes",
-                expected=f"1 to {MAX_SEGMENT_BYTES}",
-                remedy="Leave segment_bytes at its default of 1 MiB.",
-            )
+        check_segment_bytes(directory, segment_bytes)
         self.directory = directory
         self.lock = threading.RLock()
         self.index = Index()
         self.card = Card(directory)
-        self._broom = Card(directory)  # removing may be refused where writing is not
         self.appended = self.damaged = 0
         self.lost: list[Stored] = []  # dropped for want of memory; the owner takes them from here
         self._disk = disk or Disk()
@@ -64,19 +51,18 @@ class SegmentLog:
         self._unsynced: dict[int, bytes] = {}  # frames that may still be lost, by id
         self._unsynced_bytes = 0
         self._overflow = Overflow(memory_max_bytes)
-        self._moved: set[int] = set()  # their new place is not durable yet: keep the old one
+        self._must_sync = False  # something that is no record has to be durable with the next commit
         self._owed_done: list[int] = []  # acknowledgements that the card did not take
         self._directory_lock: DirectoryLock | None = None
         self.recovery = self._recover()
         self._reader = SegmentReader(directory, self._disk)
         self._next_id = self.recovery.next_id
         self._writer = SegmentWriter(directory, segment_bytes, dict(self.recovery.sizes), self._disk)
+        self._sweeper = Sweeper(directory, self.index, self._writer, self._reader, self._disk, self.lock)
         try:
             self._writer.reopen_last()
         except OSError as error:
             self.card.refused("opening", error)
-
-    # -- writing ---------------------------------------------------------------------------------
 
     def append(self, items: Sequence[tuple[bytes, Flag]]) -> list[int]:
         """Append records (body, flags) and return their ids. Durable only after `commit`."""
@@ -111,7 +97,7 @@ class SegmentLog:
                 return 0
             for i in gone:
                 self._overflow.pop(i)
-            self._moved.difference_update(gone)
+            self._sweeper.moved.difference_update(gone)
             self._owed_done += gone
             self._write_owed(why)
             return len(gone)
@@ -121,20 +107,54 @@ class SegmentLog:
         with self.lock:
             for stored in records:
                 frame = encode(Op.PUT, stored.flags, stored.doc_id, stored.body)
-                try:
-                    place = self._writer.write(frame, self._next_id)
-                except OSError as error:
-                    self.card.refused("writing to", error)
+                if (place := self._place(frame)) is None:
                     return  # it stays where it is
                 self.index.put(stored.doc_id, *place, self.index.state(stored.doc_id))
                 self._note_unsynced(stored.doc_id, frame)
-                self._moved.add(stored.doc_id)
+                self._sweeper.moved.add(stored.doc_id)
+
+    def merge(self, doc_ids: Sequence[int], body: bytes, flags: Flag) -> bool:
+        """Put one record, with the last id, in the place of several; False if one of them is in use.
+
+        Handed out again after `commit`; until then the old ones stay on the medium.
+        """
+        with self.lock:
+            if any(self.index.state(i) is not State.READY for i in doc_ids) or not self.card.may_be_tried:
+                return False
+            *others, last = doc_ids
+            frame = encode_merged(flags, last, others, body)
+            if (place := self._place(frame)) is None:
+                return False
+            for i in others:
+                self.index.remove(i)
+                self._sweeper.moved.discard(i)
+            self.index.put(last, *place, State.PENDING)
+            self._note_unsynced(last, frame)
+            self._sweeper.moved.add(last)
+            return True
+
+    def seal(self) -> None:
+        """Write to a new segment from now on, so that the current one can be worked on."""
+        with self.lock:
+            self._writer.abandon()
+
+    def carry(self, segment: int) -> None:
+        """Say again what a segment says of others, so that it can go before older ones do."""
+        with self.lock:
+            try:
+                self._must_sync |= self._sweeper.carry(segment, self._next_id)
+            except OSError as error:
+                self.card.refused("writing to", error)
 
     def retry(self) -> float | None:
         """Offer the card again what it refused; return in how many seconds to ask next, or None."""
         with self.lock:
-            if self._broom.trouble is not None and self._broom.may_be_tried and not self._spent():
-                self._broom.is_well(proven=True)
+            if (
+                self._sweeper.card.trouble is not None
+                and self._sweeper.card.may_be_tried
+                and not self._sweeper.spent(self._unsynced)
+            ):
+                self._sweeper.card.is_well(proven=True)
             if self.card.trouble is not None and self.card.may_be_tried:
                 self._write_records([], set())
                 self._write_owed()
@@ -142,25 +162,30 @@ class SegmentLog:
                 if self.card.may_be_tried:
                     if not self._unsynced:
                         self.card.is_well(proven=False)  # nothing is left that could fail: the next will tell
-                    return self._broom.retry_in_s
-            waits = [s for s in (self.card.retry_in_s, self._broom.retry_in_s) if s is not None]
+                    return self._sweeper.card.retry_in_s
+            waits = [s for s in (self.card.retry_in_s, self._sweeper.card.retry_in_s) if s is not None]
             return min(waits, default=None)
 
     def try_now(self) -> None:
         """Do not leave the card alone any longer."""
         with self.lock:
             self.card.try_now()
-            self._broom.try_now()
+            self._sweeper.card.try_now()
 
     @property
     def trouble(self) -> OutboxError | None:
         """What the card refuses, in four parts."""
-        return self.card.trouble or self._broom.trouble
+        return self.card.trouble or self._sweeper.card.trouble
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Pages of the medium that were written to, and syncs."""
+        return self._writer.pages, self._writer.syncs
 
     @property
     def needs_commit(self) -> bool:
         """Whether records wait to become durable, or files to be removed."""
-        return bool(self._unsynced or self._spent())
+        return bool(self._unsynced or self._must_sync or self._sweeper.spent(self._unsynced))
 
     @property
     def unsynced_bytes(self) -> int:
@@ -171,15 +196,17 @@ class SegmentLog:
         """Return when all that was appended before is on the medium; `sweep`: remove what is done with."""
         with self._sync_lock:
             with self.lock:
-                spent = self._spent() if sweep else []
+                spent = self._sweeper.spent(self._unsynced) if sweep else []
                 batch, self._unsynced, self._unsynced_bytes = self._unsynced, {}, 0
                 # Acknowledgements alone are not worth a sync.
-                dirt = self._writer.take_dirt() if batch else Dirt((), names=False)
+                dirt = self._writer.take_dirt() if batch or self._must_sync else Dirt((), names=False)
+                self._must_sync = False
             try:
                 for fd in dirt.fds:
                     self._disk.sync(fd)
                 if dirt.names:
                     self._disk.sync_directory(self.directory)
+                self._writer.syncs += len(dirt.fds) + dirt.names
             except OSError as error:
                 with self.lock:
                     self._commit_failed(batch, error)
@@ -188,11 +215,11 @@ class SegmentLog:
                 for doc_id in batch:
                     if doc_id not in self._unsynced:  # else it was written anew while we waited
                         self._now_ready(doc_id)
-                        self._moved.discard(doc_id)
+                        self._sweeper.moved.discard(doc_id)
                 if batch and not self._overflow:
                     self.card.is_well(proven=True)
                 self._writer.close_synced()
-            self._remove(spent)
+            self._sweeper.remove(spent)
 
     def close(self) -> None:
         """Commit and let go of the directory."""
@@ -204,8 +231,6 @@ class SegmentLog:
             self._reader.close()
             if self._directory_lock is not None:
                 self._directory_lock.release()
-
-    # -- reading ---------------------------------------------------------------------------------
 
     def read(self, doc_id: int) -> Stored | None:
         """Return a waiting record, or None if there is none (any more) or the card lost it."""
@@ -241,7 +266,7 @@ class SegmentLog:
     def spent_bytes(self) -> int:
         """Bytes of the segments that go with the next commit."""
         with self.lock:
-            return sum(self._writer.sizes[number] for number in self._spent())
+            return sum(self._writer.sizes[number] for number in self._sweeper.spent(self._unsynced))
 
     @property
     def segments(self) -> int:
@@ -253,22 +278,23 @@ class SegmentLog:
         """Number of records that the card did not take."""
         return len(self._overflow)
 
-    def oldest_segment(self) -> int | None:
-        """Return the oldest segment that is no longer written to and holds waiting records."""
+    def sealed(self) -> dict[int, int]:
+        """Return the bytes of each segment that is no longer written to and does not go yet, oldest first."""
         with self.lock:
-            sealed = (n for n in self._writer.sizes if n != self._writer.active)
-            return next((n for n in sealed if self.index.live_in(n)), None)
+            return self._sweeper.sealed(self._unsynced)
 
     def records_in(self, segment: int) -> list[Stored]:
         """Return the waiting records that lie in a segment."""
         with self.lock:
-            return [
-                stored
-                for stored in self._reader.scan(segment)
-                if self.index.place(stored.doc_id) == (segment, stored.offset)
-            ]
+            place = self.index.place
+            return [s for s in self._reader.scan(segment) if place(s.doc_id) == (segment, s.offset)]
 
-    # -- inside ----------------------------------------------------------------------------------
+    def _place(self, frame: bytes) -> tuple[int, int] | None:
+        try:
+            return self._writer.write(frame, self._next_id)
+        except OSError as error:
+            self.card.refused("writing to", error)
+            return None
 
     def _recover(self) -> Recovery:
         try:
@@ -276,10 +302,10 @@ class SegmentLog:
             self._directory_lock = DirectoryLock(self.directory)
             return load(self.directory, self.index, self._disk, repair=True)
         except OSError as error:
-            if error.errno in CARD_ERRORS:
-                self.card.refused("opening", error)
-                return Recovery(findings=[f"the outbox cannot be read ({error.strerror}): memory only"])
-            raise cannot_open(self.directory, error) from error
+            if error.errno not in CARD_ERRORS:
+                raise cannot_open(self.directory, error) from error
+            self.card.refused("opening", error)
+            return Recovery(findings=[f"the outbox cannot be read ({error.strerror}): memory only"])
 
     def _write_records(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> None:
         """Write frames, the ones that the card refused before first; what it refuses stays in memory."""
@@ -341,6 +367,7 @@ class SegmentLog:
         """After a failed sync the kernel forgets what it could not write: keep it and write it anew."""
         self.card.refused("syncing", error)
         self._writer.abandon()
+        self._sweeper.carried.clear()  # what was carried may be lost
         for doc_id, frame in {**batch, **self._unsynced}.items():
             if doc_id in self.index:
                 is_urgent = self.index.state(doc_id) >= State.URGENT_READY
@@ -367,32 +394,3 @@ class SegmentLog:
             self.index.set_state(doc_id, State.READY)
         elif state is State.URGENT_PENDING:
             self.index.set_state(doc_id, State.URGENT_READY)
-
-    def _spent(self) -> list[int]:
-        """Return the oldest segments in which nothing waits.
-
-        From the oldest on only: an acknowledgement must not vanish before the record that it is for.
-        """
-        spent: list[int] = []
-        if not self._broom.may_be_tried or any(i not in self._unsynced for i in self._moved):
-            return spent
-        for number in self._writer.sizes:
-            if number == self._writer.active or self.index.live_in(number):
-                break
-            spent.append(number)
-        return spent
-
-    def _remove(self, numbers: list[int]) -> None:
-        if not numbers:
-            return
-        try:
-            for number in numbers:
-                self._reader.forget(number)
-                self._disk.remove(self.directory / segment_name(number))
-                with self.lock:
-                    self._writer.forget([number])
-            self._disk.sync_directory(self.directory)
-            self._broom.is_well(proven=True)
-        except OSError as error:
-            with self.lock:
-                self._broom.refused("removing a file of", error, FILES_STAY)

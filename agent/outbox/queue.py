@@ -26,18 +26,23 @@ from agent.outbox.documents import Waiting, decode_waiting, encode_record, time_
 from agent.outbox.files import Disk
 from agent.outbox.frames import MAX_BODY_BYTES, Flag, Why
 from agent.outbox.index import State
-from agent.outbox.limits import make_room, name_of
 from agent.outbox.log import OVERFLOW_MAX_BYTES, SegmentLog
+from agent.outbox.losses import Loss, LossBook
+from agent.outbox.room import Dropped, Room, loss_of, name_of
 from agent.outbox.stats import OutboxStats
 from agent.outbox.storage import OutboxDB, SegmentStorage
+from agent.outbox.wear import Wear
 from agent.records import Record
 from agent.timebase import rfc3339
 
-Dropped = tuple[str, int, str]
-"""(boot, seq, kind) of a record that was not kept."""
-
 COMMIT_BYTES = 256 << 10
 """So many undurable bytes are committed before the window is over: it bounds what is kept to be retried."""
+
+TELL_S = 600.0
+"""Losses that go on are told of once in so long: gap records need room, too."""
+HARD_SEGMENTS = 4
+"""So many segments beyond the bound, whoever puts waits for room; before, it is made beside."""
+ENDURANCE_TBW = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +58,7 @@ class Outbox:
         segment_bytes: int = 1 << 20,
         max_bytes: int = 512 << 20,
         memory_max_bytes: int = OVERFLOW_MAX_BYTES,
+        card_endurance_tbw: float = ENDURANCE_TBW,
         on_dropped: Callable[[list[Dropped]], None] | None = None,
         disk: Disk | None = None,
         beat: Beat | None = None,
@@ -64,7 +70,12 @@ class Outbox:
         )
         self._aside = AsideFile(directory, disk)
         self._commit_window_s = commit_window_s
-        self._max_bytes = max_bytes
+        self._hard_bytes = max_bytes + HARD_SEGMENTS * segment_bytes
+        self._book = LossBook(directory, disk)
+        self._room = Room(self._segments, max_bytes, self._book)
+        self._wear = Wear(directory, disk, card_endurance_tbw)
+        self._counted = 0, 0  # pages and syncs
+        self._told_s: float | None = None
         self._on_dropped = on_dropped
         self._lock = self._segments.lock
         self._ready = threading.Condition(self._lock)  # something may be handed out
@@ -92,6 +103,7 @@ class Outbox:
         for record in records:
             body = encode_record(record)
             if self._closed or len(body) > MAX_BODY_BYTES:
+                self._book.add([Loss(record.kind.value, record.boot, ((record.seq, record.seq),))])
                 dropped.append((record.boot, record.seq, record.kind.value))
                 continue
             urgent = urgent or record.urgent
@@ -100,25 +112,47 @@ class Outbox:
             was_idle = not self._segments.needs_commit
             if items:
                 self._segments.append(items)
-            dropped += make_room(self._segments, self._max_bytes)
-            dropped += [name_of(stored) for stored in self._segments.lost]
+            for stored in self._segments.lost:
+                self._book.add(loss_of(stored))
+                dropped.append(name_of(stored))
             self._segments.lost.clear()
-            self._dropped += len(dropped)
+            is_full = self._segments.size_bytes > self._hard_bytes
             if was_idle or self._segments.unsynced_bytes >= COMMIT_BYTES:
                 self._work.notify()
             if self._segments.card.trouble is not None:
                 self._ready.notify_all()
         if urgent:
             # files that are done with are removed when nothing is urgent, or else when there is no room
-            self._commit(sweep=bool(dropped))
-        if dropped:
-            _log.warning("outbox: %d records were not kept, the oldest first", len(dropped))
-            if self._on_dropped is not None:
-                self._on_dropped(dropped)
+            self._commit(sweep=is_full)
+        elif is_full:
+            self._make_room()
+        self._report(dropped)
 
     def flush(self) -> None:
         """Return when all that was put before is durable (or the card has refused it)."""
         self._commit(sweep=True)
+        self._make_room()
+
+    def take_dropped(self, *, everything: bool = False) -> list[Loss]:
+        """Return what was not kept and is not told of yet: for gap records, which `put_gaps` takes.
+
+        Empty for ten minutes after some were taken, but for `everything`.
+        """
+        if not len(self._book):
+            return []
+        now_s = time.monotonic()
+        with self._lock:
+            if not everything and self._told_s is not None and now_s - self._told_s < TELL_S:
+                return []
+            self._told_s = now_s
+            return self._book.all()
+
+    def put_gaps(self, losses: Sequence[Loss], records: Sequence[Record]) -> None:
+        """Queue the gap records that tell of losses; durable on return, and the losses are forgotten."""
+        self.put(records)
+        self._commit(sweep=False)
+        if self._segments.card.trouble is None:
+            self._book.told(losses)
 
     def try_card_now(self) -> None:
         """Offer the card at once what it refused: somebody has made room, or mended it."""
@@ -221,6 +255,10 @@ class Outbox:
                 acknowledged=self._acknowledged,
                 set_aside=self._aside.count,
                 dropped=self._dropped,
+                thinned=self._room.thinned,
+                written_bytes=self._wear.written_bytes,
+                written_bytes_a_day=self._wear.a_day_bytes,
+                card_life_years=self._wear.life_years,
                 damaged=log.damaged,
                 in_memory=log.in_memory,
                 trouble=None if trouble is None else str(trouble),
@@ -242,6 +280,10 @@ class Outbox:
             self._work.notify_all()
             self._ready.notify_all()
         self._committer.join()
+        self._segments.commit()
+        self._book.write()
+        self._count()
+        self._wear.save()
         self._segments.close()
 
     def __enter__(self) -> Outbox:
@@ -255,7 +297,33 @@ class Outbox:
     def _commit(self, *, sweep: bool) -> None:
         self._segments.commit(sweep=sweep)
         with self._lock:
+            self._count()
             self._ready.notify_all()
+
+    def _count(self) -> None:
+        pages, syncs = self._segments.work
+        self._wear.wrote(pages - self._counted[0], syncs - self._counted[1])
+        self._counted = pages, syncs
+
+    def _make_room(self, steps: int | None = None) -> bool:
+        """Thin and drop until it fits, or for so many steps; return whether there is more to be done."""
+        while steps is None or steps > 0:
+            dropped = self._room.make()
+            if dropped is None:
+                return False
+            self._report(dropped)
+            self._commit(sweep=True)
+            steps = None if steps is None else steps - 1
+        return True
+
+    def _report(self, dropped: list[Dropped]) -> None:
+        if not dropped:
+            return
+        with self._lock:
+            self._dropped += len(dropped)
+        _log.warning("outbox: %d records were not kept, the oldest first", len(dropped))
+        if self._on_dropped is not None:
+            self._on_dropped(dropped)
 
     def _lease(self, limit: int, urgent_only: bool) -> list[int]:
         index = self._segments.index
@@ -285,10 +353,11 @@ class Outbox:
 
     def _commit_loop(self) -> None:
         """Commit what was put, `commit_window_s` after the first of it; offer again what was refused."""
+        is_short = False
         while True:
             self._beat(SLOW_S)
             with self._lock:
-                while not self._closed:
+                while not self._closed and not is_short:
                     retry_s = self._segments.retry()
                     if self._segments.needs_commit:
                         break
@@ -298,8 +367,12 @@ class Outbox:
                 if self._closed:
                     self._beat.end()
                     return
-                self._work.wait_for(
-                    lambda: self._closed or self._segments.unsynced_bytes >= COMMIT_BYTES,
-                    self._commit_window_s,
-                )
-            self.flush()
+                if not is_short:
+                    self._work.wait_for(
+                        lambda: self._closed or self._segments.unsynced_bytes >= COMMIT_BYTES,
+                        self._commit_window_s,
+                    )
+            self._commit(sweep=True)
+            self._book.write()
+            self._wear.save_if_due()
+            is_short = self._make_room(steps=1)

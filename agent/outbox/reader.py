@@ -9,9 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.outbox.files import Disk, segment_name
-from agent.outbox.frames import FRAME_HEAD_BYTES, Flag, Frame, Op, frame_at, frame_bytes, scan
+from agent.outbox.frames import (
+    FRAME_HEAD_BYTES,
+    Flag,
+    Frame,
+    Op,
+    finished_by,
+    frame_at,
+    frame_bytes,
+    record_start,
+    scan,
+)
 
 OPEN_FILES = 8
+_RECORDS = frozenset({Op.PUT, Op.MERGED})
 FIRST_READ_BYTES = 2048  # holds nearly every record, so that one read does
 
 
@@ -43,7 +54,7 @@ class Stored:
 
 
 def _stored(data: bytes, frame: Frame, offset: int) -> Stored:
-    return Stored(frame.doc_id, Flag(frame.flags), data[frame.body_start : frame.end], offset)
+    return Stored(frame.doc_id, Flag(frame.flags), data[record_start(data, frame) : frame.end], offset)
 
 
 class SegmentReader:
@@ -64,7 +75,7 @@ class SegmentReader:
             if length is not None and length > len(data):
                 data = self._disk.read_at(fd, offset, length)
         frame = frame_at(data, 0)
-        if frame is None or frame.op != Op.PUT:
+        if frame is None or frame.op not in _RECORDS:
             return None
         return _stored(data, frame, offset)
 
@@ -75,8 +86,13 @@ class SegmentReader:
         except OSError:
             return
         for item in scan(data):
-            if isinstance(item, Frame) and item.op == Op.PUT:
+            if isinstance(item, Frame) and item.op in _RECORDS:
                 yield _stored(data, item, item.offset)
+
+    def finished(self, segment: int) -> set[int]:
+        """Return the ids of which a segment says that they wait no longer. Raises OSError."""
+        data = self._disk.read_file(self._directory / segment_name(segment))
+        return {i for item in scan(data) if isinstance(item, Frame) for i in finished_by(data, item)}
 
     def forget(self, segment: int) -> None:
         """Close a segment that is to be removed."""

@@ -16,7 +16,7 @@ from agent.outbox.frames import (
     Flag,
     Op,
     decode_header,
-    decode_runs,
+    finished_by,
     run_of_puts,
     step,
 )
@@ -101,9 +101,13 @@ def _load_segment(number: int, path: Path, data: bytes, index: Index, found: Rec
             if torn:
                 found.sizes[number] = item.start
             _report(path, item, found, torn=torn)
-        elif item.op == Op.DONE:
-            for doc_id in decode_runs(data[item.body_start : item.end]):
-                index.remove(doc_id)
+            continue
+        for doc_id in finished_by(data, item):
+            index.remove(doc_id)
+        if item.op == Op.MERGED:
+            index.put(item.doc_id, number, item.offset, _STATE_OF_FLAGS[item.flags])
+            found.records += 1
+            found.next_id = max(found.next_id, item.doc_id + 1)
 
 
 def _report(path: Path, damage: Damage, found: Recovery, *, torn: bool) -> None:

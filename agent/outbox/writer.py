@@ -6,8 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.errors import OutboxError
 from agent.outbox.files import Disk, segment_name
 from agent.outbox.frames import SEGMENT_HEADER_BYTES, encode_header
+
+MAX_SEGMENT_BYTES = 1 << 30  # offsets are 32 bits
+PAGE_BYTES = 4096
+
+
+def check_segment_bytes(directory: Path, segment_bytes: int) -> None:
+    """Raise OutboxError for segments of a size that cannot be."""
+    if not 0 < segment_bytes <= MAX_SEGMENT_BYTES:
+        raise OutboxError(
+            f"opening the outbox {directory}",
+            got=f"segments of {segment_bytes} bytes",
+            expected=f"1 to {MAX_SEGMENT_BYTES}",
+            remedy="Leave segment_bytes at its default of 1 MiB.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,10 @@ class SegmentWriter:
         """Good bytes of each segment, oldest first."""
         self.active: int | None = None
         """The segment that is written to."""
+        self.pages = 0
+        """Pages of the medium that were written to, each once a sync."""
+        self.syncs = 0
+        self._page = -1  # the last one that was counted
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._disk = disk
@@ -60,6 +79,9 @@ class SegmentWriter:
         self._disk.write_at(self._fds[segment], offset, data)
         self.sizes[segment] = offset + len(data)
         self._dirty.add(segment)
+        first, last = offset // PAGE_BYTES, (offset + len(data) - 1) // PAGE_BYTES
+        self.pages += last - first + (first != self._page)
+        self._page = last
         return segment, offset
 
     def abandon(self) -> None:
@@ -71,6 +93,7 @@ class SegmentWriter:
         """Return what is to be synced, and take it as done."""
         dirt = Dirt(tuple(self._fds[n] for n in sorted(self._dirty) if n in self._fds), self._names_dirty)
         self._dirty.clear()
+        self._page = -1
         self._names_dirty = False
         return dirt
 
