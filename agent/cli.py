@@ -45,8 +45,11 @@ VERBS: Mapping[str, str] = {
     "flash": "the firmware onto the board, the old one kept until the new one has answered",
     "calibrate": "a sensor against gravity, known masses or the weather, to a certificate",
     "listen": "what boxes publish, in plain words, in either encoding",
+    "order": "a box to do something: signed, done once, answered",
     "outbox": "what waits for the broker",
     "doctor": "what is attached and answers, what is wrong, how to mend it",
+    "service": "the agent at each boot: install, remove, status",
+    "support": "one archive for a bug report, without secrets and without the cargo's data",
 }
 
 

@@ -63,7 +63,6 @@ class Desk:
     """Hears, judges, does and answers; what the uplink calls an ear."""
 
     most_at_once = MOST_WAITING
-    most_bytes = MOST_BYTES
 
     def __init__(
         self,
@@ -114,7 +113,8 @@ class Desk:
     def hear(self, message: Message, acknowledge: Callable[[], object]) -> None:
         """Take a message to be judged, if there is room for it."""
         with self._changed:
-            if message.qos == 1 and len(self._waiting) < MOST_WAITING:
+            fits = message.qos == 1 and len(message.payload) <= MOST_BYTES
+            if fits and len(self._waiting) < MOST_WAITING:
                 self._waiting.append((message, acknowledge))
                 self._changed.notify_all()
                 return

@@ -77,7 +77,7 @@ def secret(config: BrokerConfig, key: str) -> Path:
             f"preparing to connect to the broker {config.address}",
             got=f"{key} {str(path)!r} can be read by {who} (mode {stat.S_IMODE(status.st_mode):04o})",
             expected="a secret that nobody but the agent reads",
-            remedy=f"sudo chmod 600 {path}. Others may have read it: make a new one if this computer has any.",
+            remedy=f"sudo chmod 600 {path}. Make a new one if others use this computer.",
         )
     return path
 

@@ -28,10 +28,6 @@ class Ear(Protocol):
     def most_at_once(self) -> int:
         """How many messages it takes before the first is acknowledged: the rest wait at the broker."""
 
-    @property
-    def most_bytes(self) -> int:
-        """Payloads above this size need not come at all."""
-
     def hear(self, message: Heard, acknowledge: Callable[[], object]) -> None:
         """Take a message; `acknowledge` from any thread, once."""
 

@@ -33,7 +33,9 @@ from agent.uplink.settings import BrokerConfig
 
 DEFAULT_RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, 3.2.2.3.3
 JOIN_TIMEOUT_S = 5.0
-PACKET_HEAD_BYTES = 512  # a topic of ours and the properties that a broker adds
+# What paho may have to hold in memory at once. Far above what an order has, since mosquitto 2.0 gives the
+# place of a message that it may not forward to nobody again: after a few, the ear would hear nothing more.
+PACKET_MAX_BYTES = 262_144
 
 _log = logging.getLogger(__name__)
 
@@ -290,7 +292,7 @@ class Session:
             return None
         limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         limits.ReceiveMaximum = self._ear.most_at_once
-        limits.MaximumPacketSize = self._ear.most_bytes + PACKET_HEAD_BYTES
+        limits.MaximumPacketSize = PACKET_MAX_BYTES
         return limits
 
     def _prepare(self) -> None:
