@@ -7,6 +7,7 @@ home. SIGTERM and Ctrl-C end it in order: what was decided is on the card, and s
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import itertools
 import json
@@ -25,6 +26,7 @@ from agent.notify import notify, watchdog_s
 from agent.service import RecorderFactory, Service
 from agent.sources import LiveSource
 from agent.sources.several import FIRST_RETRY_S, LAST_RETRY_S, SeveralSources
+from agent.watchdog import LOOK_S, Watchdog
 from firmware_bridge.errors import LinkError
 
 log = logging.getLogger("cargobox")
@@ -50,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     """Run until told to stop; 1 when the agent could not go on."""
     check_seconds(args.seconds)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    # where each thread is, into the log, when the watchdog ends a process that hangs (SIGABRT)
+    faulthandler.enable()
     config = load_config(args.config)
     if config.cargo.profile:
         log.info("cargo profile %s sets what [detect] does not say", config.cargo.profile)
@@ -130,7 +134,7 @@ def _serve(service: Service, source: LiveSource, ending: Ending, *, wait: bool, 
                 log.info("%s", note)
             notify(f"READY=1\nSTATUS={status}")
             ending.begin_counting()
-            _until_stopped(service, ending.stop)
+            _until_stopped(service, ending.stop, status)
     finally:
         if not _goes_on(source):
             ending.stop_counting()
@@ -206,13 +210,13 @@ def _wait(stop: threading.Event, pause_s: float) -> None:
         stop.wait(min(left_s, watchdog_s() or IDLE_S))
 
 
-def _until_stopped(service: Service, stop: threading.Event) -> None:
-    """Wait, feed the watchdog while the agent makes progress, and end when anything ends."""
-    feed_s = watchdog_s() or IDLE_S
+def _until_stopped(service: Service, stop: threading.Event, status: str) -> None:
+    """Wait, feed the watchdog while every thread makes progress, and end when anything ends."""
+    look_s = min(watchdog_s() or IDLE_S, LOOK_S)
     threading.Thread(target=relay, args=(service.ended, stop), daemon=True).start()
-    while not stop.wait(feed_s):
-        if service.alive:
-            notify("WATCHDOG=1")
+    watchdog = Watchdog(lambda: service.hanging, status)
+    while not stop.wait(look_s):
+        watchdog.look()
 
 
 def relay(heard: threading.Event, told: threading.Event) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from firmware_bridge.errors import FourPartError
-from scripts.virtual_pi.paths import PROJECT
+from scripts.virtual_pi.paths import VENV
 
 UNIT = "cargobox.service"
 UNIT_FILE = Path("/etc/systemd/system") / UNIT
@@ -58,15 +58,24 @@ class Service:
     def install(self) -> None:
         """Write the unit and the configuration; forget what an earlier one left."""
         extra = UNIT_FILE.with_name(f"{UNIT}.d") / "virtual-pi.conf"
-        for path, text in (
-            (UNIT_FILE, (PROJECT / "docs/examples/cargobox.service").read_text(encoding="utf-8")),
-            (extra, self._drop_in),
-            (CONFIGURATION, self._configuration),
-        ):
+        for path, text in ((extra, self._drop_in), (CONFIGURATION, self._configuration)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        installed = subprocess.run(
+            [VENV / "bin/cargobox", "service", "install", "--config", CONFIGURATION],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if installed.returncode:
+            raise FourPartError(
+                "installing the service",
+                got=installed.stderr.strip(),
+                expected="status 0",
+                remedy="Its words stand above.",
+            )
+        subprocess.run(["systemctl", "stop", UNIT], check=True)
         subprocess.run(["rm", "-rf", *LEFT_BEHIND], check=True)
-        subprocess.run(["systemctl", "daemon-reload"], check=True)
         subprocess.run(["systemctl", "reset-failed", UNIT], check=False, stderr=subprocess.DEVNULL)
 
     def start(self) -> None:

@@ -1,0 +1,1 @@
+"""The agent as a service of systemd: its units, what installing them changes, how the service stands."""

@@ -1,0 +1,114 @@
+"""The service hangs, in the guest: what the watchdog does of it, and whether all that waited still leaves.
+
+python -m scripts.virtual_pi.hang     as root; prints one line a finding, ends with 1 where one is wrong
+
+Two ways to hang: the whole process (SIGSTOP), and one thread of it alone, held by ptrace(2), while all others
+go on: the way in which drivers hang. The agent is installed by `cargobox service install`, sandbox and all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from agent.beats import WORK_S
+from scripts.virtual_pi.service import CONFIGURATION, UNIT, Service
+from tests.live.watcher import Watcher
+
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
+WATCHDOG_S = 30.0
+PATIENCE_S = 240.0
+PORT = 1883
+AGENT = """
+[box]
+id = "virtual-pi"
+[source.serial]
+port = "/dev/ttyS1"
+"""
+
+
+def until(what: str, condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
+    """Wait for it and return how long that took; there is no event for what systemd does."""
+    began_s = time.monotonic()
+    while not condition():
+        if time.monotonic() - began_s > patience_s:
+            raise TimeoutError(what)
+        time.sleep(0.25)
+    return time.monotonic() - began_s
+
+
+@contextlib.contextmanager
+def held(process: int, name: str) -> Iterator[None]:
+    """Hold one thread of a process that sleeps, while its others go on."""
+    for task in Path(f"/proc/{process}/task").iterdir():
+        if (task / "comm").read_text().strip() == name[:15]:
+            break
+    else:
+        raise LookupError(name)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, int(task.name), None, None) < 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+    yield
+
+
+def cured(service: Service, before: int, watcher: Watcher) -> float:
+    """Wait until systemd has begun the agent anew and records of the new one arrive; return the seconds."""
+    count = service.state().restarts
+    took_s = until("a new process", lambda: service.state().process not in (0, before))
+    until("readiness", lambda: service.state().sub == "running")
+    seen = len(watcher.messages)
+    until("records of the new one", lambda: len(watcher.messages) > seen)
+    print(f"  begun anew after {took_s:.0f} s (restarts {count} -> {service.state().restarts}), and draining")
+    return took_s
+
+
+def waiting() -> int:
+    """Return how many records wait."""
+    words = ["/opt/cargobox/bin/cargobox", "outbox", "stats", "--config", str(CONFIGURATION), "--json"]
+    return int(
+        json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)["waiting"]
+    )
+
+
+def main() -> int:
+    """Do it all."""
+    with Service(AGENT) as service, Watcher(PORT) as watcher:
+        state = service.state()
+        print(f"installed and started: {state.active} ({state.words})")
+        until("the first records", lambda: len(watcher.messages) > 0)
+        print(f"  {len(watcher.messages)} records have come through the sandbox")
+        for line in subprocess.run(
+            ["systemd-analyze", "security", UNIT, "--no-pager"], check=False, capture_output=True, text=True
+        ).stdout.splitlines()[-1:]:
+            print(f"  {line.strip()}")
+        scheduling = subprocess.run(
+            ["grep", "-h", "realtime", f"/proc/{state.process}/limits"], check=False, capture_output=True
+        ).stdout.decode()
+        print(f"  {re.sub(' +', ' ', scheduling.strip())}")
+        print("the whole process stands still (SIGSTOP):")
+        os.kill(state.process, signal.SIGSTOP)
+        cured(service, state.process, watcher)
+        state = service.state()
+        print("one thread stands still (ptrace), the source's:")
+        with held(state.process, "source"):
+            took_s = cured(service, state.process, watcher)
+        said = [line for line in service.journal(400).splitlines() if "has hung" in line]
+        print(f"  {said[0] if said else 'NOTHING WAS SAID'}")
+        until("an empty outbox", lambda: waiting() < 20)
+        print(f"  {waiting()} records wait")
+        return 0 if said and took_s > WORK_S else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
