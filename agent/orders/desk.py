@@ -119,6 +119,10 @@ class Desk:
                 self._changed.notify_all()
                 return
             self.counts["dropped"] += 1
+            said = self._lines.take(time.monotonic())
+            self._unsaid += not said
+        if said:
+            _log.warning("orders: a message is dropped: not of QoS 1, too large, or one too many")
         acknowledge()
 
     def connected(self, say: Say) -> None:
