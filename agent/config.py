@@ -91,6 +91,12 @@ class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     card_endurance_tbw: Positive = 10.0
 
 
+class HealthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[health]``: how often the box tells how it does; rarer where the budget is too small for it."""
+
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 60.0
+
+
 class StreamOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[streams.NAME]``: what the source says of a stream, put right."""
 
@@ -121,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outbox: OutboxSettings = OutboxSettings()
     broker: BrokerConfig = BrokerConfig()
     orders: OrderSettings = OrderSettings()
+    health: HealthSettings = HealthSettings()
 
     def mount_up(self, said: Vector | None) -> Vector | None:
         """Return which way is up: what the file says, or else what the source `said`."""

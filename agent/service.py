@@ -23,16 +23,18 @@ from agent.beats import SLOW_S, Beats, Hang, HeardStop
 from agent.certificates import at_hand, warnings
 from agent.config import Config
 from agent.errors import FourPartError, OrderError
+from agent.health import Monitor, Reporter, Surroundings
 from agent.notify import notified
 from agent.ordering import open_desk
 from agent.orders import Done, Order
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
+from agent.restamping import RestampingQueue, Stamps
 from agent.sources import LiveSource, Vector
 from agent.streams import StreamSpec
 from agent.tally import Tally
-from agent.timebase import measure_mark, new_boot_id
+from agent.timebase import TimeMark, measure_mark, new_boot_id
 from agent.uplink import Uplink, credentials
 from calibration.certificate import Certificate
 from calibration.thermal_tracking import Trust
@@ -109,9 +111,11 @@ class Service:
         )
         doers = {"status": self._told_status, "flush": self._told_to_flush, "restart": self._told_to_restart}
         self._desk = open_desk(config, doers, self.boot)
+        self._stamps = Stamps(self.boot)
+        self._reporter: Reporter | None = None
         self.uplink = Uplink(
             config.broker,
-            self.outbox,
+            RestampingQueue(self.outbox, self._stamps),
             fleet=config.box.fleet,
             box=config.box.id,
             boot=self.boot,
@@ -150,7 +154,8 @@ class Service:
         )
         if self._make_recorder is not None:
             self._recorder = self._make_recorder(specs, self.boot, said_up)
-        targets = {"source": self._read, "pipeline": self._work}
+        self._reporter = self._make_reporter()
+        targets = {"source": self._read, "pipeline": self._work, "health": self._measure}
         if self._recorder is not None:
             targets["recorder"] = self._record
         for name, target in targets.items():
@@ -235,6 +240,8 @@ class Service:
 
     def _guarded(self, target: Callable[[], None]) -> None:
         """Run a thread's work; its failure ends the agent, told in words, and never in silence."""
+        with contextlib.suppress(OSError):  # `top -H` then shows which thread is at work
+            Path("/proc/thread-self/comm").write_text(threading.current_thread().name[:15])
         try:
             target()
         except Exception as error:  # whatever it is, the main thread must hear of it
@@ -274,16 +281,43 @@ class Service:
                 self._room.set()
                 if items:
                     self._hand_to_recorder(items)
-                    self._emit(self._pipeline.push(*items))
+                    records = self._pipeline.push(*items)
+                    for item in items:
+                        if isinstance(item, TimeMark):
+                            self._stamps.mark(item)
+                    self._emit(records)
                     self._tell_trust(self._pipeline)
                     self._tell_dropped(self._pipeline)
                     self._on_items(items)
+                if self._reporter is not None:
+                    self._emit(self._reporter.records(self._pipeline.health))
             self._emit(self._pipeline.finish())
             self._tell_dropped(self._pipeline, everything=True)
         finally:
             beat.end()
             self._to_record.put(None)
         self.ended.set()
+
+    def _make_reporter(self) -> Reporter:
+        around = Surroundings(
+            directory=Path(self._config.outbox.directory),
+            outbox=self.outbox.stats,
+            uplink=self.uplink.stats,
+            streams=lambda: self.streams,
+            tally=lambda: self.tally,
+            firmware=lambda: getattr(self._source, "firmware", ""),
+            clock_steps=self._stamps.steps,
+        )
+        return Reporter(
+            Monitor(around, time.monotonic()),
+            every_s=self._config.health.every_s,
+            budget=self._config.upload.budget,
+            raw_bytes=lambda: self.tally.raw_bytes,
+        )
+
+    def _measure(self) -> None:
+        if self._reporter is not None:
+            self._reporter.run(self._stop, self.beats.of("health"))
 
     def _warn_of_expiry(self) -> None:
         self._expiry_due_s = time.monotonic() + EXPIRY_LOOK_S
@@ -328,6 +362,7 @@ class Service:
 
     def _emit(self, records: list[Record]) -> None:
         if records:
+            self._stamps.made(records)
             self.beats.of("pipeline")(SLOW_S)  # alarms wait for the card
             self.outbox.put(records)
             self.beats.of("pipeline")()

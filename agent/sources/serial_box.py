@@ -80,6 +80,7 @@ class SerialBox:
     def __init__(self, port: str) -> None:
         self.link = Link(port)
         self.mount_up: tuple[float, float, float] | None = None
+        self.firmware = ""
         self._states: dict[str, _StreamState] = {}
         self._faults = BoardFaults()
         self._begun_ns: int | None = None
@@ -89,6 +90,7 @@ class SerialBox:
         """Connect and return what the board measures; it begins with `items`. Raises `LinkError`."""
         description = self.link.open()
         self.mount_up = description.mount_up
+        self.firmware = description.firmware
         board = f"{description.board} {description.unique_id}"
         specs = tuple(_spec(s, self.link.port_name, board) for s in description.streams)
         periods_ps = {s.name: round(1e12 / s.rate_hz) for s in specs}

@@ -47,6 +47,11 @@ class SeveralSources:
         """A source that was absent has come: `items` ended for its sake."""
 
     @property
+    def firmware(self) -> str:
+        """Version of the microcontroller's program; empty without one."""
+        return next((words for s in self._opened if (words := getattr(s, "firmware", ""))), "")
+
+    @property
     def waits_for(self) -> LinkError | None:
         """Why one of the sources is not read yet; None when all are."""
         return next(iter(self._absent.values()), None)

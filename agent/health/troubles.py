@@ -1,0 +1,58 @@
+"""What of all that is measured is trouble, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+HOT_DEGC = 80.0  # a Pi slows down from there on (raspberrypi.com/documentation, frequency management)
+LEAST_FREE_BYTES = 100 << 20
+LEAST_LIFE_YEARS = 2.0
+LOSSY_PART = 0.01
+SLOW_PART = 0.8
+
+Trouble = tuple[str, str]
+"""What it is, which stays the same while it lasts, and how it is said."""
+
+
+def troubles(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Trouble]:
+    """Yield what is wrong by the figures of a health record; `before`: those of the one before."""
+    board, queue, disk = body.get("board", {}), body.get("queue", {}), body.get("disk", {})
+    if board.get("undervoltage"):
+        yield "undervoltage", "undervoltage: the supply or its cable is too weak for this computer"
+    if board.get("throttled"):
+        yield "throttled", "the computer has slowed itself down: too hot, or its supply too weak"
+    if (degc := board.get("temperature_degc", 0.0)) >= HOT_DEGC:
+        yield "hot", f"the computer is at {degc:.0f} °C"
+    if queue.get("card_refuses"):
+        yield (
+            "card",
+            f"the card refuses to be written; {queue.get('in_memory', 0)} records are in memory only",
+        )
+    for key, words in (
+        ("dropped", "were not kept: the outbox is full"),
+        ("set_aside", "were refused by the broker and set aside"),
+        ("damaged", "could not be read back from the card"),
+    ):
+        if (more := queue.get(key, 0) - before.get("queue", {}).get(key, 0)) > 0:
+            yield key, f"{more} record{'' if more == 1 else 's'} {words}"
+    if (years := queue.get("card_life_years")) is not None and years < LEAST_LIFE_YEARS:
+        yield "wear", f"at this rate the card is worn out in {years:.1f} years"
+    if (free_bytes := disk.get("free_bytes")) is not None and free_bytes < LEAST_FREE_BYTES:
+        yield "disk", f"only {free_bytes / 1e6:.0f} MB are free on the card"
+    if not body.get("link", {}).get("connected", True):
+        yield "link", "not connected to the broker"
+    if body.get("tq") == "unset":
+        yield "clock", "the clock was never set"
+    yield from _of_streams(body.get("rates", {}), body.get("since_s", 0.0))
+
+
+def _of_streams(rates: Mapping[str, Mapping[str, float]], since_s: float) -> Iterator[Trouble]:
+    for name, told in rates.items():
+        rate_hz, nominal_hz, missing = told["rate_hz"], told["nominal_hz"], told["missing"]
+        if not rate_hz:
+            yield f"{name} silent", f"{name} is silent"
+        elif rate_hz < SLOW_PART * nominal_hz:
+            yield f"{name} slow", f"{name} gives {rate_hz:g} Hz instead of {nominal_hz:g}"
+        elif missing and missing > LOSSY_PART * (missing + rate_hz * since_s):
+            yield f"{name} lossy", f"{name} lost {missing:.0f} samples"
