@@ -1,4 +1,4 @@
-"""The archive: parts that are gathered one by one, each whatever becomes of the others, cleaned and bounded."""
+"""The archive: parts gathered one by one, each whatever becomes of the others, cleaned and bounded."""
 
 from __future__ import annotations
 

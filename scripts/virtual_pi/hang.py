@@ -86,7 +86,15 @@ def main() -> int:
     with Service(AGENT) as service, Watcher(PORT) as watcher:
         state = service.state()
         print(f"installed and started: {state.active} ({state.words})")
-        until("the first records", lambda: len(watcher.messages) > 0)
+        try:
+            until("the first records", lambda: len(watcher.messages) > 0, 60)
+        except TimeoutError:
+            subprocess.run(
+                "journalctl --no-pager -o cat -u 'cargobox*' -n 40; systemctl --no-pager status 'cargobox*'",
+                shell=True,
+                check=False,
+            )
+            raise
         print(f"  {len(watcher.messages)} records have come through the sandbox")
         for line in subprocess.run(
             ["systemd-analyze", "security", UNIT, "--no-pager"], check=False, capture_output=True, text=True
