@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -23,14 +24,18 @@ from agent.detection.harsh import HarshSettings
 from agent.detection.humidity import HumiditySettings
 from agent.detection.temperature import TemperatureSettings
 from agent.embedded_broker import EmbeddedBroker
+from agent.health import Monitor, Reporter, Surroundings
+from agent.orders.judge import REASONS
+from agent.orders.settings import Verb
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline
 from agent.records import TOPIC_ROOT, Head, Kind, Record, Severity, as_json, decode, encode, topic_of
 from agent.reduction import COARSER, UploadSettings
+from agent.restamping import Step
 from agent.streams import TABLE, StreamSpec, Unit
 from agent.timebase import TimeMark, TimeQuality
 from agent.uplink import BrokerConfig, Uplink
-from agent.uplink.topics import status_topic
+from agent.uplink.topics import command_topic, status_topic
 from calibration.certificate import Certificate
 from calibration.thermal_tracking import Trust
 from firmware_bridge.virtual.streams import MOUNT_UP
@@ -41,7 +46,8 @@ from tests.docs.rough_ride import rough_items
 from tests.docs.wet_trip import WET, WET_STREAMS, wet_items
 
 HEAD = Head(box="box-7", boot="0123456789abcdef", software="0.1.0")
-NOT_YET = {Kind.SNIPPET, Kind.HEALTH}
+NOT_YET = {Kind.SNIPPET}
+NO_RECORDS = {"status", "order", "answer"}
 TRIP_S = 75
 ODD_STREAMS = ("accel", "gyro", "load", "temperature", "humidity", "air_pressure", "lid", "leak")
 Payload = dict[str, Any]
@@ -135,6 +141,29 @@ def holed(block: Block, rate_hz: int) -> Iterator[Block]:
     yield Block(rest.stream, rest.first, rest.clock, rest.values, rest.quality, "reboot")
 
 
+def told_health(pipeline: Pipeline) -> list[Record]:
+    """Two records of the health of this machine: on the first look, and when the clock has been set."""
+    steps: list[Step] = []
+    with tempfile.TemporaryDirectory() as folder, Outbox(Path(folder)) as outbox:
+        uplink = Uplink(BrokerConfig(), outbox, fleet="north", box="box-7", boot=HEAD.boot, software="0.1.0")
+        around = Surroundings(
+            directory=Path(folder),
+            outbox=outbox.stats,
+            uplink=uplink.stats,
+            streams=lambda: pipeline.streams,
+            tally=lambda: pipeline.tally,
+            firmware=lambda: "0.1.0",
+            clock_steps=lambda: steps,
+        )
+        reporter = Reporter(Monitor(around, 0.0), every_s=60.0, budget=0.2, raw_bytes=lambda: 1e9)
+        reporter.measure()
+        said = reporter.records(pipeline.health)
+        outbox.put(said)
+        steps.append(Step(first=0, last=11, step_s=1.5))
+        reporter.measure()
+        return said + reporter.records(pipeline.health)
+
+
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
     """All records of a trip, of an odd recording, and of one that is short of budget."""
@@ -177,6 +206,7 @@ def records() -> list[Record]:
     )
     rough = Pipeline([TABLE["accel"]], head=HEAD, fleet="north")
     said = run(trip, trip_blocks()) + run(odd, odd_items()) + run(short, trip_blocks())
+    said += told_health(trip)
     wet = Pipeline([TABLE[name] for name in WET_STREAMS], head=HEAD, fleet="north", detectors=WET)
     return said + run(harsh, harsh_items()) + run(rough, rough_items()) + run(wet, wet_items())
 
@@ -200,7 +230,7 @@ def test_every_payload_is_the_same_in_messagepack(records: list[Record]) -> None
 
 def test_the_trips_show_all_that_is_described(payloads: list[tuple[str, Payload]]) -> None:
     kinds = Counter(kind for kind, _ in payloads)
-    assert set(kinds) == set(document()["channels"]) - {"status"}, kinds
+    assert set(kinds) == set(document()["channels"]) - NO_RECORDS, kinds
     schemas = document()["components"]["schemas"]
     described = {rule["if"]["properties"]["type"]["const"] for rule in schemas["Event"]["allOf"][1:-1]}
     events = [payload for kind, payload in payloads if kind in {"alarm", "event"}]
@@ -236,6 +266,12 @@ def test_columns_are_as_long_as_they_say(payloads: list[tuple[str, Payload]]) ->
 def test_topics_are_those_of_the_channels(records: list[Record]) -> None:
     channels = document()["channels"]
     for name, channel in channels.items():
+        if name == "order":
+            assert channel["address"].format(fleet="north", box="box-7", verb="flush") == command_topic(
+                "north", "box-7", "flush"
+            )
+            assert set(channel["parameters"]["verb"]["enum"]) == set(get_args(Verb))
+            continue
         address = channel["address"].format(fleet="north", box="box-7")
         assert address == (
             status_topic("north", "box-7") if name == "status" else topic_of("north", "box-7", name)
@@ -243,13 +279,14 @@ def test_topics_are_those_of_the_channels(records: list[Record]) -> None:
         assert address.startswith(TOPIC_ROOT)
         assert set(channel["parameters"]) == {"fleet", "box"}
     assert {r.topic for r in records} == {
-        topic_of("north", "box-7", name) for name in channels if name != "status"
+        topic_of("north", "box-7", name) for name in channels if name not in NO_RECORDS
     }
-    assert set(channels) == {kind.value for kind in Kind if kind not in NOT_YET} | {"status"}
+    assert set(channels) == {kind.value for kind in Kind if kind not in NOT_YET} | NO_RECORDS
 
 
 def test_words_are_those_of_the_code() -> None:
     schemas = document()["components"]["schemas"]
+    assert schemas["OrderReason"]["enum"] == list(REASONS)
     assert schemas["EventType"]["enum"] == [e.value for e in EventType]
     assert schemas["TimeQuality"]["enum"] == [q.value for q in TimeQuality]
     assert schemas["Severity"]["enum"] == [int(s) for s in Severity]
@@ -305,6 +342,13 @@ WRONG: dict[str, tuple[str, Spoil, str]] = {
     "a column of text": ("features", lambda p: p["columns"].update(load_total_kg=["60"]), "60"),
     "a column of no known feature": ("features", lambda p: p["columns"].update(load_kg=[1.0]), "load_kg"),
     "a window that is no step": ("features", lambda p: p.update(window_s=7), "7"),
+    "health without troubles": ("health", lambda p: p.pop("troubles"), "troubles"),
+    "a figure of the queue that nobody described": (
+        "health",
+        lambda p: p["queue"].update(depth=1),
+        "depth",
+    ),
+    "a rate without its nominal": ("health", lambda p: p["rates"]["accel"].pop("nominal_hz"), "nominal_hz"),
     "a gap without a reason": ("gap", lambda p: p.update(reason=""), ""),
 }
 
