@@ -94,12 +94,16 @@ def _load_segment(number: int, path: Path, data: bytes, index: Index, found: Rec
             found.next_id = max(found.next_id, run.first_id + len(run.flags))
             offset = run.end
             continue
+        if not any_but_zeros(data, offset):
+            found.sizes[number] = offset  # room that was made ahead of what was written
+            return
         item = step(data, offset)
         offset = item.end
         if isinstance(item, Damage):
             torn = item.at_end and last
             if torn:
                 found.sizes[number] = item.start
+                item = Damage(item.start, len(data.rstrip(b"\0")), at_end=True)
             _report(path, item, found, torn=torn)
             continue
         for doc_id in finished_by(data, item):
@@ -108,6 +112,11 @@ def _load_segment(number: int, path: Path, data: bytes, index: Index, found: Rec
             index.put(item.doc_id, number, item.offset, _STATE_OF_FLAGS[item.flags])
             found.records += 1
             found.next_id = max(found.next_id, item.doc_id + 1)
+
+
+def any_but_zeros(data: bytes, offset: int) -> bool:
+    """Return whether something was written from `offset` on."""
+    return data.count(0, offset) != len(data) - offset
 
 
 def _report(path: Path, damage: Damage, found: Recovery, *, torn: bool) -> None:

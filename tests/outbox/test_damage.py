@@ -61,7 +61,8 @@ def test_rubbish_after_the_end_is_cut_off(segment: Path, tail: bytes) -> None:
     segment.write_bytes(whole + tail)
     with Outbox(segment.parent) as outbox:
         assert seqs_taken(outbox) == list(range(COUNT))
-        assert outbox.stats().torn_bytes == len(tail)
+        # zeros are no rubbish: they are written ahead of the frames
+        assert outbox.stats().torn_bytes == len(tail.strip(b"\0"))
     assert segment.read_bytes() == whole
 
 

@@ -66,20 +66,20 @@ def test_features_are_thinned_before_anything_is_dropped(tmp_path: Path, encodin
 
 
 def test_what_is_dropped_at_last_is_told_of_exactly(tmp_path: Path) -> None:
-    with Outbox(tmp_path, commit_window_s=NEVER_S, segment_bytes=4000, max_bytes=24_000) as outbox:
-        for seq in range(3000):
+    with Outbox(tmp_path, commit_window_s=NEVER_S, segment_bytes=4000, max_bytes=16_000) as outbox:
+        for seq in range(1200):
             kind = {0: Kind.ALARM, 50: Kind.EVENT}.get(seq % 100)
             outbox.put([record(seq, kind) if kind else features(seq)])
-            if seq % 5 == 0:
+            if seq % 25 == 0:
                 outbox.flush()
         outbox.flush()
         stats, losses = outbox.stats(), outbox.take_dropped()
         assert outbox.take_dropped() == [], "told once in a while"
     left = list(iter_waiting(tmp_path))
-    assert stats.dropped > 0 and stats.bytes <= 28_000, stats
+    assert stats.dropped > 0 and stats.bytes <= 20_000, stats
     lost = {seq for loss in losses for first, last in loss.seqs for seq in range(first, last + 1)}
     assert {(loss.kind, loss.boot) for loss in losses} == {("features", BOOT)}, "nothing else had to go"
-    assert set(stands_for(left)) | lost == set(range(3000)), "each is there or told of"
+    assert set(stands_for(left)) | lost == set(range(1200)), "each is there or told of"
     assert not set(stands_for(left)) & lost, "and not both"
     assert {60} == {decode(w.payload)["window_s"] for w in left if w.kind == "features"} - {1, 10}
 
