@@ -171,7 +171,7 @@ After={BROKER_SOCKET}
 StartLimitIntervalSec=0
 
 [Service]
-Type=notify
+Type=exec
 ExecStart={PROXY} --connections-max=8 {plan.broker}
 Restart=on-failure
 RestartSec=5

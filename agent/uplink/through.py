@@ -43,6 +43,11 @@ class Client(mqtt.Client):
     def _create_socket_connection(self) -> socket.socket:
         if not self.through:
             return super()._create_socket_connection()
+        if self._sockpairR is None or self._sockpairW is None:
+            # by which its threads wake each other; paho's own is of the network, which is not there
+            self._sockpairR, self._sockpairW = socket.socketpair()
+            self._sockpairR.setblocking(False)
+            self._sockpairW.setblocking(False)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             sock.settimeout(self.connect_timeout)
