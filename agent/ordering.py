@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import agent
+from agent.beats import Beat
 from agent.config import Config
 from agent.errors import OrderError
 from agent.orders import Desk, Judge
@@ -22,7 +23,7 @@ from agent.orders.memory import Memory
 log = logging.getLogger("cargobox")
 
 
-def open_desk(config: Config, doers: Doers, boot: str) -> Desk | None:
+def open_desk(config: Config, doers: Doers, boot: str, beat: Beat | None = None) -> Desk | None:
     """Return what hears, judges and does orders; None where there is nothing to hear."""
     settings, box = config.orders, config.box
     if not settings.allow:
@@ -48,6 +49,7 @@ def open_desk(config: Config, doers: Doers, boot: str) -> Desk | None:
         fleet=box.fleet,
         box=box.id,
         boot=boot,
+        beat=beat,
         software=agent.__version__,
     )
 

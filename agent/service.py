@@ -110,12 +110,14 @@ class Service:
             beat=self.beats.of("outbox-commit"),
         )
         doers = {"status": self._told_status, "flush": self._told_to_flush, "restart": self._told_to_restart}
-        self._desk = open_desk(config, doers, self.boot)
+        self._desk = open_desk(config, doers, self.boot, self.beats.of("orders"))
         self._stamps = Stamps(self.boot)
+        self.queue = RestampingQueue(self.outbox, self._stamps)
+        """The outbox as the uplink sees it: with the right times."""
         self._reporter: Reporter | None = None
         self.uplink = Uplink(
             config.broker,
-            RestampingQueue(self.outbox, self._stamps),
+            self.queue,
             fleet=config.box.fleet,
             box=config.box.id,
             boot=self.boot,
@@ -343,6 +345,7 @@ class Service:
         losses = self.outbox.take_dropped(everything=everything)
         if losses and (now_ns := pipeline.tally.last_ns) is not None:
             records = [pipeline.dropped(now_ns, loss.body()) for loss in losses]
+            self._stamps.made(records)
             self.outbox.put_gaps(losses, records)
             self._on_records(records)
 

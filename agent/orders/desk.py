@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from agent.beats import SLOW_S, Beat
 from agent.errors import FourPartError
 from agent.orders.bucket import Bucket
 from agent.orders.form import MOST_BYTES, Order
@@ -75,6 +76,7 @@ class Desk:
         software: str,
         clock: Callable[[], TimeMark] = measure_mark,
         looks: Bucket | None = None,
+        beat: Beat | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         """How many were done, and how many not for which reason."""
@@ -84,6 +86,7 @@ class Desk:
         self._software = software
         self._answer_topic = topic_of(fleet, box, "answer")
         self._clock = clock
+        self._beat = beat or Beat()
         self._looks = looks or Bucket(LOOKS_HZ, LOOKS_BURST)
         self._lines = Bucket(LINES_HZ, LINES_BURST)
         self._unsaid = 0
@@ -151,9 +154,12 @@ class Desk:
 
     def _run(self) -> None:
         while True:
+            self._beat(SLOW_S)  # a counter goes onto the card, and that may be slow
             with self._changed:
-                self._changed.wait_for(lambda: self._ending or self._waiting or self._can_say())
+                ready = lambda: self._ending or self._waiting or self._can_say()  # noqa: E731
+                self._changed.wait_for(ready, self._beat.rest_s)
                 if self._ending:
+                    self._beat.end()
                     return
                 taken = self._waiting.popleft() if self._waiting else None
             self._say_next()
