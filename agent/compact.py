@@ -56,6 +56,13 @@ KEYS: tuple[str, ...] = (
     "rope", "rope_v", "rope_dry_v", "humidity_rise_percent", "dew_point_rise_degc", "lost_pa",
     "lost_part", "rate_degc_per_min", "rate_percent_per_min", "coarsened", "spectrum_db", "accel_crest",
     "accel_jerk_mps3", "accel_slosh_mps2", "gyro_crest", "temperature_kinetic_degc",
+    # health
+    "since_s", "process", "board", "disk", "queue", "link", "rates", "versions", "clock_steps", "troubles",
+    "up_s", "machine_up_s", "cpu_part", "memory_bytes", "undervoltage", "throttled", "free_bytes",
+    "size_bytes", "waiting", "waiting_urgent", "bytes", "oldest_s", "dropped", "thinned", "set_aside",
+    "in_memory", "damaged", "written_bytes_a_day", "card_life_years", "card_refuses", "connected",
+    "reconnects", "published", "acknowledged", "refused", "rate_hz", "nominal_hz", "missing", "python",
+    "kernel", "firmware", "step_s",
 )
 WORDS: tuple[str, ...] = (
     "none", "synced", "holdover", "unset", "trusted", "degraded", "not trusted",

@@ -36,7 +36,13 @@ QUALITY_WORDS = {"unset": "the clock was never set", "restamped": "", "holdover"
 PER_MINUTE = "_per_min"
 NAME_WORDS = {"delta_v": "change of velocity"}
 LONGEST_LIST = 6
-KINDS = {"type": "event", "columns": "features", "stream": "gap", "state": "status"}  # by a key of theirs
+KINDS = {
+    "type": "event",
+    "columns": "features",
+    "stream": "gap",
+    "state": "status",
+    "troubles": "health",
+}  # by a key of theirs
 # the columns that a line tells of, others are counted: name, how many of a unit, decimals, unit
 TOLD = (
     ("load_mass_kg", "load", 1.0, 1, " kg"),
@@ -89,7 +95,14 @@ def kind_of(topic: str, payload: Mapping[str, Any]) -> str:
 def line_of(topic: str, payload: Mapping[str, Any]) -> str:
     """Say a record in one line: when, who, what kind, and what happened."""
     kind = kind_of(topic, payload)
-    tell = {"alarm": _event, "event": _event, "features": _features, "gap": _gap, "status": _status}
+    tell = {
+        "alarm": _event,
+        "event": _event,
+        "features": _features,
+        "gap": _gap,
+        "status": _status,
+        "health": _health,
+    }
     said = tell.get(kind, words_of)(payload)
     trust, quality = payload.get("trust", "trusted"), QUALITY_WORDS.get(payload.get("tq", "synced"), "")
     doubts = [quality, "" if trust == "trusted" else f"figures {trust}"]
@@ -162,3 +175,18 @@ def _gap(payload: Mapping[str, Any]) -> str:
 def _status(payload: Mapping[str, Any]) -> str:
     reason = payload.get("reason")
     return f"{payload.get('state')}{f' ({reason})' if reason else ''}, version {payload.get('sw')}"
+
+
+def _health(payload: Mapping[str, Any]) -> str:
+    """Say what is wrong, or that nothing is; then some of what was measured."""
+    board, queue = payload.get("board", {}), payload.get("queue", {})
+    figures = [f"{queue.get('waiting', 0)} waiting"]
+    if (degc := board.get("temperature_degc")) is not None:
+        figures.append(f"{degc:g} °C")
+    if (free_bytes := payload.get("disk", {}).get("free_bytes")) is not None:
+        figures.append(f"{free_bytes / 1e9:.1f} GB free")
+    figures += [
+        f"records {step['first']} to {step['last']}: clock {step['step_s']:g} s behind"
+        for step in payload.get("clock_steps", [])
+    ]
+    return f"{'; '.join(payload.get('troubles', [])) or 'well'}: {', '.join(figures)}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.outbox import OutboxStats
-from agent.timebase import wall_ns_of
+from agent.timebase import EARLIEST_PLAUSIBLE_S, wall_ns_of
 
 SAID = ("waiting", "waiting_urgent", "bytes", "dropped", "thinned", "set_aside", "in_memory", "damaged")
 MAY_BE_UNKNOWN = ("written_bytes_a_day", "card_life_years")
@@ -28,6 +28,8 @@ class Queue:
             if (figure := getattr(stats, key)) is not None:
                 told[key] = float(f"{figure:.4g}")
         if stats.oldest_t is not None:
-            told["oldest_s"] = max(0, (self._wall_ns() - wall_ns_of(stats.oldest_t)) // 1_000_000_000)
+            made_s = wall_ns_of(stats.oldest_t) // 1_000_000_000
+            if made_s >= EARLIEST_PLAUSIBLE_S:  # what was made in 1970 has no age
+                told["oldest_s"] = max(0, self._wall_ns() // 1_000_000_000 - made_s)
         told["card_refuses"] = stats.trouble is not None
         return told

@@ -30,11 +30,14 @@ def troubles(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Tro
             f"the card refuses to be written; {queue.get('in_memory', 0)} records are in memory only",
         )
     for key, words in (
-        ("dropped", "were not kept: the outbox is full"),
-        ("set_aside", "were refused by the broker and set aside"),
-        ("damaged", "could not be read back from the card"),
+        ("dropped", "not kept: the outbox is full"),
+        ("set_aside", "refused by the broker and set aside"),
+        ("damaged", "not to be read back from the card"),
     ):
-        if (more := queue.get(key, 0) - before.get("queue", {}).get(key, 0)) > 0:
+        count = queue.get(key, 0)
+        # of what counts over all time, the first look does not know what is new
+        known = before.get("queue", {}).get(key, count if key == "set_aside" else 0)
+        if (more := count - known) > 0:
             yield key, f"{more} record{'' if more == 1 else 's'} {words}"
     if (years := queue.get("card_life_years")) is not None and years < LEAST_LIFE_YEARS:
         yield "wear", f"at this rate the card is worn out in {years:.1f} years"

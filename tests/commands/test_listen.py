@@ -291,3 +291,22 @@ def test_it_ends_after_its_seconds(tmp_path: Path) -> None:
     finally:
         broker.kill()
     assert listener.err.splitlines()[-1] == "nothing", "and says that nothing came"
+
+
+def test_health_in_plain_words() -> None:
+    health = {
+        "box": "box-7",
+        "t": "2026-11-22T01:23:05.100000Z",
+        "tq": "synced",
+        "sw": "0.1.0",
+        "board": {"temperature_degc": 51.1, "undervoltage": True},
+        "queue": {"waiting": 3},
+        "disk": {"free_bytes": 21_474_836_480},
+        "troubles": ["undervoltage"],
+        "clock_steps": [{"first": 0, "last": 11, "step_s": 3600.5}],
+    }
+    line = line_of("cargobox/1/north/box-7/health", health)
+    assert line.endswith(
+        "health    undervoltage: 3 waiting, 51.1 °C, 21.5 GB free, records 0 to 11: clock 3600.5 s behind"
+    ), line
+    assert "health    well: 0 waiting" in line_of("", {"box": "box-7", "troubles": []})
