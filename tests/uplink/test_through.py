@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,10 @@ from tests.outbox.samples import records
 from tests.uplink.brokers import Mosquitto, Subscriber
 
 ACTIVATE = "/usr/bin/systemd-socket-activate"
+
+
+def no_network() -> None:
+    raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 
 
 @pytest.mark.skipif(not (Path(PROXY).exists() and Path(ACTIVATE).exists()), reason="no systemd here")
@@ -35,6 +40,7 @@ def test_records_reach_the_broker_through_the_proxy(
             assert "Listening on" in proxy.stderr.readline()
             monkeypatch.setenv(through.VARIABLE, f"127.0.0.1:{broker.port}={path}")
             subscriber = subscribe(broker)
+            monkeypatch.setattr("paho.mqtt.client._socketpair_compat", no_network)
             outbox.put(records(range(5)))
             start_uplink(broker.config())
             subscriber.wait(lambda: len(subscriber.seqs()) == 5)
