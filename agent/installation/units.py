@@ -75,7 +75,8 @@ NotifyAccess=main
 ExecStart={plan.program} run --config {plan.configuration} --wait
 # Fed while every thread makes progress; 30 s without it and systemd starts the agent anew.
 WatchdogSec=30
-Restart=on-failure
+# Also where it ends in order: an order may ask it to begin anew. `systemctl stop` is obeyed all the same.
+Restart=always
 RestartSec=10{back_off}
 # 2 says that the configuration is wrong: starting again would not mend it.
 RestartPreventExitStatus=2
