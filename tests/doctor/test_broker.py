@@ -114,12 +114,15 @@ def test_a_broker_that_is_busy(scripted: Script, tmp_path: Path) -> None:
 
 @pytest.mark.broker
 def test_tls(mosquitto: Start, pki: Path, tmp_path: Path) -> None:
-    running = mosquitto(f"cafile {pki}/ca.crt", f"certfile {pki}/broker.crt", f"keyfile {pki}/broker.key")
+    running = mosquitto(f"cafile {pki}/ca.crt", f"certfile {pki}/soon.crt", f"keyfile {pki}/soon.key")
     secure: dict[str, Any] = {"host": HOST, "port": running.port, "tls": True}
     found = list(broker.check(patient(tmp_path, **secure, ca_file=f"{pki}/ca.crt")))
     greeted = next(f for f in found if f.subject == "TLS")
-    assert greeted.state is State.WARNING and 1 <= greeted.figures["certificate_days_left"] <= 2, greeted
+    assert greeted.state is State.WARNING and 6 <= greeted.figures["certificate_days_left"] <= 7, greeted
     assert about(found, "MQTT").state is State.OK
+    own = {"ca_file": f"{pki}/ca.crt", "cert_file": f"{pki}/soon.crt", "key_file": f"{pki}/soon.key"}
+    told = about(list(broker.check(patient(tmp_path, **secure, **own))), "credentials")
+    assert told.state is State.WARNING and "own certificate" in told.found and "expires in" in told.found
     refusal = wrong(list(broker.check(patient(tmp_path, **secure, ca_file=f"{pki}/other.crt"))))
     assert "its certificate is refused" in refusal.found
     refusal = wrong(list(broker.check(patient(tmp_path, **secure, ca_file=f"{pki}/nowhere.crt"))))
