@@ -117,13 +117,17 @@ class Outbox:
                 dropped.append(name_of(stored))
             self._segments.lost.clear()
             is_full = self._segments.size_bytes > self._hard_bytes
-            if was_idle or self._segments.unsynced_bytes >= COMMIT_BYTES:
+            # an alarm is committed here: no need to wake the other thread, which would be in its way
+            if (was_idle and not urgent) or self._segments.unsynced_bytes >= COMMIT_BYTES:
                 self._work.notify()
             if self._segments.card.trouble is not None:
                 self._ready.notify_all()
         if urgent:
             # files that are done with are removed when nothing is urgent, or else when there is no room
             self._commit(sweep=is_full)
+            if self._segments.needs_commit or self._segments.card.trouble is not None:
+                with self._lock:
+                    self._work.notify()
         elif is_full:
             self._make_room()
         self._report(dropped)
