@@ -49,21 +49,23 @@ def test_what_is_told_takes_its_place_in_the_sequence() -> None:
 def test_the_budget_pays_for_it() -> None:
     """Features give way to it; and a clock far ahead of the samples does not make the budget forget them."""
 
-    def spent(*, told: bool) -> dict[str, int]:
+    def spent(*, told: bool, note: str = "") -> dict[str, int]:
         pipeline = Pipeline(trip_specs(), head=HEAD, fleet="north", upload=UploadSettings())
         kinds = {"features": 0, "health": 0}
         for block in trip_blocks():
             records = pipeline.push(block)
             if told and block.stream == "accel":
-                records.append(pipeline.health(10**15, {"note": "x" * 2000}))
+                records.append(pipeline.health(10**15, {"note": note}))
             for record in records:
                 if record.kind.value in kinds:
                     kinds[record.kind.value] += record.published_bytes
         return kinds
 
-    without, beside = spent(told=False), spent(told=True)
+    without, beside = spent(told=False), spent(told=True, note="x" * 2000)
     assert beside["health"] > 100_000, beside
     assert beside["features"] < without["features"], (beside, without)
+    short = spent(told=True)
+    assert short["features"] > 0.8 * without["features"], (short, without)
 
 
 def test_a_record_knows_what_its_times_were_made_with() -> None:
