@@ -16,6 +16,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from agent.beats import WORK_S
 from scripts.virtual_pi.service import CONFIGURATION, UNIT, Service
 from tests.live.watcher import Watcher
 
+WALL = 0x40000000  # linux/wait.h: threads, too
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
 WATCHDOG_S = 30.0
 PATIENCE_S = 240.0
@@ -59,7 +61,15 @@ def held(process: int, name: str) -> Iterator[None]:
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
         if libc.ptrace(request, int(task.name), None, None) < 0:
             raise OSError(ctypes.get_errno(), "ptrace")
+    # its end has to be taken note of by us, or else the process does not end for systemd, either
+    threading.Thread(target=_reap, args=(int(task.name),), daemon=True).start()
     yield
+
+
+def _reap(task: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while not os.WIFSIGNALED(os.waitpid(task, WALL)[1]):
+            pass
 
 
 def cured(service: Service, before: int, watcher: Watcher) -> float:
