@@ -39,6 +39,8 @@ PULL_MPS2 = 0.5  # within the last seconds; a slope does not change, and nobody 
 STEADY_MPS2 = 0.25
 PULL_HOPS = 5 * HOPS_PER_S
 DRIVING_HOPS = 3 * HOPS_PER_S
+PULLED_HOPS = 10 * HOPS_PER_S  # a forklift that tips the box, and puts it back, is sooner done
+SILENT_HOPS = 10 * HOPS_PER_S  # after which a stream's last word is no longer believed
 PARKED_HOPS = 8 * HOPS_PER_S
 
 SWING_MPS2 = 0.6  # standard deviation of the size of the force, over the last hops
@@ -47,6 +49,7 @@ SWING_HOPS = 3 * HOPS_PER_S
 SMOOTH = 1.5  # vibration within a hop against that swing: a road shakes far more than it lifts
 LEAN_DEG = 30.0
 UPRIGHT_GAIN = 1.0 - math.exp(-1.0 / (20 * HOPS_PER_S))  # a box that was turned for good stands so after 20 s
+SWAYING_GAIN = UPRIGHT_GAIN / 6
 FLOATING_MPS2 = 4.9  # half of gravity, mean of half a second
 TURNING_RADPS = 0.6
 MOVING_TURNING_RADPS = 1.2  # a car that is thrown around a corner reaches 0.8
@@ -87,10 +90,11 @@ class ContextWatch:
         self._forces: deque[list[float]] = deque(maxlen=PULL_HOPS)
         self._sizes_mps2: deque[float] = deque(maxlen=SWING_HOPS)
         self._weights_kg: deque[float] = deque(maxlen=LOADING_BACK_HOPS + 1)
-        self._busy_hops = self._quiet_hops = 0
+        self._busy_hops = self._pulled_hops = self._quiet_hops = 0
         self._handled_until = self._loaded_until = -1
         self._moving: bool | None = None
         self._open = False
+        self._felt = self._looked = -SILENT_HOPS
 
     def feed(self, block: SiBlock) -> None:
         """Take samples of one of `streams`; time decides."""
@@ -102,8 +106,10 @@ class ContextWatch:
         accel = _rows(runs.get("accel"), squares=True)
         gyro, load, lid = (_rows(runs.get(name)) for name in ("gyro", "load", "lid"))
         for hop in sorted(accel.keys() | gyro.keys() | load.keys() | lid.keys()):
+            if hop - self._felt > SILENT_HOPS:
+                self._moving = None
             if hop in lid:
-                self._open = lid[hop][0] < OPEN_BELOW
+                self._open, self._looked = lid[hop][0] < OPEN_BELOW, hop
             if hop in accel:
                 self._take_motion(hop, accel[hop])
             least_radps = MOVING_TURNING_RADPS if self._moving else TURNING_RADPS
@@ -128,22 +134,25 @@ class ContextWatch:
         force, vibration_mps2 = row[:XYZ], row[XYZ]
         size_mps2 = math.hypot(*force)
         self._sizes_mps2.append(size_mps2)
+        self._felt = hop
+        if hop <= self._handled_until:
+            self._forces.clear()  # what a hand does is no pull of a vehicle
         self._forces.append(force)
         pull_mps2 = max(max(axis) - min(axis) for axis in zip(*self._forces, strict=True))
-        busy = vibration_mps2 > DRIVING_MPS2 or pull_mps2 > PULL_MPS2
-        self._busy_hops = self._busy_hops + 1 if busy else 0
+        self._busy_hops = self._busy_hops + 1 if vibration_mps2 > DRIVING_MPS2 else 0
+        self._pulled_hops = self._pulled_hops + 1 if pull_mps2 > PULL_MPS2 else 0
         quiet = vibration_mps2 < PARKED_MPS2 and pull_mps2 < STEADY_MPS2
         self._quiet_hops = self._quiet_hops + 1 if quiet else 0
         if self._by_hand(force, size_mps2, vibration_mps2):
             self._handled_until = hop + HANDLING_HOPS
-            self._busy_hops = 0
-            self._forces.clear()  # what a hand did is no pull of a vehicle
-        if self._busy_hops >= DRIVING_HOPS:
+            self._busy_hops = self._pulled_hops = 0
+        if self._busy_hops >= DRIVING_HOPS or self._pulled_hops >= PULLED_HOPS:
             self._moving = True
         elif self._quiet_hops >= PARKED_HOPS:
             self._moving = False
         before = self._upright or force
-        self._upright = [b + UPRIGHT_GAIN * (f - b) for b, f in zip(before, force, strict=True)]
+        gain = UPRIGHT_GAIN if pull_mps2 < STEADY_MPS2 else SWAYING_GAIN
+        self._upright = [b + gain * (f - b) for b, f in zip(before, force, strict=True)]
 
     def _by_hand(self, force: list[float], size_mps2: float, vibration_mps2: float) -> bool:
         if size_mps2 < FLOATING_MPS2:
@@ -165,7 +174,7 @@ class ContextWatch:
             self._loaded_until = hop + LOADING_HOPS
 
     def _judge(self, hop: int) -> Context:
-        if self._open:
+        if self._open and hop - self._looked <= SILENT_HOPS:
             return Context.DOOR_OPEN
         if hop <= self._handled_until:
             return Context.HANDLING

@@ -2,7 +2,9 @@
 
 In a tank it is the liquid that slams; in a sealed pack, a climb or a leak. A slow change of the
 weather or of altitude stays far below the limit within one window. A gauge at the end of its range says
-nothing: a true swing that goes so far has passed the limit on its way.
+nothing: a true swing that goes so far has passed the limit on its way. A leap of many times the limit from
+one sample to the next may be a spike on the line, and counts when a second sample has reached it. Where the
+air itself is measured, next to no pressure is a dead gauge.
 
 A swing is complete with a sample, and is said with it. The window moves by hops of 100 ms on a grid of box
 time, of which the last is the one that the sample is in; so whether it is over is asked once a hop, with the
@@ -26,6 +28,9 @@ from agent.ranges import Part, Positive
 from agent.records import Severity
 
 HOP_NS = 100_000_000
+AIR_PA = 60_000.0  # what begins above measures air: 60 kPa is 4,200 m, and a tank's own head is far less
+NO_AIR_PA = 30_000.0  # 9,200 m (ISO 2533)
+LEAP = 5.0  # times the limit
 FEW = 8  # samples: less than an array is worth
 
 
@@ -52,6 +57,8 @@ class PressureDetector:
         self._lows: deque[tuple[int, float]] = deque()
         self._highs: deque[tuple[int, float]] = deque()
         self._hop: int | None = None
+        self._first, self._of_air = True, False
+        self._before_pa = 0.0  # the sample before
         self._low, self._high = math.inf, -math.inf  # of the window, this hop so far included
         self._hop_low, self._hop_high = math.inf, -math.inf
         self._track = Track(EventType.PRESSURE, self.streams)
@@ -71,16 +78,30 @@ class PressureDetector:
         good = np.isfinite(values)
         if block.quality is not None:
             good &= (block.quality & Quality.SATURATED) == 0
+        if self._first and good.any():
+            self._first, self._before_pa = False, float(values[good][0])
+            self._of_air = self._before_pa > AIR_PA
+        if self._of_air:
+            good &= values > NO_AIR_PA
         if not good.all():
             times, values = times[good], values[good]
         found: list[Finding] = []
-        for begin, end, hop, low, high in _pieces(times // HOP_NS, values):
+        if not len(values):
+            return found
+        before = np.concatenate((np.array([self._before_pa], values.dtype), values[:-1]))
+        self._before_pa = float(values[-1])
+        lows = highs = values
+        if (leaps := np.abs(values - before) > LEAP * self._settings.swing_pa).any():
+            lows = np.where(leaps, np.maximum(before, values), values)
+            highs = np.where(leaps, np.minimum(before, values), values)
+        for begin, end, hop, low, high in _pieces(times // HOP_NS, lows, highs):
             if hop != self._hop:
                 if self._hop is not None:
                     self._close(self._hop, int(times[begin]), found)
                 self._open(hop)
             while max(self._high, high) - min(self._low, low) > self._next_pa():
-                found.append(self._beyond(times[begin:end].tolist(), values[begin:end].tolist()))
+                part = slice(begin, end)
+                found.append(self._beyond(times[part].tolist(), lows[part].tolist(), highs[part].tolist()))
             self._low, self._hop_low = min(self._low, low), min(self._hop_low, low)
             self._high, self._hop_high = max(self._high, high), max(self._hop_high, high)
             if self._track.active:
@@ -93,13 +114,13 @@ class PressureDetector:
             return self._settings.swing_pa
         return math.inf if self._track.severity is Severity.CRITICAL else self._critical_pa
 
-    def _beyond(self, times: Sequence[int], values: Sequence[float]) -> Finding:
+    def _beyond(self, times: Sequence[int], lows: Sequence[float], highs: Sequence[float]) -> Finding:
         """Say that the swing is beyond the next limit, with the one of these samples that completes it."""
         limit_pa, low, high = self._next_pa(), self._low, self._high
         at = -1
         while high - low <= limit_pa:
             at += 1
-            low, high = min(low, values[at]), max(high, values[at])
+            low, high = min(low, lows[at]), max(high, highs[at])
         time_ns = times[at]
         severity = Severity.CRITICAL if high - low > self._critical_pa else Severity.MAJOR
         self._largest_pa = max(self._largest_pa, high - low)
@@ -143,16 +164,17 @@ class PressureDetector:
 
 
 def _pieces(
-    hops: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
+    hops: npt.NDArray[np.int64], lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32]
 ) -> Iterator[tuple[int, int, int, float, float]]:
     """Yield begin, end, hop, least and largest of each run of samples of one hop; of a few, one by one."""
-    if len(values) <= FEW:
-        for i, (hop, value) in enumerate(zip(hops.tolist(), values.tolist(), strict=True)):
-            yield i, i + 1, hop, value, value
+    if len(lows) <= FEW:
+        each = zip(hops.tolist(), lows.tolist(), highs.tolist(), strict=True)
+        for i, (hop, low, high) in enumerate(each):
+            yield i, i + 1, hop, low, high
         return
     begins = np.flatnonzero(np.concatenate(([True], hops[1:] != hops[:-1])))
-    lows, highs = np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins)
+    least, largest = np.minimum.reduceat(lows, begins), np.maximum.reduceat(highs, begins)
     at = begins.tolist()
     yield from zip(
-        at, [*at[1:], len(values)], hops[begins].tolist(), lows.tolist(), highs.tolist(), strict=True
+        at, [*at[1:], len(lows)], hops[begins].tolist(), least.tolist(), largest.tolist(), strict=True
     )

@@ -160,4 +160,25 @@ def test_a_tram_that_glides_still_drives_and_stands_at_its_stop() -> None:
     motion = np.concatenate([noisy(rest(15, RATE_HZ)), pulled, noisy(rest(15, RATE_HZ))])
     _, said = seen(si_block("accel", motion, RATE_HZ))
     assert said[14.0] is Context.PARKED and said[49.5] is Context.PARKED, said
-    assert {said[t / 2] for t in range(42, 70)} == {Context.DRIVING}, said
+    assert {said[t / 2] for t in range(54, 70)} == {Context.DRIVING}, said
+
+
+def test_a_box_that_a_forklift_tips_slowly_does_not_drive() -> None:
+    angles = np.concatenate(
+        [np.linspace(0, 33, 5 * 200), np.full(4 * 200, 33.0), np.linspace(33, 0, 5 * 200)]
+    )
+    tipped = np.concatenate([tilted(1 / RATE_HZ, RATE_HZ, angle) for angle in angles])
+    motion = np.concatenate([noisy(rest(15, RATE_HZ)), noisy(tipped), noisy(rest(15, RATE_HZ))])
+    _, said = seen(si_block("accel", motion, RATE_HZ))
+    assert Context.DRIVING not in said.values(), said
+    assert Context.HANDLING in said.values() and said[43.5] is Context.PARKED, said
+
+
+def test_what_fell_silent_is_not_believed_for_ever() -> None:
+    parked = si_block("accel", noisy(rest(60, RATE_HZ)), RATE_HZ)
+    opened = si_block("lid", np.zeros(200), 10.0)
+    said = seen(parked, opened)[1]
+    assert said[19.0] is Context.DOOR_OPEN and said[40.0] is Context.PARKED, said
+    moving = si_block("accel", driven(20), RATE_HZ)
+    said = seen(moving, si_block("load", np.full((80 * 60, 4), 15.0), 80.0))[1]
+    assert said[19.0] is Context.DRIVING and said[40.0] is Context.UNKNOWN, said

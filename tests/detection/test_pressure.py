@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,3 +64,27 @@ def test_a_swing_that_becomes_critical_is_told_with_its_sample() -> None:
     assert (index_of(update), update.severity, update.phase) == (113, Severity.CRITICAL, Phase.UPDATE)
     assert (end.phase, end.severity, end.values["swing_pa"]) == (Phase.END, Severity.CRITICAL, 4500)
     assert end.end_ns is not None and index_of(end) * 0.02 > 3.0
+
+
+@pytest.mark.parametrize("level_pa", [5000.0, 101_325.0])
+@pytest.mark.parametrize("spike_pa", [0.0, 400_000.0])
+@pytest.mark.parametrize("cuts", [[], [100], [101]])
+def test_one_wild_sample_is_no_swing(level_pa: float, spike_pa: float, cuts: list[int]) -> None:
+    values = np.full(300, level_pa)
+    values[100] = spike_pa
+    if abs(spike_pa - level_pa) < 10_000:
+        values[100] = 60_000.0
+    assert found(values, cuts) == []
+
+
+def test_a_leap_that_stays_is_told_with_its_second_sample() -> None:
+    values = np.full(300, 5000.0)
+    values[100:] += 30_000
+    start = found(values, [])[0]
+    assert (index_of(start), start.severity) == (101, Severity.CRITICAL)
+
+
+def test_a_gauge_of_the_air_that_dies_is_no_swing() -> None:
+    values = np.full(300, 101_325.0)
+    values[100:] = 0.0
+    assert found(values, []) == []
