@@ -99,6 +99,7 @@ def encode(document: Mapping[str, Any]) -> bytes:
 def decode(payload: bytes) -> dict[str, Any]:
     """Read what `encode` wrote. Raises PayloadError."""
     try:
+        _check_sizes(payload)
         document = _whole(_decode(payload))
     except PayloadError:
         raise
@@ -114,6 +115,39 @@ def decode(payload: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _damaged(f"a {type(document).__name__}")
     return document
+
+
+# how the bytes behind a first byte are told, by that byte: how long a length is, how long the rest
+_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_LISTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # length of the count, items of an entry
+_REST = {
+    **{0xC7: 1, 0xC8: 1, 0xC9: 1},  # the type of an extension, behind its length
+    **{0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8},
+    **{0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17},
+}
+
+
+def _check_sizes(payload: bytes) -> None:
+    """Refuse lists and maps of more items than bytes follow, for which a decoder would take room at once."""
+    at, left, size = 0, 1, len(payload)  # items that are still to come
+    while left > 0:
+        if left > size - at:
+            raise _damaged(f"{size} bytes, truncated or with a wrong size in them")
+        first = payload[at]
+        at, left = at + 1, left - 1
+        if 0x80 <= first <= 0x8F:
+            left += 2 * (first & 0x0F)
+        elif 0x90 <= first <= 0x9F:
+            left += first & 0x0F
+        elif 0xA0 <= first <= 0xBF:
+            at += first & 0x1F
+        elif first in _LISTS:
+            length, items = _LISTS[first]
+            left += items * int.from_bytes(payload[at : at + length])
+            at += length
+        else:
+            length = _LENGTHS.get(first, 0)
+            at += length + int.from_bytes(payload[at : at + length]) + _REST.get(first, 0)
 
 
 def _small(value: Any) -> Any:

@@ -30,7 +30,7 @@ import msgspec
 
 from agent.commands.listen_files import Said, read_all
 from agent.commands.run import check_seconds
-from agent.commands.words import kind_of, line_of
+from agent.commands.words import kind_of, line_of, shown
 from agent.config import load_config
 from agent.errors import BrokerError, PayloadError, UsageError, did_you_mean
 from agent.ranges import IN_WORDS, NAME
@@ -44,6 +44,7 @@ RETRY_S = (1.0, 2.0, 5.0)  # then every so often as the last says
 REMEMBERED = 10_000  # records of which a repetition is known
 COLOURS = {"alarm": "31;1", "gap": "33", "status": "2", "features": "2"}  # ECMA-48, SGR
 QOS = 1
+HEAD = {"v": int, "box": str, "boot": str, "t": str}  # what no record is without
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -219,10 +220,14 @@ class Printer:
     def show(self, said: Said) -> None:
         """Print a record, unless it came before: QoS 1 may repeat."""
         try:
+            _check_head(said.payload)
             line = line_of(said.topic, said.payload)
             if self._came_before(said.payload):
                 return
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except PayloadError as error:
+            self.complain(error, said.topic or "a document")
+            return
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
             self.complain(_no_record(), said.topic or "a document")
             return
         kind = kind_of(said.topic, said.payload)
@@ -230,7 +235,7 @@ class Printer:
         self._boxes.add("/".join(said.topic.split("/")[2:4]) or str(said.payload.get("box")))
         if self._as_json:
             document: Mapping[str, Any] = {"topic": said.topic, "qos": QOS, "payload": said.payload}
-            line = msgspec.json.encode(document).decode()
+            line = shown(msgspec.json.encode(document).decode(), json=True)
         colour = COLOURS.get(kind, "") if self._colour else ""
         print(f"\x1b[{colour}m{line}\x1b[0m" if colour else line, flush=True)
 
@@ -249,7 +254,7 @@ class Printer:
     def complain(self, error: PayloadError, where: str) -> None:
         """Tell of what cannot be read, and go on."""
         self.unreadable += 1
-        print(f"error: {where}: {error}", file=sys.stderr, flush=True)
+        print(f"error: {shown(where)}: {shown(str(error))}", file=sys.stderr, flush=True)
 
     def say_connected(self, address: str, topic: str) -> None:
         """Tell a person that it works, though nothing may come for long."""
@@ -265,10 +270,19 @@ class Printer:
         print(f"{kinds}{boxes}{more}", file=sys.stderr, flush=True)
 
 
-def _no_record() -> PayloadError:
+def _check_head(payload: Mapping[str, Any]) -> None:
+    """Raise PayloadError where what every record says of itself is missing, or is something else."""
+    for key, kind in HEAD.items():
+        if type(payload.get(key)) is not kind:
+            raise _no_record(
+                f"a document without {key!r}" if key not in payload else f"one with an odd {key!r}"
+            )
+
+
+def _no_record(got: str = "a document that is none, or damaged") -> PayloadError:
     return PayloadError(
         "reading a record",
-        got="a document that is none, or damaged",
+        got=got,
         expected="a record as docs/asyncapi.yaml describes it",
         remedy="Look at who else publishes there.",
     )
@@ -282,5 +296,6 @@ def _for_listeners(error: BrokerError, *, with_config: bool) -> BrokerError:
             remedy = (
                 "Put username and password_file under [broker] of a configuration, and give it with --config."
             )
-        remedy = remedy.replace(" under [broker]", " on the command line")
+        else:
+            remedy = remedy.replace(" under [broker]", " on the command line")
     return BrokerError(error.doing, got=error.got, expected=error.expected, remedy=remedy)

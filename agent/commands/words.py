@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ UNIT_WORDS = {
     "v": " V",
 }
 PHASE_WORDS = {"start": "begins", "update": "goes on", "end": "is over"}
+GROWN = "gets worse"  # an update that is an alarm: it has just reached major, or critical
+UNSHOWN = frozenset(
+    {"Cc", "Cf", "Cs", "Zl", "Zp"}
+)  # general categories of Unicode that steer, and draw nothing
 CONTEXT_WORDS = {
     "parked": "while parked",
     "driving": "while driving",
@@ -34,6 +39,11 @@ CONTEXT_WORDS = {
 }
 QUALITY_WORDS = {"unset": "the clock was never set", "restamped": "", "holdover": "", "synced": ""}
 PER_MINUTE = "_per_min"
+SAID: Mapping[str, Mapping[Any, str]] = {
+    "direction_known": {True: "direction measured", False: "direction not known, its kind told by its shape"},
+    "by": {"lean": "the liquid leans to one side", "resonance": "the liquid swings in time with the ride"},
+}  # by a value's key: each of its values in words
+SRS = ("srs_hz", "srs_mps2")
 NAME_WORDS = {"delta_v": "change of velocity"}
 LONGEST_LIST = 6
 KINDS = {
@@ -55,6 +65,25 @@ TOLD = (
 MOTION = "accel_rms_mps2"
 
 
+def shown(text: str, *, json: bool = False) -> str:
+    """Write control characters out, and what breaks or turns a line: a payload must not steer a terminal.
+
+    With ``json``, as JSON writes them: then `text` is JSON without line breaks, and stays the same document.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escaped(char, json=json) if unicodedata.category(char) in UNSHOWN else char for char in text
+    )
+
+
+def _escaped(char: str, *, json: bool) -> str:
+    if not json:
+        return char.encode("unicode_escape").decode()
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 def words_of(values: Mapping[str, Any]) -> str:
     """Say the figures of an event shortly."""
     parts = []
@@ -62,8 +91,18 @@ def words_of(values: Mapping[str, Any]) -> str:
         stem = key.removesuffix(PER_MINUTE)
         name, _, unit = stem.rpartition("_")
         plain = key.replace("_", " ")
-        if given is True:
+        if isinstance(given, bool | str) and given in SAID.get(key, ()):
+            parts.append(SAID[key][given])
+        elif key == "by" and isinstance(given, str):
+            parts.append(f"told by {given.replace('+', ' and ')}")
+        elif key == SRS[0] and (response := _response(values)):
+            parts.append(response)
+        elif key == SRS[1] and _response(values):
+            continue
+        elif given is True:
             parts.append(plain)
+        elif given is False:
+            parts.append(f"not {plain}")
         elif unit in UNIT_WORDS and name:
             said = NAME_WORDS.get(name, name.replace("_", " "))
             per = "/min" if stem != key else ""
@@ -71,6 +110,15 @@ def words_of(values: Mapping[str, Any]) -> str:
         else:
             parts.append(f"{plain} {_figure(given)}")
     return ", ".join(parts)
+
+
+def _response(values: Mapping[str, Any]) -> str:
+    """Say the shock response spectrum by its top; nothing where it is none."""
+    lists = [list(_figures(values.get(key))) for key in SRS]
+    if not lists[0] or len(lists[0]) != len(lists[1]):
+        return ""
+    most_mps2, at_hz = max(zip(*reversed(lists), strict=True))
+    return f"shock response up to {most_mps2:g} m/s², at {at_hz:g} Hz"
 
 
 def _figure(given: Any) -> str:
@@ -96,7 +144,7 @@ def line_of(topic: str, payload: Mapping[str, Any]) -> str:
     """Say a record in one line: when, who, what kind, and what happened."""
     kind = kind_of(topic, payload)
     tell = {
-        "alarm": _event,
+        "alarm": _alarm,
         "event": _event,
         "features": _features,
         "gap": _gap,
@@ -108,7 +156,7 @@ def line_of(topic: str, payload: Mapping[str, Any]) -> str:
     doubts = [quality, "" if trust == "trusted" else f"figures {trust}"]
     doubt = "".join(f" ({words})" for words in doubts if words)
     word = kind.upper() if kind == "alarm" else kind
-    return f"{clock(payload.get('t', ''))}  {_sender(topic, payload)}  {word:8}  {said}{doubt}"
+    return shown(f"{clock(payload.get('t', ''))}  {_sender(topic, payload)}  {word:8}  {said}{doubt}")
 
 
 def clock(time: str) -> str:
@@ -122,9 +170,15 @@ def _sender(topic: str, payload: Mapping[str, Any]) -> str:
     return "/".join(levels[2:4]) if len(levels) > 4 else str(payload.get("box", "-"))
 
 
-def _event(payload: Mapping[str, Any]) -> str:
+def _alarm(payload: Mapping[str, Any]) -> str:
+    return _event(payload, alarm=True)
+
+
+def _event(payload: Mapping[str, Any], *, alarm: bool = False) -> str:
     what = str(payload.get("type", "event")).replace("_", " ")
     phase = PHASE_WORDS.get(payload.get("phase", ""), "")
+    if alarm and payload.get("phase") == "update":
+        phase = GROWN
     severity = SEVERITY_WORD.get(payload.get("severity", 0), "")
     context = payload.get("context")
     parts = [f"{severity:8}  {what} {phase}"]

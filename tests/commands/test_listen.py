@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.cli import main
 from agent.commands.words import line_of, words_of
-from agent.records import Encoding, encode
+from agent.errors import PayloadError
+from agent.records import Encoding, decode, encode
 from tests.commands.refusal import refused
 from tests.live.broker import LastingBroker
 from tests.live.processes import Running, command, environment
@@ -310,3 +312,89 @@ def test_health_in_plain_words() -> None:
         "health    undervoltage: 3 waiting, 51.1 °C, 21.5 GB free, records 0 to 11: clock 3600.5 s behind"
     ), line
     assert "health    well: 0 waiting" in line_of("", {"box": "box-7", "troubles": []})
+
+
+NASTY = "\x1b[2J\x1b]0;pwn\x07\n2026 FAKE\x9b1m\u202e\u2028"
+UGLY = {"type": NASTY, "box": "x\nFAKE", "boot": NASTY, "values": {NASTY: NASTY}, "context": NASTY}
+
+
+@pytest.mark.parametrize("kind", ["alarm", "features", "gap", "status", "health", "snippet"])
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_payload_does_not_steer_the_terminal(
+    kind: str, more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = dict.fromkeys((*DROP, "state", "reason", "stream", "sw", "coarsened"), NASTY)
+    evil |= {"v": 1, "t": f"2026-11-22T{NASTY}", "first": 1, "last": 2, "troubles": [NASTY]}  # type: ignore[dict-item]
+    evil |= {"spectrum_db": {NASTY: 1}, "columns": {NASTY: [1]}, "window_s": 1, "n": 1}  # type: ignore[dict-item]
+    evil |= UGLY  # type: ignore[arg-type]
+    evil |= {"severity": 1, "phase": "start", "start": NASTY, "end": NASTY}  # type: ignore[dict-item]
+    lines = [{"topic": f"{topic(kind)[:12]}{NASTY}/{BOX}/{kind}", "payload": evil}, {NASTY: 1, "v": 1}]
+    file = tmp_path / "records.jsonl"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + f"{NASTY[1:]}\n")
+    assert main(["listen", str(file), *more]) == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1, said.out
+    for text in (said.out, said.err):
+        assert all(char.isprintable() for char in text.replace("\n", "")), text
+    if more:
+        assert json.loads(said.out)["payload"] == evil, "and it is the same document"
+    else:
+        assert "\\x1b[2J\\x1b]0;pwn\\x07\\n2026 FAKE" in said.out
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{}",
+        b'{"a":1}',
+        b"\x81\x01\x02",
+        *(encode({k: v for k, v in DROP.items() if k != key}) for key in ("v", "box", "boot", "t")),
+        encode({**DROP, "box": 5}),
+        encode({**DROP, "t": None}),
+    ],
+    ids=repr,
+)
+def test_a_document_that_is_no_record_is_told(
+    payload: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "payload"
+    file.write_bytes(payload)
+    assert main(["listen", str(file)]) == 1
+    said = capsys.readouterr()
+    assert not said.out and "reading a record: " in said.err, said
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\x81\x00\xdd\xff\xff\xff\xff",
+        b"\x81\x00\xdf\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\x81\x00" + 800 * b"\xdc\xff\xff",
+        b"\x81\x00\xdb\xff\xff\xff\xff",
+        b"\x81\x00\xc9\xff\xff\xff\xff\x01",
+    ],
+    ids=lambda payload: payload[:8].hex(),
+)
+def test_a_size_that_cannot_be_takes_no_room(payload: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadError):
+            decode(payload)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_update_that_is_an_alarm_has_grown() -> None:
+    update = {**DROP, "type": "slosh", "phase": "update", "severity": 3, "values": {"by": "lean"}}
+    assert "ALARM     major     slosh gets worse: the liquid leans" in line_of(topic("alarm"), update)
+    assert "slosh goes on: " in line_of(topic("event"), update)
+
+
+def test_words_instead_of_codes() -> None:
+    assert words_of({"direction_known": False}) == "direction not known, its kind told by its shape"
+    assert words_of({"by": "humidity+rope"}) == "told by humidity and rope"
+    srs = {"srs_hz": [10.0, 20.0, 50.0], "srs_mps2": [1.5, 30.5, 3.0]}
+    assert words_of(srs) == "shock response up to 30.5 m/s², at 20 Hz"
+    assert words_of({"rebounds": 2, "saturated": False}) == "rebounds 2, not saturated"
