@@ -44,7 +44,7 @@ DROP = {
     "end": None,
     "severity": 3,
     "context": "handling",
-    "values": {"fall_s": 0.15, "height_m": 0.11},
+    "values": {"fall_s": 0.18, "height_m": 0.16},
     "streams": ["accel"],
 }
 FEATURES = {
@@ -82,7 +82,7 @@ STATUS = {
 }
 ALL = {"alarm": DROP, "features": FEATURES, "gap": GAP, "status": STATUS}
 LINES = {
-    "alarm": "ALARM     major     drop begins: fall 0.15 s, height 0.11 m; while it is handled",
+    "alarm": "ALARM     major     drop begins: fall 0.18 s, height 0.16 m; while it is handled",
     "features": "features  20 s in steps of 10 s: motion up to 2.61 m/s² rms, load 60.0 kg, tank 1.94 kPa, "
     "5.0 °C, 50 % humidity, lid closed 100 %, 2 more columns",
     "gap": "gap       accel: 37 samples missing (cable), 01:22:31.000Z to 01:22:31.038Z",

@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.blocks import Block, FaultKind, FaultPhase, Quality, RegularClock, SensorFault, Silence
 from agent.commands.subscriber import PROTOCOLS, Subscriber
+from agent.commands.words import words_of
 from agent.detection import DetectorSettings
 from agent.detection.finding import EventType
 from agent.detection.harsh import HarshSettings
@@ -44,6 +45,7 @@ from tests.docs.contract import document, fault_of, resolve
 from tests.docs.harsh_ride import harsh_items
 from tests.docs.rough_ride import rough_items
 from tests.docs.wet_trip import WET, WET_STREAMS, wet_items
+from tests.house.tree import TOP
 
 HEAD = Head(box="box-7", boot="0123456789abcdef", software="0.1.0")
 NOT_YET = {Kind.SNIPPET}
@@ -213,7 +215,7 @@ def records() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def payloads(records: list[Record]) -> list[tuple[str, Payload]]:
-    return [(record.kind.value, json.loads(record.payload)) for record in records]
+    return [(record.kind.value, decode(record.payload)) for record in records]
 
 
 def test_every_payload_is_as_described(payloads: list[tuple[str, Payload]]) -> None:
@@ -225,7 +227,7 @@ def test_every_payload_is_the_same_in_messagepack(records: list[Record]) -> None
     for record in records:
         document = decode(record.payload)
         packed = encode(document, "msgpack")
-        assert as_json(packed) == record.payload, document
+        assert as_json(packed) == as_json(record.payload), document
 
 
 def test_the_trips_show_all_that_is_described(payloads: list[tuple[str, Payload]]) -> None:
@@ -245,6 +247,19 @@ def test_the_trips_show_all_that_is_described(payloads: list[tuple[str, Payload]
     columns = {key for kind, p in payloads if kind == "features" for key in p["columns"]}
     assert columns == set(schemas["Columns"]["properties"])
     assert any("at" in payload for kind, payload in payloads if kind == "features")
+
+
+def test_the_sample_of_a_drop_is_that_of_the_trip(payloads: list[tuple[str, Payload]]) -> None:
+    """Its figures follow from the settings, so that a page must not keep older ones."""
+    drops = [p for _, p in payloads if p.get("type") == "drop"]
+    start, end = (next(p["values"] for p in drops if p["phase"] == phase) for phase in ("start", "end"))
+    messages = document()["components"]["messages"]
+    said = [messages[kind]["examples"][0]["payload"]["values"] for kind in ("alarm", "event")]
+    assert said == [start, end]
+    page = (TOP / "docs/operators.md").read_text(encoding="utf-8")
+    for words in (f"drop begins: {words_of(start)};", f"drop is over: {words_of(end)};"):
+        assert words in page, words
+    assert f'"values":{as_json(encode(start)).decode()}' in page
 
 
 def test_the_trips_show_what_is_trusted_and_what_is_not(payloads: list[tuple[str, Payload]]) -> None:
