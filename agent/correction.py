@@ -13,7 +13,8 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ from calibration.thermal_lag import LaggedTemperature, is_measured
 from calibration.thermal_tracking import Trust
 
 NO_CERTIFICATE = "none"
+NOT_A_NUMBER = "not_a_number"
 TEMPERATURE = "temperature"
 STEP_NS = NS_PER_S
 STALE_NS = 60 * NS_PER_S  # a sensor's own lag is some minutes
@@ -124,6 +126,47 @@ class Correction:
         """Drop states that no coming record can ask for."""
         for lane in self._lanes.values():
             lane.trust.forget_before(time_ns)
+
+
+class NumbersOnly:
+    """Takes out samples that are NaN or infinite on any axis, before a filter can keep them for ever.
+
+    Their index is then missing, so they are told as a gap, however blocks are cut; ``taken_out`` counts them.
+    """
+
+    def __init__(self) -> None:
+        self.taken_out: dict[str, int] = {}
+        self._pending: set[str] = set()  # streams whose last samples were taken out
+        self._begun: set[str] = set()
+
+    def parts(self, block: Block) -> list[Block]:
+        """Return what is left of `block`, in order; nothing where no sample of it is a number."""
+        name = block.stream
+        if block.values.dtype.kind != "f" or (finite := np.isfinite(block.values)).all():
+            return [self._told(block)]
+        good: npt.NDArray[np.bool_] = np.logical_and.reduce(finite, axis=1)
+        self.taken_out[name] = self.taken_out.get(name, 0) + int(np.count_nonzero(~good))
+        # where each run of good or bad samples begins
+        edges = [0, *(np.flatnonzero(good[1:] != good[:-1]) + 1).tolist(), len(block)]
+        out = []
+        for begin, end in pairwise(edges):
+            if good[begin]:
+                out.append(self._told(block.cut(begin, end)))
+            elif name in self._begun or block.first + begin == 0:
+                self._begun.add(name)
+                self._pending.add(name)
+        return out
+
+    def _told(self, block: Block) -> Block:
+        self._begun.add(block.stream)
+        if block.stream not in self._pending:
+            return block
+        self._pending.discard(block.stream)
+        return replace(block, missing_reason=NOT_A_NUMBER)
+
+    def notes(self) -> list[str]:
+        """Say what was taken out."""
+        return [f"{name}: {n} samples were no numbers, and left out" for name, n in self.taken_out.items()]
 
 
 class _Lane:

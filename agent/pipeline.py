@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.alignment import FOREVER_NS, Aligner
 from agent.blocks import NS_PER_S, Block, SensorFault, SiBlock, Silence
-from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction
+from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction, NumbersOnly
 from agent.detection import ContextWatch, DetectorSettings, make_detectors
 from agent.detection.finding import Detector, EventType, Finding
 from agent.detection.sensor_fault import SensorFaults
@@ -38,6 +38,8 @@ Item = Block | Silence | SensorFault | TimeMark
 
 # Windows are summed up between two ticks, so that nothing which a tick decides waits for that
 TELL_NS = TICK_NS // 2
+MOST_WINDOWS = 10  # summed up in one go; a batch ends with the last of them
+PACKABLE = (Kind.EVENT, Kind.GAP)  # what "auto" writes in MessagePack when the budget is short
 KEEP_MARKS_NS = 660 * NS_PER_S  # far more than lies between a decision and the horizon
 
 # what happens at the same instant is published in this order: what ended there before what began there
@@ -95,6 +97,7 @@ class Pipeline:
         self._aligner = Aligner(order)
         self._certificates = tuple(certificates)
         self._correction = Correction(tuple(self._specs.values()), certificates, any_sensor=any_sensor)
+        self._numbers = NumbersOnly()
         watched = [spec for spec in self._specs.values() if spec.watch]
         self._context = ContextWatch(watched)
         self._detectors: tuple[Detector, ...] = make_detectors(
@@ -116,6 +119,7 @@ class Pipeline:
         self._rank = {name: i for i, name in enumerate(self._specs)}
         self._cal = self._correction.certificate_of(tuple(self._specs))
         settings = upload or UploadSettings()
+        self._step = max(k for k in range(1, MOST_WINDOWS + 1) if settings.batch_s % k == 0)
         self._batches = Batches(settings.batch_s, Table.joined)
         self._reduction = Reduction(settings, draft=self._draft, join=Table.joined)
         self._wall = WallClock()
@@ -161,7 +165,7 @@ class Pipeline:
         said = [note for detector in self._detectors for note in detector.notes()]
         if self.tally.samples:
             said += [f"{name}: not one sample came" for name in self._specs if not self.tally.samples[name]]
-        said += self._correction.notes()
+        said += self._numbers.notes() + self._correction.notes()
         said += [f"{name}: {state}: {why}" for name, (state, why) in self.trust.items() if why]
         unused = [c for c in self._certificates if c.stream not in self._specs]
         said += [f"certificate {c.hash}: not used: there is no stream {c.stream!r}" for c in unused]
@@ -201,7 +205,8 @@ class Pipeline:
             if finding is not None:
                 happened.append(((effect.at_ns, _RANK_FAULT, i, 0), finding))
         horizon_ns = self._aligner.horizon_ns
-        corrected = [self._take_block(block, happened) for block in blocks]
+        numbers = [part for block in blocks for part in self._numbers.parts(block)]
+        corrected = [self._take_block(block, happened) for block in numbers]
         ticked = (tick := horizon_ns // TICK_NS) != self._tick
         if ticked:
             self._tick = tick
@@ -258,8 +263,8 @@ class Pipeline:
 
     def _sum_up(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
         """Take the windows that are over, and tell of the batches that they complete."""
-        over = (horizon_ns - TELL_NS) // WINDOW_NS
-        self._windows_due_ns = (over + 1) * WINDOW_NS + TELL_NS
+        over = (horizon_ns - TELL_NS) // (WINDOW_NS * self._step) * self._step
+        self._windows_due_ns = (over + self._step) * WINDOW_NS + TELL_NS
         ended = horizon_ns == FOREVER_NS
         rows = self._features.advance(horizon_ns if ended else over * WINDOW_NS)
         if rows is not None:
@@ -375,7 +380,7 @@ class Pipeline:
     ) -> Record:
         payload = self._encode(time_ns, basis, body)
         second = (time_ns if paid_ns is None else paid_ns) // WINDOW_NS
-        if self._auto and kind is not Kind.ALARM:
+        if self._auto and kind in PACKABLE:
             size_bytes = publish_size_bytes(self._topics[kind], payload)
             payload = payload if self._reduction.bears(size_bytes, second) else packed(payload)
         record = self._numbered(kind, payload, self._wall.at(time_ns))

@@ -210,7 +210,7 @@ def test_what_cannot_be_weighed_is_left_out() -> None:
 
 @pytest.mark.parametrize("which", ["load", "accel"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_sample_that_is_no_number_costs_its_own_second_only(which: str, value: float) -> None:
+def test_a_sample_that_is_no_number_costs_itself_only(which: str, value: float) -> None:
     load, accel = at_rest(Ride(seed=21, seconds=6))
     given = {"load": load, "accel": accel}
     broken = given[which].values.copy()
@@ -224,7 +224,7 @@ def test_a_sample_that_is_no_number_costs_its_own_second_only(which: str, value:
     )
     records = p.push(*given.values()) + p.finish()
     (masses,) = [json.loads(r.payload)["columns"]["load_mass_kg"] for r in records if r.kind == "features"]
-    assert [k for k, m in enumerate(masses[:6]) if m is None] == [3], f"{masses}"
+    assert None not in masses[:6], f"{masses}"
     assert max(abs(m - 60) for m in masses if m is not None) < 0.1, f"{masses}"
 
 
