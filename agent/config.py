@@ -6,9 +6,9 @@ Relative paths count from the folder of the file. ``docs/operators.md`` shows a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -30,6 +30,29 @@ Name = Annotated[str, msgspec.Meta(pattern=NAME)]
 Vector = tuple[float, float, float]
 
 REMEDY = "docs/operators.md lists every key with its default, docs/sensors.md those of chips."
+MOST_PERCENT = 100
+# [detect.*] keys of which the first must not be above the second, or what the second is for never happens
+RISING = {
+    "drop": (
+        ("deep_mps2", "below_mps2"),
+        ("min_fall_s", "max_fall_s"),
+        ("major_height_m", "critical_height_m"),
+    ),
+    "shock": (
+        ("peak_mps2", "critical_peak_mps2"),
+        ("delta_v_mps", "critical_delta_v_mps"),
+        ("min_duration_s", "max_duration_s"),
+    ),
+    "bump": (("level_mps2", "hard_mps2"),),
+    "slosh": (("minor_part", "general_part"), ("general_part", "critical_part")),
+    "harsh": (("release_mps2", "level_mps2"), ("level_mps2", "extreme_mps2")),
+    "load_shift": (("shift", "major_shift"),),
+    "leak": (
+        ("damp_percent", "damp_major_percent"),
+        ("pack_general_part", "pack_major_part"),
+        ("rope_short_below_v", "rope_broken_above_v"),
+    ),
+}
 AXIS_WORDS = {
     "x": (1.0, 0.0, 0.0),
     "y": (0.0, 1.0, 0.0),
@@ -180,8 +203,10 @@ def load_config(path: Path | None) -> Config:
     doing = f"reading the configuration {path}"
     cargo = table.get("cargo")
     profile = cargo.get("profile") if isinstance(cargo, dict) else None
+    _check_budget(table, doing)
     merged = under(profile, table) if isinstance(profile, str) else table
     config = typed(merged, Config, doing=doing, remedy=REMEDY)
+    _check_rising(config, doing)
     check_buses(config.source.i2c, doing)
     up = config.mounting.up
     if not isinstance(up, str) and math.hypot(*up) == 0:
@@ -225,6 +250,33 @@ def load_config(path: Path | None) -> Config:
             folder=str(here / config.certificates.folder) if config.certificates.folder else "",
         ),
     )
+
+
+def _check_budget(table: Mapping[str, Any], doing: str) -> None:
+    """Refuse a budget in per cent with a word for whoever meant that."""
+    upload = table.get("upload")
+    budget = upload.get("budget") if isinstance(upload, dict) else None
+    if isinstance(budget, int | float) and 1 < budget <= MOST_PERCENT:
+        raise ConfigError(
+            doing,
+            got=f"upload.budget = {budget:g}",
+            expected="more than 0, at most 1: a part of the sensors' own bytes",
+            remedy=f"It is no per cent: {budget:g} % is {budget / MOST_PERCENT:g}.",
+        )
+
+
+def _check_rising(config: Config, doing: str) -> None:
+    for name, pairs in RISING.items():
+        settings = getattr(config.detect, name)
+        for low, high in pairs:
+            below, above = getattr(settings, low), getattr(settings, high)
+            if below is not None and above is not None and below > above:
+                raise ConfigError(
+                    doing,
+                    got=f"detect.{name} with {low} = {below:g} and {high} = {above:g}",
+                    expected=f"{low} at most {high}",
+                    remedy="Set both: what the file does not say has its default, or is the cargo profile's.",
+                )
 
 
 def _beside(here: Path, file: str) -> str:

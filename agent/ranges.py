@@ -6,11 +6,14 @@ from typing import Annotated
 
 import msgspec
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Part = Annotated[float, msgspec.Meta(gt=0, le=1)]
+LEAST = 1e-6
+MOST = 32e6
+"""In any unit of a setting: a year of seconds, more pascals than a tank bears, and nothing overflows."""
+Positive = Annotated[float, msgspec.Meta(ge=LEAST, le=MOST)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=MOST)]
+Part = Annotated[float, msgspec.Meta(ge=LEAST, le=1)]
 """A part of a whole: above 0, at most 1."""
-Angle = Annotated[float, msgspec.Meta(gt=0, le=180)]
+Angle = Annotated[float, msgspec.Meta(ge=LEAST, le=180)]
 """In degrees."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent.errors import ConfigError, did_you_mean
-from agent.ranges import IN_WORDS
+from agent.ranges import IN_WORDS, LEAST
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -168,6 +168,8 @@ def _wanted(what: str) -> str:
     what = re.sub(r"^Expected ", "", what)
     limit = _LIMIT.match(what)
     if limit:
+        if limit["limit"] == repr(LEAST):
+            return f"more than 0, at least {LEAST:g}"
         return f"{_OF[limit['what']]}{_COMPARED[limit['how']]} {limit['limit']}"
     return " or ".join(_TYPES.get(kind, kind) for kind in what.split(" | ") if kind != "null")
 
@@ -245,7 +247,7 @@ def _words_at(table: Any, kind: Any, path: list[str]) -> list[str]:
         if isinstance(part, type) and issubclass(part, enum.Enum):
             return [str(word.value) for word in part]
         if typing.get_origin(part) is typing.Literal:
-            return [str(word) for word in typing.get_args(part)]
+            return [str(word) or '"" (none)' for word in typing.get_args(part)]
     return []
 
 

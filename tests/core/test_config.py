@@ -73,6 +73,16 @@ def written(tmp_path: Path, text: str) -> Path:
             "low below high",
         ),
         ('[broker]\nprotocol = "4"', "broker.protocol = '4'", "one of 5, 3.1.1"),
+        ("[detect.tilt]\nrelease_s = 1e300", "detect.tilt.release_s = 1e+300", "at most 32000000"),
+        ("[detect.tilt]\nlowpass_s = 1e-300", "detect.tilt.lowpass_s = 1e-300", "at least 1e-06"),
+        (
+            "[detect.shock]\npeak_mps2 = 500",
+            "detect.shock with peak_mps2 = 500 and critical_peak_mps2 = 392.3",
+            "peak_mps2 at most critical_peak_mps2",
+        ),
+        ("[detect.load_shift]\nshift = 0.5", "shift = 0.5 and major_shift = 0.15", "at most major_shift"),
+        ('[cargo]\nprofile = "vaccine"', "(did you mean 'vaccines'?)", 'one of "" (none), liquid-food'),
+        ("[upload]\nbudget = 20", "upload.budget = 20", "at most 1"),
         ("[upload]\nbudget = 0", "upload.budget = 0", "more than 0"),
         ("[box]\nid = 7", "box.id = 7", "text in quotes"),
         ("[broker]\ntls = 1", "broker.tls = 1", "true or false"),
@@ -87,6 +97,12 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, got: str, expected: str) 
     assert got in error.got, error
     assert expected in error.expected, error
     assert "cargobox.toml" in error.doing and error.remedy, error
+
+
+def test_a_budget_in_per_cent_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path, "[upload]\nbudget = 20"))
+    assert caught.value.remedy == "It is no per cent: 20 % is 0.2."
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
