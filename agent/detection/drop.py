@@ -11,14 +11,16 @@ A sensor that repeats one sample is stuck, or dead and gives zeros, and proves n
 after the lightness proves that it was a fall, also of a box that spins or is shaken as it falls. What the
 impact was is measured as a shock would be.
 
-What bounces within the settling time belongs to the drop that it bounced from.
+What bounces within the settling time belongs to the drop that it bounced from. That a fall is critical is
+known a quarter of a second after its alarm, when whoever is to come comes already: its end says so, and a
+second alarm of each fall would cost a log of nothing but drops more than it may send.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -29,8 +31,9 @@ from agent.detection.claims import Claims
 from agent.detection.fall import Fall, Lightness, changed_from, implied_height_m
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.pulse import GRAVITY_MPS2, squared_size
+from agent.detection.track import Track, silent_ns, without_silence
 from agent.ranges import NotNegative, Part, Positive
-from agent.records import Phase, Severity
+from agent.records import Severity
 
 SAMPLES_A_FALL = 4  # fewer in the shortest fall, and its length is a guess
 CHANGES, CHANGED_PART = 3, 0.1  # samples unlike the one before, of a sensor that works: its noise
@@ -61,7 +64,8 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """An interruption this short, with no impact in it, does not end a fall (1 kHz and faster)."""
     rebound_s: NotNegative = 0.06
     settle_s: Positive = 0.6
-    major_height_m: Positive = 0.25
+    major_height_m: Positive = 0.12
+    """Less than the shortest fall that counts: every fall that is sure is major from its start."""
     critical_height_m: Positive = 0.8
 
 
@@ -88,7 +92,10 @@ class DropDetector:
         self._stuck = False
         self._recent: deque[SiBlock] = deque()  # before the newest
         self._newest: SiBlock | None = None
-        self._count = 0
+        # the last bit of the root must not miss it
+        self._major_ns = math.ceil(math.sqrt(2 * settings.major_height_m / GRAVITY_MPS2) * NS_PER_S) + 1
+        self._track = Track(EventType.DROP, self.streams)
+        self._late: list[Finding] = []
         self._too_slow_ns = 0
         self._last_ns = 0
 
@@ -102,11 +109,26 @@ class DropDetector:
         )
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Samples decide a drop; time alone does not."""
-        return ()
+        """Samples decide a drop; time alone ends one whose stream is silent."""
+        self._silent(horizon_ns)
+        late, self._late = self._late, []
+        return late
 
     def feed(self, block: SiBlock) -> Sequence[Finding]:
-        """Take samples; return starts (the fall is sure) and ends (it has settled)."""
+        """Take samples; return starts (the fall is sure), updates (it is worse) and ends (it has settled)."""
+        found: list[Finding] = []
+        for part in without_silence(block):
+            self._silent(int(part.times_ns[0]))
+            found.extend(self._feed(part))
+            self._last_ns = int(part.times_ns[-1])
+        return found
+
+    def _silent(self, now_ns: int) -> None:
+        """End the event where nothing has come for too long before `now_ns`."""
+        if self._track.active and now_ns >= (decided_ns := silent_ns(self._last_ns)):
+            self._late.extend(self._interrupted(decided_ns))
+
+    def _feed(self, block: SiBlock) -> Sequence[Finding]:
         if block.period_ns * SAMPLES_A_FALL > self._min_ns:
             self._too_slow_ns += len(block) * block.period_ns
             return self._interrupted(int(block.times_ns[0]))
@@ -114,7 +136,7 @@ class DropDetector:
         self._forget(block)
         squared = squared_size(block)
         below = squared < self._below_squared
-        before_ns, self._last_ns = self._last_ns, int(block.times_ns[-1])
+        before_ns = self._last_ns
         idle = self._run is None and self._event is None and self._landed is None
         if idle and not below.any():
             self._stuck = False
@@ -188,6 +210,7 @@ class DropDetector:
         run = self._run
         if run is None:
             run = self._run = Lightness(int(times[0]), int(times[0]), block.period_ns)
+        before = self._event is not None
         changed = changed_from(block.values[begin:end], run.newest)
         run.newest = block.values[end - 1]
         if self._event is None:
@@ -206,6 +229,9 @@ class DropDetector:
             if sure.any():
                 decided = int(np.argmax(sure))
                 yield self._start(int(times[decided]), run.start_ns, int(span[decided]))
+        if self._event is not None:
+            begun = 0 if before else decided
+            yield from self._worse(times[begun:], run)
         run.changes += int(np.count_nonzero(changed))
         run.samples += len(times)
         run.deep += int(np.count_nonzero(deep))
@@ -288,26 +314,33 @@ class DropDetector:
             self._landed = None
 
     def _start(self, decided_ns: int, start_ns: int, fall_ns: int) -> Finding:
-        self._count += 1
-        self._event = Fall(self._count, start_ns)
+        self._event = Fall(start_ns)
         self._drops.known(decided_ns)
-        return self._finding(decided_ns, Phase.START, Severity.MAJOR, fall_ns=fall_ns, end_ns=None)
+        return self._track.start(decided_ns, start_ns, self._severity(fall_ns), _values(fall_ns))
+
+    def _severity(self, fall_ns: int) -> Severity:
+        height_m = implied_height_m(fall_ns)
+        if height_m >= self._settings.critical_height_m:
+            return Severity.CRITICAL
+        return Severity.MAJOR if height_m >= self._settings.major_height_m else Severity.GENERAL
+
+    def _worse(self, times: npt.NDArray[np.int64], run: Lightness) -> Iterator[Finding]:
+        """Say so with the sample with which the fall becomes major; that it is critical, its end says."""
+        if self._track.severity >= Severity.MAJOR:
+            return
+        at = int(np.searchsorted(times, run.start_ns + self._major_ns - run.period_ns, side="left"))
+        if at < len(times):
+            fall_ns = int(times[at]) - run.start_ns + run.period_ns
+            update = self._track.update(int(times[at]), self._severity(fall_ns), _values(fall_ns))
+            yield from () if update is None else (update,)
 
     def _finish(self, decided_ns: int, *, implausible: bool = False) -> Finding:
         event = self._event
         assert event is not None
         self._drops.over(decided_ns)
         fall_ns = max(event.falls_ns, default=0)
-        height_m = implied_height_m(fall_ns)
-        severity = Severity.GENERAL
-        if height_m >= self._settings.major_height_m:
-            severity = Severity.MAJOR
-        if height_m >= self._settings.critical_height_m:
-            severity = Severity.CRITICAL
-        if implausible:
-            severity = Severity.MINOR
-        finding = self._finding(decided_ns, Phase.END, severity, fall_ns=fall_ns, end_ns=event.end_ns)
-        values: dict[str, Value] = dict(finding.values)
+        severity = Severity.MINOR if implausible else self._severity(fall_ns)
+        values = _values(fall_ns)
         values["peak_mps2"] = round(float(np.sqrt(event.peak_squared)), 1)
         event.close()
         if event.impact is not None:
@@ -320,21 +353,8 @@ class DropDetector:
         if implausible:
             values["implausible"] = True
         self._event = None
-        return replace(finding, values=values)
+        return self._track.end(decided_ns, event.end_ns, severity, values)
 
-    def _finding(
-        self, decided_ns: int, phase: Phase, severity: Severity, *, fall_ns: int, end_ns: int | None
-    ) -> Finding:
-        event = self._event
-        assert event is not None
-        return Finding(
-            decided_ns=decided_ns,
-            type=EventType.DROP,
-            number=event.number,
-            phase=phase,
-            start_ns=event.start_ns,
-            end_ns=end_ns,
-            severity=severity,
-            values={"fall_s": round(fall_ns / NS_PER_S, 3), "height_m": round(implied_height_m(fall_ns), 2)},
-            streams=self.streams,
-        )
+
+def _values(fall_ns: int) -> dict[str, Value]:
+    return {"fall_s": round(fall_ns / NS_PER_S, 3), "height_m": round(implied_height_m(fall_ns), 2)}

@@ -37,7 +37,6 @@ class Lightness:
 class Fall:
     """A drop: its falls, and the impacts that ended them."""
 
-    number: int
     start_ns: int
     falls_ns: list[int] = field(default_factory=list)
     end_ns: int = 0

@@ -14,7 +14,7 @@ as long as a red light wants is ordinary driving. What kind it is: a turn where 
 turn, or the force is across forward; else braking or acceleration along forward. Until forward is known, it
 is the box frame's (x forward, y left, z up: ISO 8855). In axes that do not turn with the vehicle a bend is
 told by the force's own turning, a long push without a peak is taken for acceleration, all else for braking.
-In both cases ``direction_known`` is false.
+In both cases ``direction_known`` is false, the type the likelier one, and the direction not said.
 
 No box that is only tilted is pushed (its size stays g), none that is lifted or set down (it is along its up).
 """
@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -32,11 +31,12 @@ import msgspec
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.context import Context, ContextWatch
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.forward import ForwardLearner, Frame, conventional
+from agent.detection.forward import ForwardLearner, Frame
+from agent.detection.harsh_manoeuvre import PAUSE_HOPS, STIR, Account, Way
 from agent.detection.level_force import GRAVITY_MPS2, HOP_NS, HOP_S, LevelForce
-from agent.detection.track import Track
+from agent.detection.track import Track, silent_ns
 from agent.detection.yaw import YawHistory
-from agent.hops import Hops
+from agent.hops import HopRun, Hops
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
@@ -47,15 +47,11 @@ LIFT_G = 0.15  # more along up than this is a bump or a hand, not a manoeuvre
 LIGHT_G, HEAVY_G = 0.8, 1.5  # nor was a vehicle lighter or heavier just before: a hand, a fall, an impact
 SMOOTH_HOPS = 7
 RECENT_HOPS = 40
-STIR = 0.0225  # g²: 0.15 g, where a manoeuvre begins
-PAUSE_HOPS = 5  # so long may it be less in between: a gear is changed
 LONGEST_HOPS = 60  # nothing that is decided now began earlier
 SETTLE_HOPS = 30  # what began sooner may be the sensor's own error: nothing is known yet of its size at rest
 ONSET = 0.01  # g²: 0.1 g by direction at least, whatever the size says
 ONSET_BY_SIZE = 0.04
 BY_DIRECTION_PART = 0.5  # a push of seconds that keeps so much of its force by direction is in axes that stay
-TURNING_RADPS = 0.12  # at 30 km/h it is 0.1 g across; a straight road gives 0.03
-ROTATED_COS = math.cos(math.radians(30.0))
 BY_HAND = (Context.HANDLING, Context.LOADING)
 ON_THE_ROAD = (Context.DRIVING, Context.UNKNOWN)
 SLOWEST_NS = 105_000_000
@@ -87,32 +83,6 @@ class HarshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         sign = -1.0 if self.forward.startswith("-") else 1.0
         x, y, z = (sign if axis == self.forward[-1] else 0.0 for axis in "xyz")
         return (x, y, z)
-
-
-@dataclass(slots=True)
-class _Account:
-    """A manoeuvre as one measure shows it: since when, how hard, how much speed in all."""
-
-    since: int | None = None
-    last: int = 0
-    calm_hops: int = 0
-    peak: float = 0.0
-    delta_v_mps: float = 0.0
-
-    def step(self, hop: int, level: float, *, keep: bool, last_from: float) -> None:
-        """Take the squared level force of a hop; forget all after a pause, unless it is to be kept."""
-        if level < STIR:
-            self.calm_hops += 1
-            if self.calm_hops > PAUSE_HOPS and self.since is not None and not keep:
-                self.since, self.peak, self.delta_v_mps = None, 0.0, 0.0
-            return
-        if self.since is None:
-            self.since = hop
-        self.calm_hops = 0
-        if not keep or level >= last_from:
-            self.last = hop
-        self.peak = max(self.peak, level)
-        self.delta_v_mps += math.sqrt(level) * HOP_S * GRAVITY_MPS2
 
 
 class HarshDetector:
@@ -149,6 +119,7 @@ class HarshDetector:
         self._extreme_hops = max(1, math.ceil(settings.extreme_s / HOP_S - 1e-9))
         self._release_hops = max(1, math.ceil(settings.release_s / HOP_S - 1e-9))
         self._too_slow_ns = 0
+        self._last_hop = 0
         self._excess: deque[float] = deque(maxlen=SMOOTH_HOPS)
         self._leaning: deque[float] = deque(maxlen=SMOOTH_HOPS)
         self._sizes: deque[float] = deque(maxlen=RECENT_HOPS)
@@ -160,15 +131,11 @@ class HarshDetector:
 
     def _clear(self) -> None:
         """Nothing is going on."""
-        self._plain, self._both = _Account(), _Account()  # by direction; by whichever measure shows more
+        self._plain, self._both = Account(), Account()  # by direction; by whichever measure shows more
         self._mine = self._both
         self._peak_hops = self._extreme_run = 0
         self._push_mps = self._push_by_size = self._push_by_direction = 0.0
-        self._vector = [0.0, 0.0, 0.0]
-        self._first_way: tuple[float, float, float] | None = None
-        self._turned = False
-        self._way = "unknown"
-        self._way_known = False
+        self._way = Way()
 
     def notes(self) -> Sequence[str]:
         """Say whether parts of the data were sampled too slowly."""
@@ -195,26 +162,43 @@ class HarshDetector:
         run = self._hops.advance(horizon_ns)
         found: list[Finding] = []
         if run is not None:
-            force, forward, step = self._force, self._forward, self._step
-            swings = (run.high - run.low).max(axis=1).tolist()
-            for hop, mean, swing in zip(run.index.tolist(), run.mean.tolist(), swings, strict=True):
-                if not force.step(hop, mean, swing):
-                    self._cut(hop, found)
-                forward.step(mean, force.still_hops)
-                if force.ready:
-                    if self._settled_hop is None:
-                        self._settled_hop = hop + SETTLE_HOPS
-                    step(hop, found)
+            self._take(run, found)
+        self._silent(horizon_ns, found)
         if self._yaw is not None:
             self._yaw.forget_before(horizon_ns)
         return found
+
+    def _take(self, run: HopRun, found: list[Finding]) -> None:
+        force, forward, step = self._force, self._forward, self._step
+        swings = (run.high - run.low).max(axis=1).tolist()
+        for hop, mean, swing in zip(run.index.tolist(), run.mean.tolist(), swings, strict=True):
+            if not math.isfinite(swing):
+                continue  # a sample that is no number: as if the hop were missing
+            self._silent(hop * HOP_NS, found)
+            self._last_hop = hop
+            if not force.step(hop, mean, swing):
+                self._cut(hop, found)
+            forward.step(mean, force.still_hops)
+            if force.ready:
+                if self._settled_hop is None:
+                    self._settled_hop = hop + SETTLE_HOPS
+                step(hop, found)
+
+    def _silent(self, now_ns: int, found: list[Finding]) -> None:
+        """End the manoeuvre where nothing has come for too long before `now_ns`."""
+        if self._open is None:
+            return
+        decided_ns = silent_ns((self._last_hop + 1) * HOP_NS)
+        if now_ns >= decided_ns:
+            self._finish(decided_ns // HOP_NS, found)
+            self._clear()
 
     def _cut(self, hop: int, found: list[Finding]) -> None:
         self._forward.cut()
         self._excess.clear()
         self._leaning.clear()
         if self._open is not None:
-            self._finish(hop, found)
+            self._finish(hop + 1, found)  # it is known only now that there was a hole
         self._clear()
 
     def _step(self, hop: int, found: list[Finding]) -> None:
@@ -253,9 +237,9 @@ class HarshDetector:
         self._both.step(hop, level, keep=keep, last_from=self._release)
         self._plain.step(hop, confirmed, keep=keep, last_from=self._release)
         if self._plain.since is None and not keep:
-            self._vector, self._first_way, self._turned = [0.0, 0.0, 0.0], None, False
+            self._way = Way()
         elif confirmed >= STIR:
-            self._look_at_way()
+            self._way.look(*self._force.level())
         self._peak_hops = self._peak_hops + 1 if confirmed >= self._level else 0
         self._extreme_run = self._extreme_run + 1 if confirmed >= self._extreme else 0
         if smooth >= self._push:
@@ -264,16 +248,6 @@ class HarshDetector:
             self._push_by_direction += across
         else:
             self._push_mps = self._push_by_size = self._push_by_direction = 0.0
-
-    def _look_at_way(self) -> None:
-        x, y, z = self._force.level()
-        self._vector = [v + a for v, a in zip(self._vector, (x, y, z), strict=True)]
-        size = math.sqrt(x * x + y * y + z * z)
-        way = (x / size, y / size, z / size)
-        if self._first_way is None:
-            self._first_way = way
-        elif sum(a * b for a, b in zip(way, self._first_way, strict=True)) < ROTATED_COS:
-            self._turned = True
 
     def _decide(self, hop: int, smooth: float, found: list[Finding]) -> None:
         by_peak = (
@@ -299,7 +273,7 @@ class HarshDetector:
 
     def _may_without_peak(self, kind: EventType, *, by_push: bool, by_size: bool) -> bool:
         if self._axes_stay():
-            return by_push and kind is EventType.HARSH_ACCELERATION and self._way_known
+            return by_push and kind is EventType.HARSH_ACCELERATION and self._way.known
         return by_size or (by_push and kind is not EventType.HARSH_TURN)
 
     def _axes_stay(self) -> bool:
@@ -323,39 +297,19 @@ class HarshDetector:
 
     def _kind(self, hop: int, *, by_peak: bool, by_size: bool) -> EventType:
         """Say what it is, and note which way it went."""
-        self._way, self._way_known = "unknown", False
-        up, straight = self._force.up, False
+        up = self._force.up
+        turning = None
         if self._yaw is not None:
-            yaw = self._yaw.between(self._since(hop) * HOP_NS, (hop + 1) * HOP_NS, up)
-            if yaw is not None and yaw[1] >= TURNING_RADPS:
-                self._way, self._way_known = ("left" if yaw[0] > 0 else "right"), True
-                return EventType.HARSH_TURN
-            straight = yaw is not None
-        if (by_peak or self._axes_stay()) and not self._frame.levelled:
-            forward = self._forward.likely(up)
-            if forward is not None:
-                self._way_known = self._forward.sure
-                return self._kind_along(up, forward, straight=False)
-            if self._frame.fixed or not (self._turned or straight):
-                return self._kind_along(up, conventional(up), straight=straight)
-        if self._turned and self._yaw is None:
-            return EventType.HARSH_TURN
-        return EventType.HARSH_BRAKE if by_peak or by_size else EventType.HARSH_ACCELERATION
-
-    def _kind_along(self, up: Vector, forward: Vector, *, straight: bool) -> EventType:
-        """Say what a push is to a vehicle that points `forward`; ``straight``: it does not turn."""
-        along = sum(v * f for v, f in zip(self._vector, forward, strict=True))
-        left = (
-            up[1] * forward[2] - up[2] * forward[1],
-            up[2] * forward[0] - up[0] * forward[2],
-            up[0] * forward[1] - up[1] * forward[0],
+            turning = self._yaw.between(self._since(hop) * HOP_NS, (hop + 1) * HOP_NS, up)
+        return self._way.kind(
+            up,
+            self._forward,
+            self._frame,
+            turning,
+            gyro=self._yaw is not None,
+            axes_stay=by_peak or self._axes_stay(),
+            brief=by_peak or by_size,
         )
-        aside = sum(v * a for v, a in zip(self._vector, left, strict=True))
-        if abs(aside) > abs(along) and not straight:
-            self._way = "left" if aside > 0 else "right"
-            return EventType.HARSH_TURN
-        self._way = "forward" if along > 0 else "backward"
-        return EventType.HARSH_ACCELERATION if along > 0 else EventType.HARSH_BRAKE
 
     def _begin(self, kind: EventType, hop: int, found: list[Finding]) -> None:
         decided_ns = (hop + 1) * HOP_NS
@@ -399,6 +353,6 @@ class HarshDetector:
             "peak_mps2": round(math.sqrt(mine.peak) * GRAVITY_MPS2, 2),
             "duration_s": round((self._both.last + 1 - first) * HOP_S, 1),
             "delta_v_mps": round(mine.delta_v_mps, 1),
-            "direction": self._way,
-            "direction_known": self._way_known,
+            "direction": self._way.said,
+            "direction_known": self._way.known,
         }

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.track import Track
+from agent.detection.track import Track, silent_ns, without_silence
 from agent.ranges import Part, Positive
 from agent.records import Severity
 
@@ -63,17 +63,39 @@ class PressureDetector:
         self._hop_low, self._hop_high = math.inf, -math.inf
         self._track = Track(EventType.PRESSURE, self.streams)
         self._largest_pa = 0.0
+        self._last_ns = 0
+        self._late: list[Finding] = []
 
     def notes(self) -> Sequence[str]:
         """Nothing to say: it always watches."""
         return ()
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Samples decide; time alone does not."""
-        return ()
+        """Samples decide; time alone ends an event whose stream is silent."""
+        self._silent(horizon_ns)
+        late, self._late = self._late, []
+        return late
 
     def feed(self, block: SiBlock) -> Sequence[Finding]:
         """Take samples; one that is no number, or at the gauge's end, is left out."""
+        found: list[Finding] = []
+        for part in without_silence(block):
+            self._silent(int(part.times_ns[0]))
+            found.extend(self._feed(part))
+            self._last_ns = int(part.times_ns[-1])
+        return found
+
+    def _silent(self, now_ns: int) -> None:
+        """End the event where nothing has come for too long before `now_ns`; what was is forgotten."""
+        if self._track.active and now_ns >= (decided_ns := silent_ns(self._last_ns)):
+            self._late.append(
+                self._track.end(decided_ns, self._last_ns, self._track.severity, self._values())
+            )
+            self._largest_pa, self._hop = 0.0, None
+            self._lows.clear()
+            self._highs.clear()
+
+    def _feed(self, block: SiBlock) -> Sequence[Finding]:
         times, values = block.times_ns, block.values[:, 0]
         good = np.isfinite(values)
         if block.quality is not None:

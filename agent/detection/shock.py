@@ -25,7 +25,7 @@ from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.claims import Claims
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.pulse import GRAVITY_MPS2, Pulse, squared_size
-from agent.detection.track import Track
+from agent.detection.track import Track, silent_ns, without_silence
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
@@ -95,6 +95,8 @@ class ShockDetector:
         self._event: _Event | None = None
         self._slow_hz: float | None = None
         self._clipped_low = 0
+        self._last_ns = self._period_ns = 0
+        self._late: list[Finding] = []
 
     def notes(self) -> Sequence[str]:
         """Say what of shocks this stream cannot show."""
@@ -112,11 +114,29 @@ class ShockDetector:
         return said
 
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Samples decide."""
-        return ()
+        """Samples decide; time alone ends an event whose stream is silent."""
+        self._silent(horizon_ns)
+        late, self._late = self._late, []
+        return late
 
     def feed(self, block: SiBlock) -> Sequence[Finding]:
         """Take samples; return what they decide."""
+        found: list[Finding] = []
+        for part in without_silence(block):
+            self._silent(int(part.times_ns[0]))
+            found.extend(self._feed(part))
+            self._last_ns = int(part.times_ns[-1])
+        return found
+
+    def _silent(self, now_ns: int) -> None:
+        """End the event where nothing has come for too long before `now_ns`."""
+        if self._track.active and now_ns >= (decided_ns := silent_ns(self._last_ns)):
+            if self._pulse is not None:
+                self._close(decided_ns, self._period_ns, self._late)
+            self._late.append(self._finish(decided_ns))
+
+    def _feed(self, block: SiBlock) -> Sequence[Finding]:
+        self._period_ns = block.period_ns
         if block.period_ns * GOOD_RATE_HZ > 1.05 * NS_PER_S:
             self._slow_hz = NS_PER_S / block.period_ns
         self._count_clipped(block)
@@ -200,7 +220,8 @@ class ShockDetector:
         s = self._settings
         if pulse.flat_now:
             return 0
-        if pulse.rectangular and pulse.strong_s > RECTANGULAR_S:
+        # in this order: to see the shape takes a look at every sample so far
+        if pulse.flat and pulse.strong_s > RECTANGULAR_S and pulse.rectangular:
             return 0
         part = CLIPPED_PART if pulse.clipped else 1.0
         lasted = pulse.strong > 1 and pulse.strong_s >= 0.9 * s.min_duration_s

@@ -20,9 +20,9 @@ import msgspec
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.gyro import GravityCarrier
-from agent.detection.track import LASTING_S, Track
+from agent.detection.track import LASTING_S, Track, silent_ns
 from agent.detection.upright import HOP_NS, Upright
-from agent.hops import Hops
+from agent.hops import HopRun, Hops
 from agent.mounting import Vector, angle_between_deg
 from agent.ranges import Angle, NotNegative, Positive
 from agent.records import Severity
@@ -32,6 +32,8 @@ LIGHT_MPS2, HEAVY_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
 """Outside of these a hop is a fall, an impact or a sensor at its end: it points nowhere."""
 LIGHT_SQUARED, HEAVY_SQUARED = LIGHT_MPS2**2, HEAVY_MPS2**2
 LOST_HOPS = round(1.0 * NS_PER_S / HOP_NS)
+HOLE_HOPS = round(0.5 * NS_PER_S / HOP_NS)
+"""After a hole longer than this it is not known what was in between, so nothing has lasted over it."""
 BRAKE_MPS = 28.0  # 100 km/h: no brake takes away more
 
 
@@ -98,6 +100,7 @@ class TiltDetector:
         )
         self._force: list[float] | None = None
         self._last_hop = 0
+        self._spacing_hops = 1  # from hop to hop, usually: a slow stream does not have all
         self._lost_hops = 0
         self._since_ns: list[int | None] = [None] * len(self._levels)
         self._below_ns: int | None = None
@@ -125,17 +128,23 @@ class TiltDetector:
         """Judge the hops that are complete."""
         run = self._hops.advance(horizon_ns)
         turned = self._gyro_hops.advance(horizon_ns) if self._gyro_hops is not None else None
-        if run is None:
-            return ()
+        found: list[Finding] = []
+        if run is not None:
+            self._take(run, turned, found)
+        self._silent(horizon_ns, found)
+        return found
+
+    def _take(self, run: HopRun, turned: HopRun | None, found: list[Finding]) -> None:
         rates = dict(zip(turned.index.tolist(), turned.mean.tolist(), strict=True)) if turned else {}
         if self._carrier is None and self._upright.settled and not self._track.active:
             begin = self._skip(run.index.tolist(), run.mean.tolist())
         else:
             begin = 0
         if begin == len(run):
-            return ()
-        found: list[Finding] = []
+            return
         for hop, mean in zip(run.index.tolist()[begin:], run.mean.tolist()[begin:], strict=True):
+            self._silent(hop * HOP_NS, found)
+            self._bridge(hop)
             force = self._lowpass(hop, mean)
             if not self._upright.settled:
                 self._upright.step(hop, mean)
@@ -149,7 +158,22 @@ class TiltDetector:
             finding = self._judge((hop + 1) * HOP_NS, angle_between_deg(force, up), up)
             if finding is not None:
                 found.append(finding)
-        return found
+
+    def _silent(self, now_ns: int, found: list[Finding]) -> None:
+        """End the event where nothing has come for too long before `now_ns`."""
+        end_ns = (self._last_hop + 1) * HOP_NS
+        if self._track.active and now_ns >= (decided_ns := silent_ns(end_ns)):
+            found.append(self._track.end(decided_ns, end_ns, self._track.severity, self._values(())))
+            self._forget()
+
+    def _bridge(self, hop: int) -> None:
+        """Forget since when it leans, or stands again, if a hole is before this hop."""
+        steps = hop - self._last_hop
+        if steps > HOLE_HOPS and steps > 2 * self._spacing_hops:
+            self._below_ns = None
+            self._since_ns = [None] * len(self._levels)
+            self._forget()
+        self._spacing_hops = min(steps, 2 * self._spacing_hops)
 
     def _stands(self, force: list[float], up: Vector) -> bool:
         """Whether it is nearer to upright than any level asks for."""
@@ -178,7 +202,7 @@ class TiltDetector:
             fx, fy, fz, last = nx, ny, nz, hop
             done += 1
         if done:
-            self._force, self._last_hop = [fx, fy, fz], last
+            self._force, self._last_hop, self._spacing_hops = [fx, fy, fz], last, 1
         return done
 
     def _lowpass(self, hop: int, mean: list[float]) -> list[float]:

@@ -20,8 +20,8 @@ import numpy as np
 
 from agent.blocks import NS_PER_S, SiBlock
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.track import Track
-from agent.hops import Hops
+from agent.detection.track import Track, silent_ns
+from agent.hops import HopRun, Hops
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
 
@@ -60,6 +60,7 @@ class VibrationDetector:
         self._worst = 0.0
         self._energy = 0
         self._too_slow_hops = 0
+        self._last_hop = 0
 
     def notes(self) -> Sequence[str]:
         """Say whether parts of the data were sampled too slowly."""
@@ -78,22 +79,36 @@ class VibrationDetector:
     def advance(self, horizon_ns: int) -> Sequence[Finding]:
         """Judge the hops that are complete."""
         run = self._hops.advance(horizon_ns)
-        if run is None:
-            return ()
-        most = (SHOCK_FACTOR * self._settings.limit_mps2) ** 2
-        power = (run.squares / run.count[:, None] - run.mean * run.mean).sum(axis=1).clip(0.0, most)
-        units = np.rint(power / UNIT).astype(np.int64)
         found: list[Finding] = []
-        for hop, count, mean_square in zip(
-            run.index.tolist(), run.count.tolist(), units.tolist(), strict=True
+        if run is not None:
+            self._take(run, found)
+        self._silent(horizon_ns, found)
+        return found
+
+    def _take(self, run: HopRun, found: list[Finding]) -> None:
+        most = (SHOCK_FACTOR * self._settings.limit_mps2) ** 2
+        with np.errstate(invalid="ignore"):
+            power = (run.squares / run.count[:, None] - run.mean * run.mean).sum(axis=1).clip(0.0, most)
+        known = np.isfinite(power)  # one sample that is no number spoils its hop, and nothing else
+        units = np.rint(np.where(known, power, 0.0) / UNIT).astype(np.int64)
+        for hop, count, mean_square, good in zip(
+            run.index.tolist(), run.count.tolist(), units.tolist(), known.tolist(), strict=True
         ):
+            self._silent(hop * HOP_NS, found)
+            self._last_hop = hop
             if count < LEAST_SAMPLES:
                 self._too_slow_hops += 1
-            else:
+            elif good:
                 self._window.take(hop, mean_square)
                 self._long.take(hop, mean_square)
                 self._judge(hop, mean_square, found)
-        return found
+
+    def _silent(self, now_ns: int, found: list[Finding]) -> None:
+        """End the event where nothing has come for too long before `now_ns`."""
+        end_ns = (self._last_hop + 1) * HOP_NS
+        if self._track.active and now_ns >= (decided_ns := silent_ns(end_ns)):
+            rms_mps2 = self._window.rms()
+            found.append(self._track.end(decided_ns, end_ns, Severity.GENERAL, self._values(rms_mps2)))
 
     def _judge(self, hop: int, mean_square: int, found: list[Finding]) -> None:
         s, track = self._settings, self._track
@@ -136,8 +151,8 @@ class _Window:
         """Sum of the mean squares, in `UNIT`."""
 
     def first_above(self, mean_square: float) -> int:
-        """Return the oldest hop in it of more than that, in (m/s²)²."""
-        return next(hop for hop, units in self._held if units * UNIT > mean_square)
+        """Return the oldest hop in it of more than that, in (m/s²)²; by rounding there may be none."""
+        return next((hop for hop, units in self._held if units * UNIT > mean_square), self._held[0][0])
 
     def take(self, hop: int, mean_square: int) -> None:
         """Take the next hop, and forget what is too old."""

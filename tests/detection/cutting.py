@@ -15,15 +15,21 @@ Streams = Mapping[str, tuple[F64, float]]
 def heard(detector: Detector, streams: Streams, cuts_s: Sequence[float] = ()) -> list[Finding]:
     """Feed all streams, (n,) or (n, axes) at a rate each, in blocks that end at `cuts_s`."""
     found: list[Finding] = []
+    horizon_ns = -1
     sent = dict.fromkeys(streams, 0)
     for end_s in [*sorted(cuts_s), np.inf]:
         for name, (values, rate_hz) in streams.items():
             end = len(values) if end_s == np.inf else min(len(values), int(np.ceil(end_s * rate_hz)))
             if end > sent[name]:
                 part = values[sent[name] : end]
-                found += detector.feed(si_block(name, part, rate_hz, start_s=sent[name] / rate_hz))
+                said = detector.feed(si_block(name, part, rate_hz, start_s=sent[name] / rate_hz))
+                assert all(f.decided_ns >= horizon_ns for f in said), f"told late, after {horizon_ns}: {said}"
+                found += said
                 sent[name] = end
-        found += detector.advance(1 << 62 if end_s == np.inf else int(end_s * 1e9))
+        before_ns, horizon_ns = horizon_ns, 1 << 62 if end_s == np.inf else int(end_s * 1e9)
+        said = detector.advance(horizon_ns)
+        assert all(before_ns < f.decided_ns <= horizon_ns for f in said), f"told late, after {before_ns}: {said}"
+        found += said
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.blocks import NS_PER_S
 from agent.detection.finding import EventType, Finding
 from agent.detection.harsh import HarshDetector, HarshSettings
 from agent.records import Phase, Severity
@@ -228,7 +229,8 @@ def test_the_cut_changes_nothing(block: int) -> None:
 def test_a_hole_ends_what_is_open_and_nothing_is_invented_behind_it() -> None:
     force, _ = ride([CRUISE, Part(6, ahead_g=-0.5), CRUISE])
     before, after = said_of(force[:8000]), force[9500:]
-    assert [f.phase for f in before] == [Phase.START], before
+    assert [f.phase for f in before] == [Phase.START, Phase.END], before
+    assert before[1].end_ns == 8 * NS_PER_S and before[1].decided_ns == 18 * NS_PER_S, before[1]
     assert not said_of(after[4000:])
 
 
