@@ -39,7 +39,7 @@ def written(tmp_path: Path, text: str) -> Path:
         ("[mounting]\nup = [0, 0, 0]", "[0, 0, 0]", "a direction"),
         ("[streams.accel]\nrate = 5", "a key 'rate' in [streams.accel] (did you mean 'rate_hz'?)", "rate_hz"),
         ("[source.serial]\n", "no 'port' in [source.serial]", "a key 'port'"),
-        ("[detect.tilt]\nrelease_s = inf", "detect.tilt.release_s = inf", "a number that one can count to"),
+        ("[detect.tilt]\nrelease_s = inf", "detect.tilt.release_s = inf", "at most 32000000"),
         ("[mounting]\nup = [nan, 0, 1]", "mounting.up.0 = nan", "a number that one can count to"),
         ("[streams.accel]\nscale = nan", "streams.accel.scale = nan", "a number that one can count to"),
         ("[detect.tilt]\nrelease_s = -1", "detect.tilt.release_s = -1", "at least 0"),
