@@ -22,6 +22,7 @@ from agent.detection.track import LASTING_S, Track
 from agent.records import Severity
 
 NO_LIMIT = 1.0e9
+MILLIONTHS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class BandDetector:
         if not self._watches:
             keys = f"low_{unit} or high_{unit}"
             said.append(f"{self._type}: not watched: no band set; set [detect.{self._type}] {keys}")
+        elif self._settings.high is None and self._settings.rate_per_min is None:
+            said.append(f"{self._type}: no upper limit set; set [detect.{self._type}] high_{unit}")
         if self._plausible.refused:
             said.append(f"{self._type}: {self._plausible.refused} values were no measurement, and left out")
         return said
@@ -160,26 +163,53 @@ class BandDetector:
 
 
 class _Rate:
-    """Change a minute: the mean of the newer half of a window less that of the older half."""
+    """Change a minute: the mean of the newer half of a window less that of the older half.
+
+    Sums are carried along in whole nanoseconds and millionths, so that they are exact however long they run.
+    """
 
     def __init__(self, window_s: float) -> None:
         self._window_ns = round(window_s * NS_PER_S)
-        self._recent: deque[tuple[int, float]] = deque()
+        self._old, self._new = _Half(), _Half()
 
     def step(self, time_ns: int, value: float) -> float:
         """Take a value; return the rate, 0 while the window is not full."""
-        self._recent.append((time_ns, value))
-        while self._recent[0][0] <= time_ns - self._window_ns:
-            self._recent.popleft()
-        begin_ns = self._recent[0][0]
-        if len(self._recent) < 4 or time_ns - begin_ns < 0.8 * self._window_ns:
+        old, new = self._old, self._new
+        new.append(time_ns, round(value * MILLIONTHS))
+        while old.pairs and old.pairs[0][0] <= time_ns - self._window_ns:
+            old.popleft()
+        while not old.pairs and new.pairs[0][0] <= time_ns - self._window_ns:
+            new.popleft()
+        begin_ns = (old.pairs or new.pairs)[0][0]
+        # the middle only moves on: what is in the older half stays there
+        while 2 * new.pairs[0][0] < begin_ns + time_ns:
+            old.append(*new.popleft())
+        if len(old.pairs) + len(new.pairs) < 4 or time_ns - begin_ns < 0.8 * self._window_ns:
             return 0.0
-        middle_ns = (begin_ns + time_ns) / 2
-        old = [pair for pair in self._recent if pair[0] < middle_ns]
-        new = [pair for pair in self._recent if pair[0] >= middle_ns]
-        apart_ns = _mean([t - begin_ns for t, _ in new]) - _mean([t - begin_ns for t, _ in old])
-        return (_mean([v for _, v in new]) - _mean([v for _, v in old])) / (apart_ns / NS_PER_S / 60)
+        apart_ns = new.mean_ns() - old.mean_ns()
+        return (new.mean() - old.mean()) / MILLIONTHS / (apart_ns / NS_PER_S / 60)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+class _Half:
+    """Half of a window, with its sums."""
+
+    def __init__(self) -> None:
+        self.pairs: deque[tuple[int, int]] = deque()
+        self._sum_ns = self._sum = 0
+
+    def append(self, time_ns: int, millionths: int) -> None:
+        self.pairs.append((time_ns, millionths))
+        self._sum_ns += time_ns
+        self._sum += millionths
+
+    def popleft(self) -> tuple[int, int]:
+        time_ns, millionths = pair = self.pairs.popleft()
+        self._sum_ns -= time_ns
+        self._sum -= millionths
+        return pair
+
+    def mean_ns(self) -> float:
+        return self._sum_ns / len(self.pairs)
+
+    def mean(self) -> float:
+        return self._sum / len(self.pairs)

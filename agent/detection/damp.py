@@ -49,6 +49,17 @@ class DampWatch:
         self._rising_ns: int | None = None
         self._peak_percent = 0.0
         self._now = (0.0, 0.0)
+        self._blind_ns = 0
+
+    def notes(self) -> list[str]:
+        """Say for how long it did not look, and why."""
+        if not self._blind_ns:
+            return []
+        return [
+            f"leak: the air was not judged for {self._blind_ns / NS_PER_S:.0f} s: it does not look for "
+            f"{self._settings.damp_door_s:.0f} s after a door, "
+            f"or after {MIXED_DEGC:g} °C of warming or cooling"
+        ]
 
     def step(self, time_ns: int, temperature_degc: float, humidity_percent: float, *, door: bool) -> None:
         """Take a pair of values, and whether a door is open."""
@@ -66,6 +77,7 @@ class DampWatch:
             self._closed_ns = time_ns + round(s.damp_door_s * NS_PER_S)
         if self._closed_ns is not None:
             if time_ns < self._closed_ns:
+                self._blind_ns += round(step_s * NS_PER_S)
                 self._clear()
                 return
             self._closed_ns, self._base = None, here  # what the door has brought is how it is now

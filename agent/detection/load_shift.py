@@ -28,6 +28,8 @@ from agent.tank import GRAVITY_MPS2
 
 HOP_NS = 250_000_000
 WEIGHTLESS_MPS2 = 2.0  # in free fall the cells say nothing of the load
+STALE_NS = 60 * NS_PER_S
+STALE_PERIODS = 3  # of an accelerometer that is read more rarely than that
 SURE = 2.0  # standard deviations of the model beyond which it is not its own doubt
 
 
@@ -81,6 +83,9 @@ class LoadShiftDetector:
         self._settle_hops = round(settings.settle_s * NS_PER_S / HOP_NS)
         self._cells_kg: list[float] | None = None
         self._force: list[float] = []
+        self._force_ns: int | None = None
+        self._stale_ns = STALE_NS
+        self._blind_hops = 0
         self._model: CentreModel | None = None
         self._mass_kg = self._weight_kg = 0.0
         self._loading_hops = 0
@@ -88,14 +93,20 @@ class LoadShiftDetector:
         self._open = False
 
     def notes(self) -> Sequence[str]:
-        """Nothing to say: it watches whatever stands on the cells."""
-        return ()
+        """Say for how long nothing could be judged."""
+        if not self._blind_hops:
+            return ()
+        return (
+            f"load_shift: not watched for {self._blind_hops * HOP_NS / NS_PER_S:.0f} s: "
+            f"{self.streams[-1]} said nothing for more than {self._stale_ns / NS_PER_S:.0f} s",
+        )
 
     def feed(self, block: SiBlock) -> Sequence[Finding]:
         """Take samples; time decides."""
         if block.stream == self.streams[0]:
             self._load.feed(block)
         elif self._motion is not None:
+            self._stale_ns = max(STALE_NS, STALE_PERIODS * block.period_ns)
             self._motion.feed(block)
         return ()
 
@@ -108,18 +119,27 @@ class LoadShiftDetector:
         hops = run.index.tolist() if run else []
         cells_of = dict(zip(hops, run.mean.tolist(), strict=True)) if run else {}
         for hop in sorted(force_of.keys() | cells_of.keys()):
-            if hop in force_of:
-                if not self._force:
+            if hop in force_of and math.isfinite(sum(force_of[hop])):
+                if not self._force or self._knows_no_force((hop + 1) * HOP_NS):
+                    self._force = []
                     self._start_again((hop + 1) * HOP_NS)  # what was seen until now knew no force
+                self._force_ns = (hop + 1) * HOP_NS
                 self._force = _towards(self._force or None, force_of[hop], self._gain)
-            if hop in cells_of:
+            if hop in cells_of and math.isfinite(sum(cells_of[hop])):
                 found.extend(self._judge((hop + 1) * HOP_NS, cells_of[hop]))
         return found
+
+    def _knows_no_force(self, time_ns: int) -> bool:
+        """Whether there was a force once, and it is too old to be believed."""
+        return self._force_ns is not None and time_ns - self._force_ns > self._stale_ns
 
     def _judge(self, time_ns: int, cells: list[float]) -> Sequence[Finding]:
         s = self._settings
         self._cells_kg = _towards(self._cells_kg, cells, self._gain)
         weight_kg = sum(self._cells_kg)
+        if self._knows_no_force(time_ns):
+            self._blind_hops += 1
+            return self._start_again(time_ns)
         force_mps2 = self._pressing_mps2()
         if weight_kg < s.min_load_kg or force_mps2 < WEIGHTLESS_MPS2:
             return self._start_again(time_ns)

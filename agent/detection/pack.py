@@ -41,7 +41,9 @@ class PackWatch:
 
     def step(self, time_ns: int, pressure_pa: float, air_pa: float | None, degc: float | None) -> None:
         """Take the means of one hop; the air's pressure and the temperature as last known."""
-        if not math.isfinite(pressure_pa) or air_pa is None:
+        if not math.isfinite(pressure_pa) or air_pa is None or not math.isfinite(air_pa):
+            return
+        if degc is not None and not math.isfinite(degc):
             return
         if self._smooth_pa is None:
             self._smooth_pa, self._first_ns = pressure_pa, time_ns

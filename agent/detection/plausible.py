@@ -34,6 +34,8 @@ class Limits:
 
 
 DEGC = Limits(-80.0, 150.0, 30.0, 0.5, 5.0, resets=True)
+# outside: from the top of any road to the bottom of any mine; a lift or a slammed door are some 100 Pa
+PASCAL = Limits(30_000.0, 120_000.0, 5_000.0, 200.0, 1_000.0)
 PERCENT = Limits(-5.0, 105.0, 40.0, 1.0, 10.0)
 
 

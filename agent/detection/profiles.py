@@ -37,6 +37,8 @@ PROFILES: Mapping[str, Profile] = {
                 "damping": 0.02,
             },
             # milk freezes near -0.52 °C (ISO 5764 measures it), juices below it; then the pack bursts
+            # no upper limit: sauces and juices travel warm. Raw milk is at most 10 °C when it arrives, 8 °C
+            # where it is collected daily (Regulation (EC) 853/2004, annex III, section IX, chapter I, II.B)
             "temperature": {"freezing_degc": -0.5, "hold_s": 300.0, "critical_after_s": 300.0},
         },
     ),

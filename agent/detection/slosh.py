@@ -10,6 +10,19 @@ grows far beyond it.
 Each wave is stepped exactly from hop to hop for a push that is constant within one (50 ms: 15 hops in a
 period of 1.3 Hz), so that it cannot drift or blow up: the deviation w of a wave from where it is pushed to
 turns and decays as w·exp((-ζω + iω·√(1-ζ²))·t), and a change of the push is a step of w.
+
+Linear theory knows no highest wave, a liquid does: a standing wave of length λ breaks when its crest stands
+0.141·λ·tanh(kh) high (W. G. Penney and A. T. Price, Phil. Trans. R. Soc. A 244 (1952), 254, for deep water;
+with depth as M. Miche, Annales des Ponts et Chaussées 114 (1944)), and what is pushed into it beyond goes
+into foam (O. M. Faltinsen and A. N. Timokha, Sloshing, Cambridge 2009, chapters 1 and 4). So no wave is
+higher than that, but for a freeboard that is: what breaks at a wall runs up it, nobody knows how far, so
+linear theory goes on up to what is critical, to be safe. And a surface that leans until it lays the bottom
+dry is a wedge of the same volume.
+
+The damping that is assumed, 1.5 % of critical, lies between what the liquid's own viscosity makes in a
+smooth tank (G. N. Mikishev and N. Y. Dorozhkin's 0.79·√(ν/√(R³g)) in NASA SP-106, chapter 4: 0.1 % for water
+and R = 0.4 m, 1 % for a sauce of 100 mm²/s) and what baffles make (6 % and more). It matters little on a
+road, which seldom pushes for more than a few periods in time.
 """
 
 from __future__ import annotations
@@ -32,6 +45,7 @@ from agent.records import Severity
 from agent.tank import GRAVITY_MPS2, slosh_frequencies_hz
 
 MODES = (1, 3, 5)
+HIGHEST_CREST = 0.141  # of a standing wave's length, in deep water
 SHARES = tuple(8.0 / (n * math.pi) ** 2 for n in MODES)
 LOWPASS_S = 1.0  # of what presses the liquid down: the mean of a bump is gravity
 LEAST_DOWN_MPS2, MOST_DOWN_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
@@ -54,18 +68,35 @@ class SloshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     damping: Part = 0.015
     minor_part: Part = 0.7
     general_part: Part = 0.85
+    major_part: Positive = 1.0
+    """It spills; more, where sides, depth or freeboard are not well known."""
     critical_part: Positive = 1.5
     end_below: Part = 0.5
-    release_s: NotNegative = 4.0
-    cool_down_s: NotNegative = 0.0
+    release_s: NotNegative = 10.0
+    cool_down_s: NotNegative = 30.0
+    """After an event none begins for so long that is less than major."""
+
+
+def highest_crest_m(side_m: float, fill_m: float, mode: int = 1) -> float:
+    """Return how high the crest of a wave along a side can stand before it breaks."""
+    return HIGHEST_CREST * 2 * side_m / mode * math.tanh(mode * math.pi * fill_m / side_m)
 
 
 class Waves:
-    """The waves along one side of the tank; a push and what they answer are slopes, rises parts of them."""
+    """The waves along one side of the tank; a push and what they answer are slopes, rises parts of them.
 
-    def __init__(self, side_m: float, fill_m: float, damping: float) -> None:
+    ``least_m``: up to this height no wave is held back, even where it would break.
+    """
+
+    def __init__(self, side_m: float, fill_m: float, damping: float, least_m: float = 0.0) -> None:
         self.half_m = side_m / 2
+        self._fill_m = fill_m
         self._slope = 0.0
+        # how far each may deviate until its crest breaks
+        self._breaks = [
+            max(least_m, highest_crest_m(side_m, fill_m, n)) / (self.half_m * share)
+            for n, share in zip(MODES, SHARES, strict=True)
+        ]
         self._turn: list[complex] = []
         self._step: list[complex] = []
         self._waves = [0j] * len(MODES)
@@ -82,12 +113,20 @@ class Waves:
         turns = self._turn if hops == 1 else [t**hops for t in self._turn]
         (a, b, c), (p, q, r), (u, v, w) = self._waves, turns, self._step
         a, b, c = (a - u * change) * p, (b - v * change) * q, (c - w * change) * r
+        most = self._breaks
+        if abs(a) > most[0] or abs(b) > most[1] or abs(c) > most[2]:
+            a, b, c = (z * min(1.0, m / max(abs(z), m)) for z, m in zip((a, b, c), most, strict=True))
         self._waves = [a, b, c]
-        return self.half_m * (slope + SHARES[0] * a.real + SHARES[1] * b.real + SHARES[2] * c.real)
+        waves = SHARES[0] * a.real + SHARES[1] * b.real + SHARES[2] * c.real
+        return self.lean_m() + self.half_m * waves
 
     def lean_m(self) -> float:
-        """Return what of the rise is the tilted surface alone."""
-        return self.half_m * self._slope
+        """Return what of the rise is the tilted surface alone; where it lays the bottom dry, of the wedge."""
+        lean_m = self.half_m * self._slope
+        if abs(lean_m) <= self._fill_m:
+            return lean_m
+        wedge_m = math.sqrt(4 * self._fill_m * abs(lean_m)) - self._fill_m
+        return math.copysign(wedge_m, lean_m)
 
     def rest(self, slope: float) -> None:
         """Forget the waves: the surface stands straight, as the push of now would leave it."""
@@ -107,14 +146,14 @@ class SloshDetector:
         self._sides: tuple[Waves, Waves] | None = None
         if settings.length_m and settings.fill_m and settings.freeboard_m:
             width_m = settings.width_m or settings.length_m
-            sides = (settings.length_m, width_m)
+            least_m = settings.critical_part * self._freeboard_m
             self._sides = (
-                Waves(sides[0], settings.fill_m, settings.damping),
-                Waves(sides[1], settings.fill_m, settings.damping),
+                Waves(settings.length_m, settings.fill_m, settings.damping, least_m),
+                Waves(width_m, settings.fill_m, settings.damping, least_m),
             )
         self._parts = (
             (settings.critical_part, Severity.CRITICAL),
-            (1.0, Severity.MAJOR),
+            (settings.major_part, Severity.MAJOR),
             (settings.general_part, Severity.GENERAL),
             (settings.minor_part, Severity.MINOR),
         )
@@ -202,7 +241,7 @@ class SloshDetector:
         part = rise_m / self._freeboard_m
         severity = next((s for least, s in self._parts if part >= least), None)
         if not self._track.active:
-            if severity is None or not self._track.ready(time_ns):
+            if severity is None or not (severity >= Severity.MAJOR or self._track.ready(time_ns)):
                 return None
             self._highest_m = rise_m
             self._high_ns = time_ns

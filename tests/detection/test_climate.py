@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.detection.band import BandDetector
+from agent.detection.band import BandDetector, _Rate
 from agent.detection.finding import EventType, Finding
 from agent.detection.humidity import HumiditySettings
 from agent.detection.plausible import DEGC, Plausible
@@ -121,3 +121,28 @@ def test_where_blocks_are_cut_changes_nothing() -> None:
     values = 5 + np.cumsum(rng.normal(0, 0.12, 4000))
     values[rng.integers(0, 4000, 30)] = -127.0
     assert same_however_cut(detector, {"temperature": (values, 1.0)})
+
+
+def test_the_rate_is_that_of_the_halves_and_costs_the_same_with_any_window() -> None:
+    """Against the means reckoned anew; holes, too. And no sample is looked at more than three times."""
+    rng = np.random.default_rng(3)
+    times_ns = np.cumsum(rng.choice([10**9, 10**9 + 7, 25 * 10**9], 900, p=[0.7, 0.29, 0.01]))
+    values = np.cumsum(rng.normal(0, 0.2, 900))
+    rate = _Rate(120.0)
+    for i, (time_ns, value) in enumerate(zip(times_ns.tolist(), values.tolist(), strict=True)):
+        got = rate.step(time_ns, value)
+        inside = [j for j in range(i + 1) if times_ns[j] > time_ns - 120 * 10**9]
+        begin_ns = int(times_ns[inside[0]])
+        if len(inside) < 4 or time_ns - begin_ns < 96e9:
+            assert got == 0.0
+            continue
+        halves = [[j for j in inside if (2 * times_ns[j] >= begin_ns + time_ns) == new] for new in (0, 1)]
+        (t0, v0), (t1, v1) = ((np.mean(times_ns[h] - begin_ns), values[h].mean()) for h in halves)
+        assert got == pytest.approx((v1 - v0) / ((t1 - t0) / 60e9), abs=1e-4), i
+    assert not hasattr(rate, "_recent"), "sums are carried along"
+
+
+def test_no_upper_limit_is_said() -> None:
+    band = TemperatureSettings(freezing_degc=-0.5).band()
+    (note,) = BandDetector(band, EventType.TEMPERATURE, "temperature").notes()
+    assert note == "temperature: no upper limit set; set [detect.temperature] high_degc", note

@@ -164,6 +164,52 @@ def test_a_tight_pack(what: str, gauge_pa: F64, air_pa: F64, degc: F64) -> None:
     assert not said, (what, said)
 
 
+@pytest.mark.parametrize("shows", [85.0, -127.0, np.nan])
+def test_a_thermometer_that_fails_is_no_leak_of_a_pack(shows: float) -> None:
+    """Taken at its word, 85 °C would ask for 22 kPa more than there are."""
+    degc = np.where(T > 600, shows, STEADY)
+    streams = {
+        "pressure": (noisy(np.full(len(FINE), 20_000.0), 20), 10.0),
+        "air_pressure": (AIR_PA, 1.0),
+        "temperature": (degc, 1.0),
+    }
+    watch = LeakDetector(LeakSettings(), list(streams))
+    said = heard(watch, streams)
+    assert not said, said
+    assert any("no temperature that could be believed" in note for note in watch.notes()), watch.notes()
+
+
+def test_air_that_is_no_number_at_first_does_not_end_the_watch() -> None:
+    air_pa = np.where((T > 4) & (T < 30), np.nan, AIR_PA)
+    said = told(pressure=noisy(20_000 - 9_000 * fine(RAMP), 20), air_pressure=air_pa, temperature=STEADY)
+    assert worst(said) == 3, said
+
+
+def test_a_barometer_that_says_nothing_is_not_believed_for_ever() -> None:
+    """It falls silent at 550 s, before a descent of 300 m; when it is back, a leak is told again."""
+    loses = np.clip((T - 1700) / 300, 0, 1)
+    gauge_pa = fine(20_000 - 3_600 * RAMP - 12_000 * loses)
+    noise = np.random.default_rng(2).normal(0, 20, len(gauge_pa))
+    watch = LeakDetector(LeakSettings(), ["pressure", "air_pressure"])
+    said: list[Finding] = []
+    for s in range(len(T)):
+        tens = slice(10 * s, 10 * s + 10)
+        watch.feed(si_block("pressure", (gauge_pa + noise)[tens], 10.0, start_s=s))
+        if not 550 <= s < 1400:
+            watch.feed(si_block("air_pressure", np.array([101_325.0 + 3_600 * RAMP[s]]), 1.0, start_s=s))
+        said += watch.advance((s + 1) * 10**9)
+    assert said and said[0].decided_ns > 1700e9 and worst(said) == 3, said
+    assert "no air_pressure that could be believed" in watch.notes()[0], watch.notes()
+
+
+def test_it_says_when_the_air_was_not_judged() -> None:
+    streams = {"temperature": (STEADY + 5 * (T > 900), 1.0), "humidity": (np.full(len(T), 40.0), 1.0)}
+    watch = LeakDetector(LeakSettings(), list(streams))
+    assert not watch.notes()
+    heard(watch, streams)
+    assert "after 2 °C of warming or cooling" in watch.notes()[0], watch.notes()
+
+
 def test_two_that_agree_are_critical_and_where_blocks_are_cut_changes_nothing() -> None:
     streams = {
         "leak": (fine(np.where(T > 1000, DRY_V - 2.0, DRY_V)), 10.0),

@@ -104,6 +104,26 @@ def test_a_box_that_was_tipped_was_not_loaded() -> None:
     assert worst(said) == 3 and 50e9 < said[0].decided_ns < 54e9, said
 
 
+@pytest.mark.parametrize("which", ["load", "accel"])
+def test_a_second_of_no_numbers_blinds_nothing(which: str) -> None:
+    streams = weighed(right=0.25 * stays(50))
+    streams[which][0][(T > 30) & (T < 31), 0] = np.nan
+    assert worst(told(streams)) == 3
+
+
+def test_a_force_that_is_old_is_not_believed() -> None:
+    """The accelerometer dies; two minutes later the box is leaned, which moves its centre, and stays."""
+    streams = weighed(left_g=0.6 * plateau(10, 1, 5), right=0.2 * stays(85))
+    force, cells = streams["accel"][0][: 20 * 80], streams["load"][0]
+    cells = np.concatenate(
+        [cells[: 80 * 80], cells[40 * 80 : 80 * 80], cells[40 * 80 : 80 * 80], cells[80 * 80 :]]
+    )
+    streams = {"accel": (force, RATE_HZ), "load": (cells, RATE_HZ)}
+    detector = LoadShiftDetector(LoadShiftSettings())
+    assert not heard(detector, streams)
+    assert "accel said nothing for more than 60 s" in detector.notes()[0]
+
+
 @pytest.mark.parametrize("shows", [0.0, -40.0, 400.0, np.nan])
 def test_a_cell_that_breaks(shows: float) -> None:
     streams = weighed()

@@ -9,7 +9,15 @@ import pytest
 from scipy.signal import lsim
 
 from agent.detection.finding import Finding
-from agent.detection.slosh import MODES, SHARES, SloshDetector, SloshSettings, Waves, across
+from agent.detection.slosh import (
+    MODES,
+    SHARES,
+    SloshDetector,
+    SloshSettings,
+    Waves,
+    across,
+    highest_crest_m,
+)
 from agent.records import Phase
 from agent.tank import slosh_frequencies_hz
 from tests.detection.cutting import heard, same_however_cut, worst
@@ -43,7 +51,7 @@ def highest(force: F64) -> float:
 @pytest.mark.parametrize("hertz", [0.4, 1.0, FIRST_HZ, 1.6, 2.4])
 def test_the_rise_is_that_of_linear_theory(hertz: float) -> None:
     """Against scipy's solution of the same oscillators at 1 ms."""
-    force = swerving(0.05, hertz, 8.0)
+    force = swerving(0.03, hertz, 8.0)  # no wave so high that it breaks
     t = np.arange(len(force)) / RATE_HZ
     push = force[:, 0] / GRAVITY_MPS2
     rise = push * (1 - sum(SHARES))
@@ -101,6 +109,43 @@ def test_what_keeps_time_with_the_wave_spills_and_what_does_not_stays() -> None:
 def test_what_stays_in_the_tank(what: str, force: F64) -> None:
     said = told(force)
     assert worst(said) < 3, (what, [f.values for f in said])
+
+
+def test_a_wave_breaks_and_does_not_grow_for_ever() -> None:
+    """Penney and Price 1952: the highest crest is 0.141 of a wave length, of 2·L; less where shallow."""
+    assert highest_crest_m(0.8, 10.0) == pytest.approx(0.2256, abs=1e-4)
+    assert highest_crest_m(0.8, 0.02) < 0.02, "no wave digs deeper than the bottom"
+    low = SloshSettings(length_m=0.8, width_m=0.5, fill_m=0.3, freeboard_m=0.1)
+    said = told(swerving(0.3, slosh_frequencies_hz(0.8, 0.3)[0], 30), low)
+    rise_m = float(said[-1].values["rise_m"])  # type: ignore[arg-type]
+    assert 0.15 < rise_m < 0.35, f"by linear theory more than 2 m: {rise_m} m"
+
+
+def test_a_surface_that_lays_the_bottom_dry_is_a_wedge_of_the_same_volume() -> None:
+    waves = Waves(0.4, 0.1, 0.02)
+    waves.rest(0.5)
+    assert waves.lean_m() == pytest.approx(0.1), "just dry"
+    waves.rest(-2.0)
+    wet_m = (0.1 - waves.lean_m()) / 2.0  # of the bottom
+    assert wet_m * (0.1 - waves.lean_m()) / 2 == pytest.approx(0.4 * 0.1)
+
+
+def test_waves_that_follow_each_other_are_one_event() -> None:
+    force = rest(60, RATE_HZ)
+    t = np.arange(len(force)) / RATE_HZ
+    for start_s in (5, 16, 27, 38):
+        force[(t > start_s) & (t < start_s + 1.2), 0] += 0.35 * GRAVITY_MPS2
+    said = told(force, SloshSettings(length_m=0.4, width_m=0.3, fill_m=0.2, freeboard_m=0.12, damping=0.06))
+    assert sum(f.phase is Phase.START for f in said) == 1, [(f.start_ns, f.values) for f in said]
+
+
+def test_a_spill_is_told_even_soon_after_another_event() -> None:
+    force = np.concatenate([swerving(0.06, FIRST_HZ, 7)[:3600], swerving(0.15, FIRST_HZ, 8)])
+    said = told(force, SloshSettings(length_m=0.4, width_m=0.3, fill_m=0.2, freeboard_m=0.12, release_s=1.0))
+    starts = [f for f in said if f.phase is Phase.START]
+    assert len(starts) == 2 and worst(said) >= 3, [(f.start_ns, f.severity) for f in said]
+    gap_s = (starts[1].start_ns - starts[0].start_ns) / 1e9
+    assert gap_s < 30, gap_s
 
 
 def test_a_sensor_that_is_askew_makes_no_waves() -> None:
