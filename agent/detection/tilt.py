@@ -173,7 +173,7 @@ class TiltDetector:
             self._below_ns = None
             self._since_ns = [None] * len(self._levels)
             self._forget()
-        self._spacing_hops = min(steps, 2 * self._spacing_hops)
+        self._spacing_hops = max(1, min(steps, 2 * self._spacing_hops))
 
     def _stands(self, force: list[float], up: Vector) -> bool:
         """Whether it is nearer to upright than any level asks for."""

@@ -28,7 +28,8 @@ def heard(detector: Detector, streams: Streams, cuts_s: Sequence[float] = ()) ->
                 sent[name] = end
         before_ns, horizon_ns = horizon_ns, 1 << 62 if end_s == np.inf else int(end_s * 1e9)
         said = detector.advance(horizon_ns)
-        assert all(before_ns < f.decided_ns <= horizon_ns for f in said), f"told late, after {before_ns}: {said}"
+        late = [f for f in said if not before_ns < f.decided_ns <= horizon_ns]
+        assert not late, f"told late, after {before_ns}: {late}"
         found += said
     return found
 

@@ -202,3 +202,23 @@ def test_a_sensor_that_never_felt_gravity_tells_of_no_fall() -> None:
     noise = np.random.default_rng(5).normal(0, 1.0, (20_000, 3))
     noise[700::1500] *= 12.0
     assert not found(DropDetector(DropSettings()), [si_block("accel", noise, 1000)])
+
+
+def test_the_end_never_says_less_than_the_alarm_did() -> None:
+    signal = fall(0.2, 1000, np.array([0, 0, 1.0]))
+    findings = found(DropDetector(DropSettings()), [si_block("accel", signal, 1000)])
+    assert [f.severity for f in findings] == [Severity.MAJOR, Severity.MAJOR], findings
+
+
+@pytest.mark.parametrize("size", [1, 50, 5000])
+def test_a_fall_becomes_major_with_the_sample_that_makes_it_as_high(size: int) -> None:
+    signal = fall(1.0, 1000, np.array([0, 0, 1.0]))
+    blocks = [si_block("accel", signal[i : i + size], 1000, start_s=i / 1000) for i in range(0, 3000, size)]
+    findings = found(DropDetector(DropSettings(major_height_m=0.5)), blocks)
+    assert [(f.phase, f.severity) for f in findings] == [
+        (Phase.START, Severity.GENERAL),
+        (Phase.UPDATE, Severity.MAJOR),
+        (Phase.END, Severity.CRITICAL),
+    ], findings
+    fell_s = (findings[1].decided_ns - findings[1].start_ns) / 1e9
+    assert fell_s == pytest.approx(np.sqrt(2 * 0.5 / GRAVITY_MPS2), abs=0.002), fell_s

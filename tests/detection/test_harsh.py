@@ -36,7 +36,7 @@ def test_a_stop_of_half_a_g_is_one_event_in_any_mounting(seed: int) -> None:
     assert end.end_ns is not None and 7.8 < end.end_ns / 1e9 < 8.8, end
     assert end.values["peak_mps2"] == pytest.approx(0.48 * GRAVITY_MPS2, rel=0.2), end.values
     assert end.values["delta_v_mps"] == pytest.approx(0.48 * GRAVITY_MPS2 * 2, rel=0.25), end.values
-    assert end.values["direction_known"] is False, end.values
+    assert (end.values["direction_known"], end.values["direction"]) == (False, "unknown"), end.values
 
 
 @pytest.mark.parametrize("up", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.blocks import Quality, SiBlock
 from agent.detection import DetectorSettings, make_detectors
 from agent.detection.finding import Finding
+from agent.detection.pulse import Pulse
 from agent.detection.shock import ShockDetector, ShockSettings
 from agent.records import Phase, Severity
 from agent.streams import TABLE
@@ -223,3 +224,15 @@ def test_a_pulse_that_the_cable_cut_in_two_is_not_made_up() -> None:
     signal = pulse("half-sine", 16, 0.011, 1000, UP)
     blocks = [si_block("accel", signal[:1003], 1000), si_block("accel", signal[1030:], 1000, start_s=1.03)]
     assert not found(ShockDetector(ShockSettings()), blocks)
+
+
+def test_nobody_looks_at_all_of_a_pulse_with_each_of_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Pulse] = []
+
+    def look(self: Pulse) -> bool:
+        looks.append(self)
+        return False
+
+    monkeypatch.setattr(Pulse, "rectangular", property(look))
+    signal = pulse("half-sine", 40, 0.018, 3200, np.array([0, 0, 1.0]))
+    assert shocks(signal, 3200) and not looks, len(looks)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.detection.finding import Finding
-from agent.detection.vibration import VibrationDetector, VibrationSettings
+from agent.detection.vibration import VibrationDetector, VibrationSettings, _Window
 from agent.records import Phase, Severity
 from firmware_bridge.virtual.road import RoadNoise
 from tests.detection.signals import F64, GRAVITY_MPS2, found, rest, si_block
@@ -110,3 +110,10 @@ def test_where_blocks_are_cut_changes_nothing(cuts: list[int]) -> None:
     parts = [si_block("accel", LONG[a:b], 100, start_s=a / 100) for a, b in itertools.pairwise(edges)]
     assert found(VibrationDetector(VibrationSettings()), parts) == whole
     assert [f.phase for f in whole][-1] is Phase.END and len(whole) >= 3, whole
+
+
+def test_the_root_of_a_mean_may_be_beyond_what_no_hop_is() -> None:
+    window = _Window(2.0)
+    for hop in range(4):
+        window.take(hop, 1_000_000)
+    assert window.first_above(1.0) == 0

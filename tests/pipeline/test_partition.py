@@ -250,3 +250,24 @@ def test_listed_times_and_silence(step: int, accel_size: int) -> None:
         return got + [r.payload for r in p.finish()]
 
     assert records(step * 10**7, accel_size) == records(10**9, 4096)
+
+
+def test_a_hole_amid_a_harsh_push() -> None:
+    """What ends with the hole is told after it, as its gap is: a box that listens knows no sooner."""
+    n, rate_hz = 20 * 200, 200
+    t = np.arange(n) / rate_hz
+    v = np.random.default_rng(2).normal(0, 0.05, (n, 3))
+    v[:, 2] += GRAVITY_MPS2
+    v[(t > 6) & (t < 14), 0] -= 0.55 * GRAVITY_MPS2
+    whole = Block("accel", 0, RegularClock.of_rate(rate_hz), v.astype(np.float32))
+    parts = whole.cut(0, 1650), whole.cut(1850, n)
+
+    def records(size: int) -> list[bytes]:
+        p = Pipeline([TABLE["accel"]], head=Head("b", "0", "t"), fleet="f")
+        blocks = [b.cut(i, min(i + size, len(b))) for b in parts for i in range(0, len(b), size)]
+        lots = [blocks] if size == n else [[b] for b in blocks]
+        got = [r.payload for lot in lots for r in p.push(*lot)]
+        assert p.tally.events["harsh_brake"] == 1, p.tally
+        return got + [r.payload for r in p.finish()]
+
+    assert records(n) == records(3) == records(20) == records(211)
