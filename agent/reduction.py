@@ -7,15 +7,18 @@ is short they wait, and are merged to windows of 10 s, a minute, ten, at last a 
 Two limits, both looking back over the hour up to the record:
 
 * all that was published stays within the budget: so features pay back what events overspent;
+  Of that a part is kept free for the next events, as long as features do not wait for too long: then it
+  counts what events already took of it in this hour, and at the end of a log nothing is kept any more;
 * a record of features is paid by what was taken since the one before it, and by what that one left over, less
   a part, the reserve, which is kept for events that may still come. What a quiet time saves is gone: it makes
-  no later hour dearer, nor one in which the sensors slow down.
+  no later hour dearer, nor one in which the sensors slow down. (When the log ends there is none.)
 
 Pure like its neighbours: earned by the samples that were taken and by nothing else.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Generic, Literal, Protocol, Self, TypeVar
@@ -29,6 +32,7 @@ MOST_HELD_ROWS = 1200
 HOUR_S = 3600
 SOON_BYTES = 2500  # the next two events, which may come before the next samples have paid for them
 SOON_PART = 0.5  # of the budget, at most
+OVERDUE_S = 1800  # rows that waited for so long leave to events only what these did not take already
 HOPELESS = 2.0  # a record that by its rows would be so many times too dear is not written to be weighed
 
 
@@ -132,7 +136,7 @@ class Reduction(Generic[R, D]):
         self._ledger = _Ledger(settings)
         self._rows: R | None = None
         self._held_span = 1
-        self._head_bytes, self._row_bytes = 0.0, 0.0  # what the last records cost, without rows and a row
+        self._cost: dict[int, tuple[int, int]] = {}  # by span: how many rows the last draft had, its bytes
 
     @property
     def withheld_rows(self) -> int:
@@ -149,7 +153,7 @@ class Reduction(Generic[R, D]):
         self._ledger.spend(published_bytes, second)
 
     def bears(self, published_bytes: int, second: int) -> bool:
-        """Return whether the budget of the hour up to this second bears so much more than was published.
+        """Return whether the hour up to this second bears so much more, and alarms that come soon after it.
 
         What the samples of a batch earn counts from its end on; nothing is refused before the first.
         """
@@ -162,8 +166,12 @@ class Reduction(Generic[R, D]):
         """
         self._take(rows, raw_bytes)
         if end % self._held_span == 0:
+            overdue = self._rows is not None and end - int(self._rows.index[0]) >= OVERDUE_S
+            keep = _Keep.WHAT_IS_LEFT if overdue else _Keep.SOON
             for span in COARSER:
-                if span >= self._held_span and end % span == 0 and (draft := self._fitting(span, end, end)):
+                if span < self._held_span or end % span:
+                    continue
+                if draft := self._fitting(span, end, end, keep):
                     self._rows, self._held_span = None, 1
                     return draft
         self._thin_out()
@@ -180,7 +188,7 @@ class Reduction(Generic[R, D]):
         while self._rows is not None:
             for span in COARSER:
                 over = end // span * span
-                if span >= self._held_span and (draft := self._fitting(span, over, end)):
+                if span >= self._held_span and (draft := self._fitting(span, over, end, _Keep.NOTHING)):
                     left = self._rows.after(over)
                     self._rows, self._held_span = (left, 1) if len(left) else (None, 1)
                     yield draft
@@ -193,26 +201,27 @@ class Reduction(Generic[R, D]):
             self._ledger.earn(earned, index)
         self._rows = rows if self._rows is None else self._join([self._rows, rows])
 
-    def _fitting(self, span: int, over: int, end: int) -> D | None:
+    def _fitting(self, span: int, over: int, end: int, keep: _Keep) -> D | None:
         """Return the record of the windows of `span` that are over, if it may be published at `end`."""
         if self._rows is None or not len(rows := self._rows.before(over).merged(span)):
             return None
-        room_bytes = self._ledger.room_bytes(end)
-        if self._head_bytes + self._row_bytes * len(rows) > HOPELESS * room_bytes:
+        room_bytes = self._ledger.room_bytes(end, keep)
+        if room_bytes <= 0 or self._least_bytes(span, len(rows)) > HOPELESS * room_bytes:
             return None
         draft = self._draft(rows, span)
-        self._learn(draft.published_bytes, len(rows))
+        self._cost[span] = len(rows), draft.published_bytes
         if draft.published_bytes > room_bytes:
             return None
         self._ledger.spend_on_features(draft.published_bytes, end)
         return draft
 
-    def _learn(self, published_bytes: int, rows: int) -> None:
-        """Guess what rows cost, to try no record in vain; too little rather than too much."""
-        if rows > 1:
-            self._row_bytes = max(0.0, (published_bytes - self._head_bytes) / rows)
-        else:
-            self._head_bytes = published_bytes / 2
+    def _least_bytes(self, span: int, rows: int) -> float:
+        """Guess what a record costs, to write none in vain: no more than by the last of this span it does.
+
+        Fewer rows cost at least their part, for the head does not shrink; more rows at least as much.
+        """
+        told, published_bytes = self._cost.get(span, (1, 0))
+        return published_bytes * min(1.0, rows / told)
 
     def _thin_out(self) -> None:
         if self._rows is None or len(self._rows) <= MOST_HELD_ROWS:
@@ -221,6 +230,14 @@ class Reduction(Generic[R, D]):
         if len(self._rows) > MOST_HELD_ROWS // 2 and self._held_span < COARSER[-1]:
             self._held_span = next(s for s in COARSER if s > self._held_span)
             self._rows = self._rows.merged(self._held_span)
+
+
+class _Keep(enum.Enum):
+    """What features leave free for events that may come before more samples do."""
+
+    SOON = enum.auto()
+    WHAT_IS_LEFT = enum.auto()  # of that, after the events of this hour
+    NOTHING = enum.auto()
 
 
 class _Hour:
@@ -252,7 +269,7 @@ class _Ledger:
     def __init__(self, settings: UploadSettings) -> None:
         self._all = settings.budget
         self._features = settings.budget * (1 - settings.reserve)
-        self._raw, self._out = _Hour(), _Hour()
+        self._raw, self._out, self._events = _Hour(), _Hour(), _Hour()
         self._has_earned = False
         self._backing_bytes = 0.0  # raw, since features were published last
         self._backed_bytes = 0.0  # of features, published now
@@ -269,24 +286,35 @@ class _Ledger:
 
     def spend(self, published_bytes: int, second: int) -> None:
         self._out.add(published_bytes, second)
+        self._events.add(published_bytes, second)
 
     def bears(self, published_bytes: int, second: int) -> bool:
         self._forget_before(second - HOUR_S)
-        return not self._has_earned or self._out.total + published_bytes <= self._all * self._raw.total
+        return not self._has_earned or published_bytes <= self._free_bytes() - self._soon_bytes()
 
     def spend_on_features(self, published_bytes: int, end: int) -> None:
         self._out.add(published_bytes, end)
         self._backed_bytes += published_bytes
 
-    def room_bytes(self, end: int) -> float:
+    def room_bytes(self, end: int, keep: _Keep) -> float:
         """Return how much features may publish at second `end`; snippets, what is left of it after them."""
         self._forget_before(end - HOUR_S)
-        budget_bytes = self._all * self._raw.total
+        if keep is _Keep.NOTHING:  # no later hour has to be thought of
+            return self._free_bytes()
+        soon_bytes = self._soon_bytes()
+        if keep is _Keep.WHAT_IS_LEFT:
+            soon_bytes = max(0.0, soon_bytes - self._events.total)
         return min(
-            budget_bytes - self._out.total - min(SOON_BYTES, SOON_PART * budget_bytes),
+            self._free_bytes() - soon_bytes,
             self._features * self._backing_bytes + self._left_bytes - self._backed_bytes,
         )
 
+    def _free_bytes(self) -> float:
+        return self._all * self._raw.total - self._out.total
+
+    def _soon_bytes(self) -> float:
+        return min(SOON_BYTES, SOON_PART * self._all * self._raw.total)
+
     def _forget_before(self, second: int) -> None:
-        for hour in (self._raw, self._out):
+        for hour in (self._raw, self._out, self._events):
             hour.forget_before(second)

@@ -227,3 +227,74 @@ def test_what_waited_is_told_in_full_once_there_is_room() -> None:
         under_test.second(k, 1000.0)
     under_test.finish()
     assert sum(sum(one.seconds) for _, one in under_test.told) == 7000
+
+
+def test_a_slow_log_with_a_handful_of_events_is_told_whole() -> None:
+    """4 B/s, as of a temperature and a humidity: what events took of their part is not kept twice."""
+    under_test, out = UnderTest(), np.zeros(9001)
+    bursts = {5367: 400, 5967: 150, 6147: 400, 6704: 150, 8187: 150, 8509: 400, 8960: 150}
+    for k in range(9000):
+        if k in bursts:
+            under_test.reduction.spend(bursts[k], k)
+            out[k] += bursts[k]
+        out[k] += sum(one.published_bytes for one in under_test.second(k, 4.0))
+    out[8999] += sum(one.published_bytes for one in under_test.finish())
+    told_s = sum(sum(one.seconds) for _, one in under_test.told)
+    assert told_s == 9000, f"{told_s} s of 9000 were told"
+    taken, gone = hours([4.0] * 9000, out[:9000])
+    assert (gone <= 0.2 * taken).all(), f"{float((gone / taken).max()):.4f}"
+
+
+def test_rows_that_waited_for_long_take_what_events_left_of_their_part() -> None:
+    """An hour's budget of 2880 bytes: events took 1700 of it, more than the half that is kept for them."""
+    under_test = UnderTest()
+    for k in range(3600):
+        under_test.second(k, 4.0)
+    for k in range(3600, 9000):
+        if k % 1200 == 0:
+            under_test.reduction.spend(567, k)
+        under_test.second(k, 4.0)
+    ends = [0, *(one.end for _, one in under_test.told), 9000]
+    waits = np.diff(ends)
+    assert waits.max() <= 2400, f"{waits.tolist()} s from one record to the next"
+
+
+def test_a_log_that_ends_keeps_nothing_for_events() -> None:
+    under_test = UnderTest()
+    under_test.reduction.spend(380, 0)
+    for k in range(600):
+        assert not under_test.second(k, 6.0)
+    assert sum(sum(one.seconds) for one in under_test.finish()) == 600
+
+
+def test_a_record_that_fits_is_tried_whatever_the_last_one_cost() -> None:
+    """A dear head, of a spectrum, say, counts once in a record: few rows tell nothing of what many cost."""
+    spectrum_bytes = 4000
+
+    class Dear(Draft):
+        @property
+        def published_bytes(self) -> int:
+            return spectrum_bytes + 10 * len(self.at)
+
+    reduction = Reduction(
+        UploadSettings(),
+        draft=lambda rows, span: Dear(rows.index.tolist(), rows["seconds"][:, 0].tolist(), span),
+        join=Table.joined,
+    )
+    told = []
+    for end in range(10, 601, 10):
+        rows = LAYOUT.empty(np.arange(end - 10, end))
+        rows["seconds"][:] = 1.0
+        told.append(reduction.add(rows, np.full(10, 700.0), end))
+    assert any(one is not None and one.span == 1 for one in told), "all was merged"
+
+
+def test_what_is_left_of_the_hour_tells_the_end_of_a_log() -> None:
+    """What a quiet time saved is of no use to a later hour, for there is none."""
+    under_test = UnderTest()
+    for k in range(HOUR_S):
+        under_test.second(k, 20.0)
+    under_test.second(HOUR_S, 1.0)
+    under_test.finish()
+    assert sum(sum(one.seconds) for _, one in under_test.told) == HOUR_S + 1
+    assert sum(one.published_bytes for _, one in under_test.told) <= 0.2 * 20 * HOUR_S

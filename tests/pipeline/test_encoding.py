@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.blocks import Block, RegularClock
+from agent.blocks import NS_PER_S, Block, RegularClock
 from agent.detection import DetectorSettings
 from agent.pipeline import Pipeline
 from agent.records import Head, Kind, Record, decode, is_compact
@@ -84,20 +84,28 @@ def test_a_budget_that_bears_it_leaves_all_in_json() -> None:
     assert said and not any(is_compact(r.payload) for r in said)
 
 
+def test_health_is_for_everybody_however_little_is_left() -> None:
+    pipeline = Pipeline([TABLE["accel"]], head=Head("box", "0" * 16, "t"), fleet="f", upload=UploadSettings())
+    said = pipeline.push(thrown_about())
+    assert any(is_compact(r.payload) for r in said), "the budget bears all"
+    assert not is_compact(pipeline.health(SECONDS * NS_PER_S, {"note": "x" * 2000}).payload)
+
+
 def test_msgpack_is_for_all() -> None:
     assert all(is_compact(r.payload) for r in records(UploadSettings(encoding="msgpack")))
 
 
-def test_the_budget_of_the_hour_bears_what_is_left_of_it() -> None:
+def test_the_budget_of_the_hour_bears_what_it_has_beside_alarms_that_may_come() -> None:
+    """Half of so small a budget is kept for them."""
     ledger = _Ledger(UploadSettings(budget=0.5))
     assert ledger.bears(10**6, 0), "nothing was earned yet, and nobody knows what will be"
     ledger.earn(1000.0, 0)
-    assert ledger.bears(500, 9) and not ledger.bears(501, 9)
+    assert ledger.bears(250, 9) and not ledger.bears(251, 9)
     ledger.spend(100, 9)
-    assert ledger.bears(400, 10) and not ledger.bears(401, 10)
+    assert ledger.bears(150, 10) and not ledger.bears(151, 10)
     ledger.earn(1000.0, 1800)
-    assert ledger.bears(900, 1800)
-    assert not ledger.bears(401, 3605), (
+    assert ledger.bears(400, 1800) and not ledger.bears(401, 1800)
+    assert not ledger.bears(151, 3605), (
         "what was earned more than an hour ago is gone, what was spent since is not"
     )
-    assert ledger.bears(500, 3610) and not ledger.bears(501, 3610)
+    assert ledger.bears(250, 3610) and not ledger.bears(251, 3610)

@@ -29,6 +29,7 @@ from agent.config import BoxSettings, Config
 from agent.pipeline import Item, Pipeline
 from agent.recorder.mcap_writer import McapRecorder
 from agent.records import Head, Record
+from agent.reduction import UploadSettings
 from agent.replay.runner import ReplayOptions, replay_log
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
@@ -258,7 +259,8 @@ def test_a_replay_gives_the_same_bytes_as_live(
     recording: Path, block_samples: int | None, tmp_path: Path
 ) -> None:
     options = ReplayOptions(block_samples=block_samples)
-    summary = replay_log(recording, tmp_path, Config(box=BoxSettings(id="box")), options)
+    config = Config(box=BoxSettings(id="box"), upload=UploadSettings(encoding="json"))
+    summary = replay_log(recording, tmp_path, config, options)
     lines = (tmp_path / "records.jsonl").read_bytes().splitlines()
     got = [line.partition(b'"payload":')[2][:-1] for line in lines]
     assert got == payloads(REFERENCE)
