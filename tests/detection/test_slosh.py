@@ -116,7 +116,9 @@ def test_a_wave_breaks_and_does_not_grow_for_ever() -> None:
     assert highest_crest_m(0.8, 10.0) == pytest.approx(0.2256, abs=1e-4)
     assert highest_crest_m(0.8, 0.02) < 0.02, "no wave digs deeper than the bottom"
     low = SloshSettings(length_m=0.8, width_m=0.5, fill_m=0.3, freeboard_m=0.1)
-    said = told(swerving(0.3, slosh_frequencies_hz(0.8, 0.3)[0], 30), low)
+    force = np.concatenate([swerving(0.3, slosh_frequencies_hz(0.8, 0.3)[0], 30), rest(60, RATE_HZ)])
+    said = told(force, low)
+    assert said[-1].phase is Phase.END, said
     rise_m = float(said[-1].values["rise_m"])  # type: ignore[arg-type]
     assert 0.15 < rise_m < 0.35, f"by linear theory more than 2 m: {rise_m} m"
 
