@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from agent.doctor import streams
+from agent.doctor import streams, watching
 from agent.doctor.finding import Area, Finding, Patient, State, from_error
 from agent.doctor.ports import chosen_port, may_open
 from firmware_bridge import wire
@@ -59,6 +59,7 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield _firmware(description, port)
         heard = streams.listen(link, description, patient)
         yield from streams.judge(heard, link)
+        yield from watching.of_board(description, patient)
         yield _clock(link, heard.seconds, _round_trips_ms(link))
     finally:
         link.close()

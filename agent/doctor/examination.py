@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agent.doctor import broker, cable, configuration, disk, i2c, ports, wall_clock
+from agent.doctor import broker, cable, configuration, disk, i2c, ports, wall_clock, watching
 from agent.doctor.finding import Area, Check, Finding, Patient, State
 
 LEAVE_S = 3.0  # the board is told to stop when the examination is broken off
@@ -27,6 +27,7 @@ CHECKS: tuple[Planned, ...] = (
     Planned(Area.CONFIGURATION, configuration.check, 10.0),
     Planned(Area.PORTS, ports.check, 10.0),
     Planned(Area.BOARD, cable.check, 30.0),
+    Planned(Area.STREAMS, watching.of_chips, 10.0),
     Planned(Area.I2C, i2c.check, 30.0),
     Planned(Area.BROKER, broker.check, 30.0),
     Planned(Area.DISK, disk.check, 20.0),

@@ -19,6 +19,7 @@ DESCRIPTION = """Examine the agent: does it recognise what harms the cargo, and 
 
     scripts/exam                      a whole paper: 420 harmful and 420 harmless scenes
     scripts/exam --seed 7             another paper
+    scripts/exam --scenes 1000        a longer one: so many of each half
     scripts/exam --only drop          one event type, or one kind of scene (--list names them)
     scripts/exam --keep failed/       write the failed scenes as MCAP, for `cargobox replay`
 """

@@ -14,9 +14,15 @@ from scripts.examination.scene import Scene
 
 
 def keep(questions: Iterable[Question], folder: Path) -> list[Path]:
-    """Write the scenes of `questions` into `folder`, three files each; return the logs. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_write(question, scene_for(question), folder) for question in questions]
+    """Write the scenes of `questions` into `folder`, three files each; return the logs. Raises OSError.
+
+    The folder is made for the first of them: none, and there is none.
+    """
+    kept = []
+    for question in questions:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.append(_write(question, scene_for(question), folder))
+    return kept
 
 
 def _write(question: Question, scene: Scene, folder: Path) -> Path:

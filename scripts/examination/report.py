@@ -67,6 +67,11 @@ class Result:
         """Of all harmless scenes."""
         return Share("false alarms", sum(not v.passed for v in self.harmless), len(self.harmless))
 
+    @property
+    def general(self) -> Share:
+        """Of all harmless scenes, those with an event of severity 2: no part of the verdict."""
+        return Share("severity 2", sum(bool(v.general) for v in self.harmless), len(self.harmless))
+
     def recall_by(self, key: Callable[[Verdict], str]) -> list[Share]:
         """Return the recall of each group."""
         return _grouped(self.harmful, key, lambda v: v.passed)
@@ -101,6 +106,7 @@ class Result:
             "passed": self.passed,
             "recall": self.recall.as_dict(),
             "false_alarms": self.false_alarms.as_dict(),
+            "severity_2_in_harmless": self.general.as_dict(),
             "recall_by_type": {
                 s.name: {**s.as_dict(), "delay_s": _delay_figures(self.delays(s.name))} for s in self.types
             },
@@ -140,6 +146,7 @@ class Result:
             f"recognised    {self.recall.words()}   at least {RECALL_AT_LEAST:.1%}, each type "
             f"{TYPE_AT_LEAST:.0%}   delay {_delay_words(self.delays())}",
             f"false alarms  {self.false_alarms.words()}   at most {FALSE_AT_MOST:.1%}",
+            f"severity 2    {self.general.words()}   of the harmless scenes; no part of the verdict",
             f"seed {self.seed}: {'passed' if self.passed else 'NOT PASSED'}",
         ]
         return out

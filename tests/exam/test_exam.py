@@ -156,3 +156,21 @@ def test_what_cannot_be_set_is_refused(capsys: pytest.CaptureFixture[str]) -> No
         command.main(["--only", "earthquake"])
     assert refused.value.code == 2
     assert "--list" in capsys.readouterr().err
+
+
+def test_no_failed_scene_is_no_folder(tmp_path: Path) -> None:
+    assert keep.keep([], tmp_path / "failed") == [] and not (tmp_path / "failed").exists()
+
+
+def test_events_of_severity_2_stand_beside_the_verdict() -> None:
+    verdicts = [
+        Verdict("rest", at, "bench", None, passed=True, general=("bump", "bump") if at == 0 else ())
+        for at in range(10)
+    ]
+    result = Result(1, verdicts)
+    assert (result.general.hits, result.general.trials) == (1, 10), "scenes, not events"
+    low, high = intervals.interval(1, 10)
+    assert result.as_dict()["severity_2_in_harmless"] == {
+        "hits": 1, "trials": 10, "share": 0.1, "low": low, "high": high,
+    }  # fmt: skip
+    assert result.passed and result.lines()[-2].startswith("severity 2    "), result.lines()[-3:]
