@@ -85,7 +85,8 @@ def test_a_broker_that_hangs_does_not_hold_the_end_up(
     tmp_path: Path, broker: LastingBroker, watcher: Watcher
 ) -> None:
     with VirtualBox(Trip(script="none"), tmp_path / "port", tmp_path / "board") as box:
-        config = write_config(tmp_path, port=box.port, broker_port=broker.port)
+        more = '[upload]\nencoding = "msgpack"'  # in which two seconds earn a record
+        config = write_config(tmp_path, port=box.port, broker_port=broker.port, more=more)
         with Running(command("run", "--config", config, "--seconds", 2, "--json")) as agent:
             watcher.until_kind("status", state="online")
             broker.freeze()

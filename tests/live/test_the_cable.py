@@ -61,8 +61,10 @@ def test_no_event_is_made_of_a_hole(rough_ride: RoughRide) -> None:
         for m in rough_ride.records.values()
         if m.kind in {"alarm", "event"} and m.body["phase"] == "start"
     }
-    # the drop, its surge and the warm yard; from the 31st second of the trip on the load may slide
-    assert {"drop"} <= started <= {"drop", "pressure", "temperature", "load_shift", "humidity"}, started
+    # the drop, its surge and the warm yard; from the 31st second of the trip on the load may slide. Where a
+    # hole swallows the fall, its impact is all that was felt
+    may = {"drop", "shock", "pressure", "temperature", "load_shift", "humidity"}
+    assert {"drop"} <= started <= may, started
 
 
 @pytest.mark.slow
