@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,6 +143,11 @@ def test_through_a_real_broker(
     watch = Watch()
     uplink = start_uplink(broker.config(protocol=protocol), ear=doing.desk, on_change=watch)
     watch.connected(1)
+    until_s = time.monotonic() + PATIENCE_S
+    while not doing.desk.counts:  # it has subscribed when it hears a stranger
+        assert time.monotonic() < until_s, "the box does not hear"
+        attacker.send(signed(1, key=OTHER))
+        time.sleep(0.01)
     chance = random.Random(7)
     captured = signed(10)
     attacker.send(captured)
