@@ -6,10 +6,10 @@ uplink, whose records must arrive all the while.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -143,15 +143,15 @@ def test_through_a_real_broker(
     watch = Watch()
     uplink = start_uplink(broker.config(protocol=protocol), ear=doing.desk, on_change=watch)
     watch.connected(1)
-    until_s = time.monotonic() + PATIENCE_S
-    while not doing.desk.counts:  # it has subscribed when it hears a stranger
-        assert time.monotonic() < until_s, "the box does not hear"
-        attacker.send(signed(1, key=OTHER))
-        time.sleep(0.01)
+    for counter in range(1, 10):  # until it has subscribed, the broker keeps nothing for it
+        attacker.send(signed(counter))
+        with contextlib.suppress(AssertionError):
+            subscriber.wait(lambda: bool(answers(subscriber)), 1.0)
+            break
     chance = random.Random(7)
     captured = signed(10)
     attacker.send(captured)
-    subscriber.wait(lambda: len(answers(subscriber)) == 1)
+    subscriber.wait(lambda: any(a["counter"] == 10 for a in answers(subscriber)))
     bad = [
         b"", b"{", DEEP, DEEP_SIGNED, captured, signed(9), signed(11, box="other"), signed(12, key=OTHER),
         signed(13, issued=1, expires=2), signed(14, verb="restart"), b"x" * 200_000,
@@ -166,7 +166,7 @@ def test_through_a_real_broker(
     attacker.close()
     uplink.stop(drain_s=PATIENCE_S)
     counts, stats = doing.desk.counts, uplink.stats()
-    assert [order.counter for order in doing.done] == [10, 99], (doing.done, counts)
+    assert [o.counter for o in doing.done if o.counter >= 10] == [10, 99], (doing.done, counts)
     assert (stats.refused, stats.reconnects) == (0, 0), (stats, counts)
     assert {"malformed", "replayed", "address", "unknown_key"} <= set(counts), counts
     told = [a for a in answers(subscriber) if not a["done"]]

@@ -115,9 +115,9 @@ class Subscriber:
             self._client.disconnect()
             self._client.loop_stop()
 
-    def wait(self, condition: Callable[[], bool]) -> None:
+    def wait(self, condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
         with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE_S), f"{len(self.messages)} messages came"
+            assert self._changed.wait_for(condition, patience_s), f"{len(self.messages)} messages came"
 
     def seqs(self) -> list[int]:
         """Sequence numbers in the order in which they came."""
