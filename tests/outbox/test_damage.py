@@ -41,7 +41,12 @@ def frame_ends(data: bytes) -> list[int]:
 def test_a_tail_torn_at_any_byte_costs_what_was_torn_and_nothing_else(segment: Path) -> None:
     whole = segment.read_bytes()
     ends = frame_ends(whole)
+    # every byte of the first frame and the last; of those between, each fifth and the edges
+    first, last = ends[0], ends[-2]
+    near = {end + step for end in ends for step in (-1, 0, 1)}
     for length in range(len(whole)):
+        if first < length < last and length % 5 and length not in near:
+            continue
         segment.write_bytes(whole[:length])
         complete = sum(end <= length for end in ends)
         with Outbox(segment.parent) as outbox:
