@@ -62,13 +62,14 @@ def compare(
         raw = {s.name: np.concatenate([second[s.name] for second in seconds]) * s.scale for s in specs}
         lead_s = max(begin_s, told_s) - 1
         lead = trip.second(lead_s) if lead_s >= 0 else {s.name: np.empty((0, len(s.axes))) for s in specs}
-        differences.unchecked.update(body.keys() & {"spectra"})
+        differences.unchecked.update(body.keys() & {"spectrum_db"})
         for name, column in body["columns"].items():
             if name not in oracles:
                 differences.unchecked.add(name)
                 continue
             spec, oracle = oracles[name]
-            wanted = np.atleast_1d(oracle(raw[spec.name], lead[spec.name] * spec.scale))
+            before: F64 = np.asarray(lead[spec.name] * spec.scale, np.float64)
+            wanted = np.atleast_1d(oracle(raw[spec.name], before))
             said = list(column.values()) if isinstance(column, dict) else [column]
             for axis, (values, want) in enumerate(zip(said, wanted.tolist(), strict=True)):
                 where = f"{name}[{axis}] of second {begin_s}, {span_s} s"
@@ -116,7 +117,7 @@ def _jerk_mps3(values: F64, lead: F64) -> F64:
     return np.asarray(np.linalg.norm(slopes, axis=1).max())
 
 
-def _judge(values: Sequence[float], row: int, want: float, where: str, differences: Differences) -> None:
+def _judge(values: Sequence[float | None], row: int, want: float, where: str, differences: Differences) -> None:
     said = values[row]
     decimals = max((len(str(v).partition(".")[2]) for v in values if v is not None), default=0)
     allowed = max(0.5 * 10.0**-decimals, DIGITS * abs(want)) + SLACK * max(1.0, abs(want))
