@@ -117,7 +117,9 @@ def _jerk_mps3(values: F64, lead: F64) -> F64:
     return np.asarray(np.linalg.norm(slopes, axis=1).max())
 
 
-def _judge(values: Sequence[float | None], row: int, want: float, where: str, differences: Differences) -> None:
+def _judge(
+    values: Sequence[float | None], row: int, want: float, where: str, differences: Differences
+) -> None:
     said = values[row]
     decimals = max((len(str(v).partition(".")[2]) for v in values if v is not None), default=0)
     allowed = max(0.5 * 10.0**-decimals, DIGITS * abs(want)) + SLACK * max(1.0, abs(want))
