@@ -208,7 +208,10 @@ def _container() -> list[Background]:
 
 
 def _car_trip() -> list[Background]:
-    """A parcel in a car boot at 2 Hz, mounted at an odd angle: turned upright. Good for tilt and no more."""
+    """A parcel in a car boot at 2 Hz, at an odd angle that changes on its way. Good for tilt and no more.
+
+    Each stretch is turned upright by itself: a scene begins with a box that stands, not with one that slid.
+    """
     path = RECORDINGS / "fragile-goods-box" / "car_trip_0921.csv"
     if not path.exists():
         return []
@@ -216,7 +219,8 @@ def _car_trip() -> list[Background]:
         keys = ("acceleratorX", "acceleratorY", "acceleratorZ")
         rows = [[float(row[k]) for k in keys] for row in csv.DictReader(text) if row[keys[0]]]
     force = np.array(rows[:1800]) * GRAVITY_MPS2 / 1000  # before the drops at its end
-    return [_recorded("car trip", calm_spans(upright(force), 2.0, 10.0), 2.0, (2, 2))]
+    spans = [upright(span) for span in calm_spans(upright(force), 2.0, 10.0)]
+    return [_recorded("car trip", spans, 2.0, (2, 2))]
 
 
 # a four-stroke diesel with six cylinders at 640 rpm: one beat a turn, and its three firings (Hz, g)
