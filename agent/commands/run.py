@@ -7,6 +7,7 @@ home. SIGTERM and Ctrl-C end it in order: what was decided is on the card, and s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import gc
 import itertools
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     check_seconds(args.seconds)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     # where each thread is, into the log, when the watchdog ends a process that hangs (SIGABRT)
-    faulthandler.enable()
+    with contextlib.suppress(OSError):  # where stderr is no file there is nobody to tell
+        faulthandler.enable()
     config = load_config(args.config)
     if config.cargo.profile:
         log.info("cargo profile %s sets what [detect] does not say", config.cargo.profile)
