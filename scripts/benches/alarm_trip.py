@@ -37,6 +37,7 @@ _TAG = 0xA1A  # keeps this stream of random numbers apart from the trip's others
 DETECT = """
 [detect.drop]
 min_fall_s = 0.15
+major_height_m = 0.1
 settle_s = 0.1
 [detect.pressure]
 swing_pa = 2500.0
