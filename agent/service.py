@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import agent
 from agent.beats import SLOW_S, Beats, Hang, HeardStop
@@ -29,6 +28,7 @@ from agent.ordering import open_desk
 from agent.orders import Done, Order
 from agent.outbox import Outbox
 from agent.pipeline import Item, Pipeline
+from agent.recording import Recorder, Recording, closed
 from agent.records import Head, Record
 from agent.restamping import RestampingQueue, Stamps
 from agent.sources import LiveSource, Vector
@@ -46,16 +46,6 @@ MOST_ITEMS_AT_ONCE = 256
 HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
 EXPIRY_LOOK_S = 86_400.0
-
-
-class Recorder(Protocol):
-    """What a recording looks like from here."""
-
-    def write(self, item: Item) -> None:
-        """Take one item of the source."""
-
-    def close(self) -> None:
-        """Finish the file."""
 
 
 RecorderFactory = Callable[[Sequence[StreamSpec], str, Vector | None], Recorder]
@@ -93,9 +83,7 @@ class Service:
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._room = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._to_record: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
-        self._recorded = threading.Event()
-        self._recorder: Recorder | None = None
+        self._recording: Recording | None = None
         self._pipeline: Pipeline | None = None
         self._certificates = at_hand(config)
         self._trust: dict[str, str] = {}
@@ -155,11 +143,11 @@ class Service:
             mount_up=self._config.mount_up(said_up),
         )
         if self._make_recorder is not None:
-            self._recorder = self._make_recorder(specs, self.boot, said_up)
+            self._recording = Recording(self._make_recorder(specs, self.boot, said_up), self.beats)
         self._reporter = self._make_reporter()
         targets = {"source": self._read, "pipeline": self._work, "health": self._measure}
-        if self._recorder is not None:
-            targets["recorder"] = self._record
+        if self._recording is not None:
+            targets["recorder"] = self._recording.run
         for name, target in targets.items():
             thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
             thread.start()
@@ -195,16 +183,15 @@ class Service:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        recorder, self._recorder = self._recorder, None
         # each whatever becomes of the others: a full card must not cost the last records their way out
         with contextlib.ExitStack() as parts:
             parts.callback(self.outbox.close)
             parts.callback(self.uplink.stop, drain_s)
             if self._desk is not None:
                 parts.callback(self._desk.stop)
-            if recorder is not None:
-                parts.callback(_closed, recorder)
-            parts.callback(_closed, self._source)
+            if self._recording is not None:
+                parts.callback(self._recording.close)
+            parts.callback(closed, self._source)
 
     # -- on the desk's thread ------------------------------------------------------------------
 
@@ -282,7 +269,8 @@ class Service:
                 items, ended = self._next_items()
                 self._room.set()
                 if items:
-                    self._hand_to_recorder(items)
+                    if self._recording is not None:
+                        self._recording.hand_over(items, beat, lambda: self.failure is not None)
                     records = self._pipeline.push(*items)
                     for item in items:
                         if isinstance(item, TimeMark):
@@ -297,7 +285,8 @@ class Service:
             self._tell_dropped(self._pipeline, everything=True)
         finally:
             beat.end()
-            self._to_record.put(None)
+            if self._recording is not None:
+                self._recording.no_more()
         self.ended.set()
 
     def _make_reporter(self) -> Reporter:
@@ -370,48 +359,3 @@ class Service:
             self.outbox.put(records)
             self.beats.of("pipeline")()
             self._on_records(records)
-
-    def _hand_to_recorder(self, items: Sequence[Item]) -> None:
-        if self._recorder is None:
-            return
-        # a card that is slow for long holds the source back, as it would without a thread of its own
-        while self._to_record.qsize() >= QUEUE_ITEMS and self.failure is None:
-            self.beats.of("pipeline")()
-            self._recorded.clear()
-            self._recorded.wait(HEARTBEAT_S)
-        self._to_record.put(items)
-
-    def _record(self) -> None:
-        beat = self.beats.of("recorder")
-        while True:
-            beat(SLOW_S)
-            try:
-                items = self._to_record.get(timeout=self.beats.rest_s)
-            except queue.Empty:
-                continue
-            if items is None:
-                beat.end()
-                return
-            self._recorded.set()
-            if self._recorder is None:
-                continue
-            try:
-                for item in items:
-                    self._recorder.write(item)
-            except FourPartError as error:
-                # a full card ends the recording and nothing else
-                log.error("%s", error)
-                recorder, self._recorder = self._recorder, None
-                _closed(recorder)
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-def _closed(part: _Closable) -> None:
-    """Close a part of the agent; one that cannot even be closed is told of and holds up nothing."""
-    try:
-        part.close()
-    except FourPartError as error:
-        log.error("%s", error)

@@ -1,0 +1,100 @@
+"""The recording of a live run, on a thread of its own: no alarm waits for it, and it waits for the card.
+
+What is handed over is bounded by items: a card that is slow for long holds the one who hands over back, as it
+would without a thread. A card that refuses ends the recording, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from agent.beats import SLOW_S, Beats
+from agent.errors import FourPartError
+from agent.pipeline import Item
+
+log = logging.getLogger("cargobox")
+
+MOST_ITEMS = 4096  # ten seconds of a busy box
+WAIT_S = 1.0
+
+
+class Recorder(Protocol):
+    """What a recording looks like from here."""
+
+    def write(self, item: Item) -> None:
+        """Take one item of the source."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class Recording:
+    """Hands items from the pipeline's thread to the recorder's, which is `run`."""
+
+    def __init__(self, recorder: Recorder, beats: Beats) -> None:
+        self._recorder: Recorder | None = recorder
+        self._beats = beats
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._room = threading.Event()
+
+    def hand_over(
+        self, items: Sequence[Item], beat: Callable[[], None], given_up: Callable[[], bool]
+    ) -> None:
+        """Queue items; wait while there is no room, as long as nobody has given up."""
+        if self._recorder is None:
+            return
+        while self._items.qsize() >= MOST_ITEMS and not given_up():
+            beat()
+            self._room.clear()
+            self._room.wait(WAIT_S)
+        for item in items:
+            self._items.put(item)
+
+    def no_more(self) -> None:
+        """Say that all was handed over."""
+        self._items.put(None)
+
+    def run(self) -> None:
+        """Write what comes, until there is no more."""
+        beat = self._beats.of("recorder")
+        while True:
+            beat(SLOW_S)
+            try:
+                item = self._items.get(timeout=self._beats.rest_s)
+            except queue.Empty:
+                continue
+            if item is None:
+                beat.end()
+                return
+            self._room.set()
+            if self._recorder is None:
+                continue
+            try:
+                self._recorder.write(item)
+            except FourPartError as error:
+                log.error("%s", error)
+                self.close()
+
+    def close(self) -> None:
+        """Finish the file; one that cannot even be finished is told of and holds up nothing."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            closed(recorder)
+
+
+class Closable(Protocol):
+    """Part of the agent that is closed at its end."""
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+def closed(part: Closable) -> None:
+    """Close a part of the agent; one that cannot even be closed is told of and holds up nothing."""
+    try:
+        part.close()
+    except FourPartError as error:
+        log.error("%s", error)
