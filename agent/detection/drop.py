@@ -31,7 +31,7 @@ from agent.detection.claims import Claims
 from agent.detection.fall import Fall, Lightness, changed_from, implied_height_m
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.pulse import GRAVITY_MPS2, squared_size
-from agent.detection.track import Track, silent_ns, without_silence
+from agent.detection.sample_detector import SampleDetector
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
 
@@ -69,11 +69,11 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     critical_height_m: Positive = 0.8
 
 
-class DropDetector:
+class DropDetector(SampleDetector):
     """Watches one accelerometer stream. `drops`: where it says which are known."""
 
     def __init__(self, settings: DropSettings, drops: Claims | None = None, stream: str = "accel") -> None:
-        self.streams: tuple[str, ...] = (stream,)
+        super().__init__(EventType.DROP, stream)
         self._drops = drops or Claims()
         self._settings = settings
         self._below_squared = np.float32(settings.below_mps2**2)
@@ -94,10 +94,7 @@ class DropDetector:
         self._newest: SiBlock | None = None
         # the last bit of the root must not miss it
         self._major_ns = math.ceil(math.sqrt(2 * settings.major_height_m / GRAVITY_MPS2) * NS_PER_S) + 1
-        self._track = Track(EventType.DROP, self.streams)
-        self._late: list[Finding] = []
         self._too_slow_ns = 0
-        self._last_ns = 0
 
     def notes(self) -> Sequence[str]:
         """Say whether parts of the data were sampled too slowly to see a fall."""
@@ -108,30 +105,11 @@ class DropDetector:
             f"to see a fall of {self._settings.min_fall_s} s",
         )
 
-    def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Samples decide a drop; time alone ends one whose stream is silent."""
-        self._silent(horizon_ns)
-        late, self._late = self._late, []
-        return late
-
-    def feed(self, block: SiBlock) -> Sequence[Finding]:
-        """Take samples; return starts (the fall is sure), updates (it is worse) and ends (it has settled)."""
-        found: list[Finding] = []
-        for part in without_silence(block):
-            self._silent(int(part.times_ns[0]))
-            found.extend(self._feed(part))
-            self._last_ns = int(part.times_ns[-1])
-        return found
-
-    def _silent(self, now_ns: int) -> None:
-        """End the event where nothing has come for too long before `now_ns`."""
-        if self._track.active and now_ns >= (decided_ns := silent_ns(self._last_ns)):
-            self._late.extend(self._interrupted(decided_ns))
-
-    def _feed(self, block: SiBlock) -> Sequence[Finding]:
+    def _take(self, block: SiBlock) -> Sequence[Finding]:
+        """Return starts (the fall is sure), updates (it is worse) and ends (it has settled)."""
         if block.period_ns * SAMPLES_A_FALL > self._min_ns:
             self._too_slow_ns += len(block) * block.period_ns
-            return self._interrupted(int(block.times_ns[0]))
+            return self._cut_off(int(block.times_ns[0]))
         found: list[Finding] = []
         self._forget(block)
         squared = squared_size(block)
@@ -152,7 +130,7 @@ class DropDetector:
                 if at == len(block):
                     break
             if at in pauses:
-                found.extend(self._interrupted(int(block.times_ns[at])))
+                found.extend(self._cut_off(int(block.times_ns[at])))
             end = int(edges[np.searchsorted(edges, at, side="right")])
             judge = self._light if below[at] else self._heavy
             found.extend(judge(block, squared, at, end))
@@ -189,8 +167,8 @@ class DropDetector:
         steps_ns = np.diff(block.times_ns, prepend=before_ns)
         return np.flatnonzero(steps_ns > self._bridge_ns + 2 * block.period_ns).tolist()
 
-    def _interrupted(self, time_ns: int) -> list[Finding]:
-        """Samples before `time_ns` are missing: what was falling is not known to fall still."""
+    def _cut_off(self, decided_ns: int) -> list[Finding]:
+        """Samples before `decided_ns` are missing: what was falling is not known to fall still."""
         run, event = self._run, self._event
         self._run = self._landed = None
         if event is None:
@@ -198,7 +176,7 @@ class DropDetector:
         if run is not None and (not event.falls_ns or run.fall_ns >= self._rebound_ns):
             event.falls_ns.append(run.fall_ns)
             event.end_ns = run.last_ns + run.period_ns
-        return [self._finish(time_ns)]
+        return [self._finish(decided_ns)]
 
     def _light(
         self, block: SiBlock, squared: npt.NDArray[np.float32], begin: int, end: int

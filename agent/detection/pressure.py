@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.track import Track, silent_ns, without_silence
+from agent.detection.sample_detector import SampleDetector
 from agent.ranges import Part, Positive
 from agent.records import Severity
 
@@ -45,11 +45,11 @@ class PressureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     critical_factor: Positive = 2.0
 
 
-class PressureDetector:
+class PressureDetector(SampleDetector):
     """Watches one pressure stream."""
 
     def __init__(self, settings: PressureSettings, stream: str = "pressure") -> None:
-        self.streams: tuple[str, ...] = (stream,)
+        super().__init__(EventType.PRESSURE, stream)
         self._settings = settings
         self._critical_pa = math.nextafter(settings.critical_factor * settings.swing_pa, 0.0)
         self._window_hops = max(1, round(settings.window_s * NS_PER_S / HOP_NS))
@@ -61,41 +61,18 @@ class PressureDetector:
         self._before_pa = 0.0  # the sample before
         self._low, self._high = math.inf, -math.inf  # of the window, this hop so far included
         self._hop_low, self._hop_high = math.inf, -math.inf
-        self._track = Track(EventType.PRESSURE, self.streams)
         self._largest_pa = 0.0
-        self._last_ns = 0
-        self._late: list[Finding] = []
 
-    def notes(self) -> Sequence[str]:
-        """Nothing to say: it always watches."""
-        return ()
+    def _cut_off(self, decided_ns: int) -> Sequence[Finding]:
+        """End the event; what was is forgotten."""
+        end = self._track.end(decided_ns, self._last_ns, self._track.severity, self._values())
+        self._largest_pa, self._hop = 0.0, None
+        self._lows.clear()
+        self._highs.clear()
+        return (end,)
 
-    def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Samples decide; time alone ends an event whose stream is silent."""
-        self._silent(horizon_ns)
-        late, self._late = self._late, []
-        return late
-
-    def feed(self, block: SiBlock) -> Sequence[Finding]:
+    def _take(self, block: SiBlock) -> Sequence[Finding]:
         """Take samples; one that is no number, or at the gauge's end, is left out."""
-        found: list[Finding] = []
-        for part in without_silence(block):
-            self._silent(int(part.times_ns[0]))
-            found.extend(self._feed(part))
-            self._last_ns = int(part.times_ns[-1])
-        return found
-
-    def _silent(self, now_ns: int) -> None:
-        """End the event where nothing has come for too long before `now_ns`; what was is forgotten."""
-        if self._track.active and now_ns >= (decided_ns := silent_ns(self._last_ns)):
-            self._late.append(
-                self._track.end(decided_ns, self._last_ns, self._track.severity, self._values())
-            )
-            self._largest_pa, self._hop = 0.0, None
-            self._lows.clear()
-            self._highs.clear()
-
-    def _feed(self, block: SiBlock) -> Sequence[Finding]:
         times, values = block.times_ns, block.values[:, 0]
         good = np.isfinite(values)
         if block.quality is not None:

@@ -25,7 +25,7 @@ from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.claims import Claims
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.pulse import GRAVITY_MPS2, Pulse, squared_size
-from agent.detection.track import Track, silent_ns, without_silence
+from agent.detection.sample_detector import SampleDetector
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
@@ -67,7 +67,7 @@ class ShockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Shocks closer together are one event."""
 
 
-class ShockDetector:
+class ShockDetector(SampleDetector):
     """Watches one accelerometer stream. `drops`: those known; `shocks`: where it says which it knows."""
 
     def __init__(
@@ -77,11 +77,10 @@ class ShockDetector:
         shocks: Claims | None = None,
         stream: str = "accel",
     ) -> None:
-        self.streams: tuple[str, ...] = (stream,)
+        super().__init__(EventType.SHOCK, stream)
         self._settings = settings
         self._drops = drops or Claims()
         self._shocks = shocks or Claims()
-        self._track = Track(EventType.SHOCK, self.streams)
         onset_mps2 = GRAVITY_MPS2 + ONSET_PART * settings.peak_mps2
         self._onset_mps2 = onset_mps2
         self._onset_squared = np.float32(onset_mps2**2)
@@ -95,8 +94,7 @@ class ShockDetector:
         self._event: _Event | None = None
         self._slow_hz: float | None = None
         self._clipped_low = 0
-        self._last_ns = self._period_ns = 0
-        self._late: list[Finding] = []
+        self._period_ns = 0
 
     def notes(self) -> Sequence[str]:
         """Say what of shocks this stream cannot show."""
@@ -113,29 +111,14 @@ class ShockDetector:
             )
         return said
 
-    def advance(self, horizon_ns: int) -> Sequence[Finding]:
-        """Samples decide; time alone ends an event whose stream is silent."""
-        self._silent(horizon_ns)
-        late, self._late = self._late, []
-        return late
-
-    def feed(self, block: SiBlock) -> Sequence[Finding]:
-        """Take samples; return what they decide."""
+    def _cut_off(self, decided_ns: int) -> Sequence[Finding]:
         found: list[Finding] = []
-        for part in without_silence(block):
-            self._silent(int(part.times_ns[0]))
-            found.extend(self._feed(part))
-            self._last_ns = int(part.times_ns[-1])
+        if self._pulse is not None:
+            self._close(decided_ns, self._period_ns, found)
+        found.append(self._finish(decided_ns))
         return found
 
-    def _silent(self, now_ns: int) -> None:
-        """End the event where nothing has come for too long before `now_ns`."""
-        if self._track.active and now_ns >= (decided_ns := silent_ns(self._last_ns)):
-            if self._pulse is not None:
-                self._close(decided_ns, self._period_ns, self._late)
-            self._late.append(self._finish(decided_ns))
-
-    def _feed(self, block: SiBlock) -> Sequence[Finding]:
+    def _take(self, block: SiBlock) -> Sequence[Finding]:
         self._period_ns = block.period_ns
         if block.period_ns * GOOD_RATE_HZ > 1.05 * NS_PER_S:
             self._slow_hz = NS_PER_S / block.period_ns

@@ -6,12 +6,9 @@ the last is held back by the cool-down. What was called major stays major: its e
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
-
-from agent.blocks import NS_PER_S, SiBlock
+from agent.blocks import NS_PER_S
 from agent.detection.finding import EventType, Finding, Value
 from agent.hops import TICK_NS
 from agent.records import Phase, Severity
@@ -28,20 +25,6 @@ def silent_ns(last_ns: int) -> int:
     A whole tick: only there is anything decided by time alone. The end of a log is a silence, too.
     """
     return -(-(last_ns + SILENT_NS) // TICK_NS) * TICK_NS
-
-
-def without_silence(block: SiBlock) -> Iterable[SiBlock]:
-    """Yield a block in parts with no silence in them; listed times may have one."""
-    slack_ns = int(block.times_ns[-1] - block.times_ns[0]) - (len(block) - 1) * block.period_ns
-    if slack_ns < SILENT_NS // 2:
-        yield block
-        return
-    holes = np.flatnonzero(np.diff(block.times_ns) >= SILENT_NS) + 1
-    for a, b in itertools.pairwise((0, *holes.tolist(), len(block))):
-        quality = None if block.quality is None else block.quality[a:b]
-        yield SiBlock(
-            block.stream, block.first + a, block.times_ns[a:b], block.period_ns, block.values[a:b], quality
-        )
 
 
 class Track:
