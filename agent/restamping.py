@@ -1,8 +1,9 @@
 """Restamping: what was made before the clock was set and still waits when it is leaves with the right times.
 
 A Pi has no battery clock: it boots in 1970, or with the time at which it was switched off. Box time does
-not care, so once the wall clock is known, it is known for all of this run: times move by as much as the
-offset did. What was sent before cannot be moved; `Restamping.steps` tells receivers by how much they may.
+not care, so once the wall clock is known, it is known for all of this run, and for earlier starts of the
+agent in the same boot of the kernel (`agent.clock_book`): times move by as much as the offset did. What was
+sent before cannot be moved; `Stamps.steps` tells receivers by how much they may.
 
 It stands between outbox and uplink. On the card records stay as they were made.
 """
@@ -10,6 +11,7 @@ It stands between outbox and uplink. On the card records stay as they were made.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -18,12 +20,15 @@ from typing import Any
 
 import msgspec
 
+from agent.clock_book import ClockBook, Run
 from agent.errors import PayloadError
 from agent.outbox import Outbox, Waiting
 from agent.records import Record, decode, encode, is_compact
 from agent.timebase import NS_PER_US, TimeMark, TimeQuality, rfc3339, wall_ns_of
 
 LEAST_NS = 1_000_000_000  # a clock that ran freely is off by less, and is called `holdover` with reason
+ALIKE_NS = 1_000_000  # two readings of one offset differ by some µs; what differs by less is one run
+BOOK_NS = 100_000_000  # an offset that a time server moves by less is not written down anew
 MOST_RUNS = 256  # of one offset each; a clock that is set by hand every minute is not to fill the memory
 TIMES = ("t", "start", "end")
 
@@ -50,11 +55,14 @@ class _Run:
 class Stamps:
     """Knows with which offset each record of one boot was made, and which is right. Safe across threads."""
 
-    def __init__(self, boot: str) -> None:
+    def __init__(self, boot: str, book: ClockBook | None = None) -> None:
         self.boot = boot
         self._lock = threading.Lock()
         self._runs: list[_Run] = []
-        self._right_ns: int | None = None
+        self._book = book
+        self._right_ns = None if book is None else book.right_ns
+        self._written_ns = self._right_ns
+        self._earlier = {} if book is None else {of: _closed(runs) for of, runs in book.starts.items()}
 
     def mark(self, mark: TimeMark) -> None:
         """Take a mark of the wall clock."""
@@ -63,6 +71,8 @@ class Stamps:
         with self._lock:
             before = self._steps()
             self._right_ns = mark.offset_ns
+            if self._written_ns is None or abs(mark.offset_ns - self._written_ns) >= BOOK_NS:
+                self._write()
             for step in self._steps():
                 if not any(old.first == step.first and abs(old.step_s - step.step_s) < 1 for old in before):
                     _log.warning(
@@ -76,19 +86,24 @@ class Stamps:
     def made(self, records: Iterable[Record]) -> None:
         """Take the records of this boot, in their order."""
         with self._lock:
+            begun = False
             for record in records:
                 latest = self._runs[-1] if self._runs else None
-                if latest is not None and latest.offset_ns == record.unsure_ns:
+                if latest is not None and _alike(latest.offset_ns, record.unsure_ns):
                     self._runs[-1] = replace(latest, last=record.seq)
                 else:
                     self._runs.append(_Run(record.seq, record.seq, record.unsure_ns))
                     del self._runs[:-MOST_RUNS]
+                    begun = True
+            if begun:
+                self._write()
 
-    def step_ns(self, seq: int) -> int:
-        """Return by how much the times of a record of this boot are to be moved; 0: they stand."""
+    def step_ns(self, seq: int, boot: str = "") -> int:
+        """Return by how much the times of a record are to be moved; 0: they stand. No `boot`: this one."""
         with self._lock:
-            i = bisect_right(self._runs, seq, key=lambda run: run.first) - 1
-            return self._step_ns(self._runs[i]) if i >= 0 and seq <= self._runs[i].last else 0
+            runs = self._runs if boot in ("", self.boot) else self._earlier.get(boot, [])
+            i = bisect_right(runs, seq, key=lambda run: run.first) - 1
+            return self._step_ns(runs[i]) if i >= 0 and seq <= runs[i].last else 0
 
     def steps(self) -> list[Step]:
         """Return which records of this boot were made with a clock that was off, and by how much."""
@@ -102,11 +117,30 @@ class Stamps:
             if (step_ns := self._step_ns(run))
         ]
 
+    def _write(self) -> None:
+        """Before the records are on the card: whoever finds them there finds how they were stamped."""
+        if self._book is not None:
+            runs = [Run(run.first, run.offset_ns) for run in self._runs]
+            self._book.keep(self.boot, runs, self._right_ns)
+            self._written_ns = self._right_ns
+
     def _step_ns(self, run: _Run) -> int:
         if run.offset_ns is None or self._right_ns is None:
             return 0
         step_ns = self._right_ns - run.offset_ns
         return step_ns if abs(step_ns) >= LEAST_NS else 0
+
+
+def _alike(one_ns: int | None, other_ns: int | None) -> bool:
+    if one_ns is None or other_ns is None:
+        return one_ns is other_ns
+    return abs(one_ns - other_ns) <= ALIKE_NS
+
+
+def _closed(runs: Sequence[Run]) -> list[_Run]:
+    """Return the runs of an earlier start, each as far as the next; the last one has no end."""
+    lasts = [*(run.first - 1 for run in runs[1:]), sys.maxsize]
+    return [_Run(run.first, last, run.offset_ns) for run, last in zip(runs, lasts, strict=False)]
 
 
 class RestampingQueue:
@@ -131,7 +165,7 @@ class RestampingQueue:
         return [self._righted(parcel) for parcel in taken]
 
     def _righted(self, parcel: Waiting) -> Waiting:
-        if parcel.boot != self._stamps.boot or not (step_ns := self._stamps.step_ns(parcel.seq)):
+        if not (step_ns := self._stamps.step_ns(parcel.seq, parcel.boot)):
             return parcel
         return replace(parcel, payload=moved(parcel.payload, step_ns))
 

@@ -20,13 +20,16 @@ from pathlib import Path
 import agent
 from agent.beats import SLOW_S, Beats, Hang, HeardStop
 from agent.certificates import at_hand, warnings
+from agent.clock_book import ClockBook
 from agent.config import Config
 from agent.errors import FourPartError, OrderError
 from agent.health import Monitor, Reporter, Surroundings
+from agent.kernel_clock import kernel_boot
 from agent.notify import notified
 from agent.ordering import open_desk
 from agent.orders import Done, Order
 from agent.outbox import Outbox
+from agent.outbox.patient import PatientDisk
 from agent.pipeline import Item, Pipeline
 from agent.recording import Recorder, Recording, closed
 from agent.records import Head, Record
@@ -34,7 +37,7 @@ from agent.restamping import RestampingQueue, Stamps
 from agent.sources import LiveSource, Vector
 from agent.streams import StreamSpec
 from agent.tally import Tally
-from agent.timebase import TimeMark, measure_mark, new_boot_id
+from agent.timebase import TimeMark, TimeQuality, measure_mark, new_boot_id
 from agent.uplink import Uplink, credentials
 from calibration.certificate import Certificate
 from calibration.thermal_tracking import Trust
@@ -90,16 +93,19 @@ class Service:
         self._trust_changes = 0
         self._in_use: tuple[Certificate, ...] = ()
         self._expiry_due_s = 0.0
+        self._was_unset = False
         self.outbox = Outbox(
             Path(config.outbox.directory),
             commit_window_s=config.outbox.commit_window_s,
             max_bytes=int(config.outbox.max_mib * (1 << 20)),
+            memory_max_bytes=int(config.outbox.memory_mib * (1 << 20)),
             card_endurance_tbw=config.outbox.card_endurance_tbw,
+            disk=PatientDisk(),
             beat=self.beats.of("outbox-commit"),
         )
         doers = {"status": self._told_status, "flush": self._told_to_flush, "restart": self._told_to_restart}
         self._desk = open_desk(config, doers, self.boot, self.beats.of("orders"))
-        self._stamps = Stamps(self.boot)
+        self._stamps = Stamps(self.boot, ClockBook(Path(config.outbox.directory), kernel_boot()))
         self.queue = RestampingQueue(self.outbox, self._stamps)
         """The outbox as the uplink sees it: with the right times."""
         self._reporter: Reporter | None = None
@@ -118,7 +124,9 @@ class Service:
         """Begin to send what an earlier run left on the card; needs no source."""
         if self._desk is not None:
             self._desk.start()
-        for words in credentials.warnings(self._config.broker, measure_mark()):
+        mark = measure_mark()
+        self._stamps.mark(mark)  # what an earlier start left is sent before the source has said a word
+        for words in credentials.warnings(self._config.broker, mark):
             log.warning("%s", words)
         self.uplink.start()
 
@@ -274,7 +282,7 @@ class Service:
                     records = self._pipeline.push(*items)
                     for item in items:
                         if isinstance(item, TimeMark):
-                            self._stamps.mark(item)
+                            self._take_mark(item)
                     self._emit(records)
                     self._tell_trust(self._pipeline)
                     self._tell_dropped(self._pipeline)
@@ -309,6 +317,12 @@ class Service:
     def _measure(self) -> None:
         if self._reporter is not None:
             self._reporter.run(self._stop, self.beats.of("health"))
+
+    def _take_mark(self, mark: TimeMark) -> None:
+        self._stamps.mark(mark)
+        if self._was_unset and mark.quality is not TimeQuality.UNSET:
+            self._expiry_due_s = time.monotonic()  # nothing could be said of it before
+        self._was_unset = mark.quality is TimeQuality.UNSET
 
     def _warn_of_expiry(self) -> None:
         self._expiry_due_s = time.monotonic() + EXPIRY_LOOK_S

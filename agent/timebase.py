@@ -10,11 +10,10 @@ from __future__ import annotations
 import bisect
 import enum
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from agent.kernel_clock import kernel_state
+from agent import kernel_clock
 
 NS_PER_US = 1000
 EARLIEST_PLAUSIBLE_S = 1_704_067_200  # 2024-01-01: a clock before this was never set
@@ -95,9 +94,9 @@ def measure_mark(*, synced: bool | None = None) -> TimeMark:
 
     `synced` overrides what the kernel says of the clock's synchronisation.
     """
-    before_ns = time.monotonic_ns()
-    wall_ns = time.time_ns()
-    after_ns = time.monotonic_ns()
+    before_ns = kernel_clock.box_ns()
+    wall_ns = kernel_clock.wall_ns()
+    after_ns = kernel_clock.box_ns()
     box_ns = (before_ns + after_ns) // 2
     if wall_ns < EARLIEST_PLAUSIBLE_S * 1_000_000_000:
         quality = TimeQuality.UNSET
@@ -114,7 +113,7 @@ def kernel_clock_synced() -> bool:
     The kernel knows; where it may not be asked, the file tells that systemd-timesyncd touches at each
     synchronisation (systemd-timesyncd.service(8)).
     """
-    if (state := kernel_state()) is not None:
+    if (state := kernel_clock.kernel_state()) is not None:
         return state[0]
     try:
         with open("/run/systemd/timesync/synchronized"):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent import kernel_clock
 from agent.beats import SLOW_S, Beat
 from agent.health.monitor import Monitor
 from agent.health.timing import Timing
@@ -56,7 +57,7 @@ class Reporter:
             _log.exception("health: cannot be measured")
             return
         if self._timing.due(time.monotonic(), self._raw_bytes(), news=news):
-            self._found.put((time.monotonic_ns(), body))
+            self._found.put((kernel_clock.box_ns(), body))
 
     def records(self, tell: Telling) -> list[Record]:
         """Return the records of what was found since the last time; `tell` numbers them."""

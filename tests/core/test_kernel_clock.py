@@ -43,7 +43,7 @@ def test_what_its_answers_mean(result: int, status: int, state: tuple[bool, int]
 
 def test_the_kernel_is_believed_before_a_file_of_timesyncd(monkeypatch: pytest.MonkeyPatch) -> None:
     for state in (True, False):
-        monkeypatch.setattr(timebase, "kernel_state", lambda state=state: (state, 7))
+        monkeypatch.setattr(kernel_clock, "kernel_state", lambda state=state: (state, 7))
         assert timebase.kernel_clock_synced() is state
 
 
@@ -51,7 +51,7 @@ def test_where_it_may_not_be_asked_the_file_tells(monkeypatch: pytest.MonkeyPatc
     def refused(_: Timex) -> int:
         raise OSError
 
-    monkeypatch.setattr(timebase, "kernel_state", lambda: kernel_clock.kernel_state(refused))
+    monkeypatch.setattr(kernel_clock, "kernel_state", lambda: kernel_state(refused))
     there = tmp_path / "synchronized"
     opened = open
 

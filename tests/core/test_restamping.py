@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.blocks import NS_PER_S, Block, RegularClock
+from agent.clock_book import FILE_NAME, MOST_RUNS, ClockBook, Run
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.records import Head, Record, as_json, decode, encode
@@ -30,12 +31,14 @@ SYNCED, HOLDOVER, UNSET = TimeQuality.SYNCED, TimeQuality.HOLDOVER, TimeQuality.
 class Boot:
     """One run of an agent over `outbox`: a tank that sloshes every few seconds, and a clock that is told."""
 
-    def __init__(self, outbox: Outbox, boot: str, encoding: str = "auto") -> None:
+    def __init__(
+        self, outbox: Outbox, boot: str, encoding: str = "auto", book: ClockBook | None = None
+    ) -> None:
         upload = UploadSettings(batch_s=1, budget=1.0, encoding=encoding)  # type: ignore[arg-type]
         self.pipeline = Pipeline(
             [TABLE["pressure"]], head=Head("box-7", boot, "0.1.0"), fleet="north", upload=upload
         )
-        self.stamps = Stamps(boot)
+        self.stamps = Stamps(boot, book)
         self.outbox = outbox
         self.queue = RestampingQueue(outbox, self.stamps)
         self.made: list[Record] = []
@@ -199,7 +202,7 @@ def test_what_a_time_server_has_said_stands_when_somebody_sets_the_clock(outbox:
 
 
 def test_across_a_reboot_the_order_holds_and_nobody_guesses(tmp_path: Path) -> None:
-    """A boot that never saw a set clock stays `unset`, and in front; the next one is put right."""
+    """What a boot of the kernel left that never saw a set clock stays `unset`, and in front."""
     with Outbox(tmp_path / "outbox") as outbox:
         first = Boot(outbox, "f" * 16)
         first.clock(0, UNSET)
@@ -256,3 +259,80 @@ def test_what_runs_there_are_is_bounded() -> None:
     stamps.mark(TimeMark(0, TRUE_NS, SYNCED))
     assert len(stamps.steps()) == 256 and stamps.step_ns(9_999) and not stamps.step_ns(5)
     assert not stamps.step_ns(10_000), "not made yet"
+
+
+def test_a_day_without_a_time_server_is_one_run() -> None:
+    """The offset is measured each minute, and never the same to the ns."""
+    stamps = Stamps("0" * 16)
+    stamps.made([Record("event", "0" * 16, i, "t", b"{}", (i * 7919) % 100_000) for i in range(1440)])  # type: ignore[arg-type]
+    stamps.mark(TimeMark(0, TRUE_NS, SYNCED))
+    assert stamps.step_ns(0) == TRUE_NS, "the first record of the day is still known"
+    assert stamps.steps() == [Step(first=0, last=1439, step_s=TRUE_NS / NS_PER_S)]
+
+
+KERNEL = "2c1d2f5e-0000-4000-8000-000000000001"
+
+
+def started_twice(folder: Path, *, second_kernel: str = KERNEL, sync_in_first: bool = False) -> list[Any]:
+    """Return what arrives after the second start, whose clock is set at its end."""
+    with Outbox(folder) as outbox:
+        first = Boot(outbox, "f" * 16, book=ClockBook(folder, KERNEL))
+        first.clock(0, UNSET)
+        first.drive(30)
+        first.clock(5 * NS_PER_S, UNSET)  # somebody set it, wrong
+        first.drive(30)
+        if sync_in_first:
+            first.clock(TRUE_NS, SYNCED)
+            first.clock(TRUE_NS - HOUR_NS, HOLDOVER)
+            first.drive(30)
+    with Outbox(folder) as outbox:
+        second = Boot(outbox, "0" * 16, book=ClockBook(folder, second_kernel))
+        second.clock(7 * NS_PER_S, UNSET)
+        second.drive(30)
+        if not sync_in_first:
+            second.clock(TRUE_NS, SYNCED)
+        arrived = second.arrive()
+    expected = {boot.stamps.boot: true_times(boot) for boot in (first, second)}
+    for document in arrived:
+        if document["tq"] == "restamped":
+            off_ns = wall_ns_of(document["t"]) - wall_ns_of(expected[document["boot"]][document["seq"]])
+            assert abs(off_ns) <= 1000, (off_ns, document)
+    return arrived
+
+
+@pytest.mark.parametrize("sync_in_first", [False, True])
+def test_an_earlier_start_in_the_same_boot_of_the_kernel_is_put_right(
+    tmp_path: Path, sync_in_first: bool
+) -> None:
+    arrived = started_twice(tmp_path / "outbox", sync_in_first=sync_in_first)
+    of_first = [d for d in arrived if d["boot"][0] == "f"]
+    assert {d["tq"] for d in arrived} == {"restamped"}, [(d["seq"], d["tq"], d["t"]) for d in arrived]
+    assert any(d.get("severity", 0) >= 3 for d in of_first), "alarms, too"
+
+
+@pytest.mark.parametrize("kernel", ["another", ""])
+def test_another_boot_of_the_kernel_believes_nothing(tmp_path: Path, kernel: str) -> None:
+    arrived = started_twice(tmp_path / "outbox", second_kernel=kernel)
+    assert {(d["boot"][0], d["tq"]) for d in arrived} == {("f", "unset"), ("0", "restamped")}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b'{"v":1}', b'{"v":2,"kernel_boot":""}'])
+def test_a_book_that_cannot_be_read_is_none(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(damage)
+    book = ClockBook(tmp_path, KERNEL)
+    assert book.starts == {} and book.right_ns is None
+
+
+def test_a_book_that_cannot_be_written_says_nothing_that_is_not_so(tmp_path: Path) -> None:
+    book = ClockBook(tmp_path, KERNEL)
+    book.keep("a", [Run(0, 5)], None)
+    (tmp_path / "clock.new").mkdir()  # nothing can be written there
+    book.keep("a", [Run(0, 5), Run(9, 7)], None)
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_the_book_is_bounded_and_keeps_the_latest(tmp_path: Path) -> None:
+    for i in range(MOST_RUNS + 10):
+        ClockBook(tmp_path, KERNEL).keep(f"{i:016x}", [Run(0, i)], None)
+    starts = list(ClockBook(tmp_path, KERNEL).starts)
+    assert len(starts) == MOST_RUNS and starts[-1] == f"{MOST_RUNS + 9:016x}", len(starts)

@@ -50,7 +50,7 @@ def test_rfc3339(wall_ns: int, text: str) -> None:
 
 
 def test_a_clock_from_1970_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.timebase.time.time_ns", lambda: 42 * 10**9)
+    monkeypatch.setattr("agent.kernel_clock.wall_ns", lambda: 42 * 10**9)
     assert measure_mark(synced=True).quality is TimeQuality.UNSET
 
 
