@@ -20,10 +20,10 @@ from typing import Protocol
 
 from agent.streams import StreamClass, StreamSpec, Unit
 from calibration.certificate import Certificate
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 from calibration.load_steps import MOST_ZERO
 from calibration.thermal_tracking import Drift, DriftSettings, DriftTracker, Trust
 
-STANDARD_GRAVITY_MPS2 = 9.80665  # CGPM 1901
 # From 9.780 at the equator to 9.832 at the poles (WGS 84), anywhere in between: a rectangle's σ is its half
 # width over √3.
 GRAVITY_SIGMA_MPS2 = (9.832 - 9.780) / 2 / math.sqrt(3)

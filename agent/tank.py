@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
+from calibration.gravity import STANDARD_GRAVITY_MPS2
+
 MODES = (1, 2, 3)
 
 
@@ -29,7 +30,9 @@ def slosh_frequencies_hz(length_m: float, depth_m: float, modes: Sequence[int] =
             "expected positive numbers"
         )
     numbers = [n * math.pi / length_m for n in modes]
-    return tuple(math.sqrt(k * GRAVITY_MPS2 * math.tanh(k * depth_m)) / (2 * math.pi) for k in numbers)
+    return tuple(
+        math.sqrt(k * STANDARD_GRAVITY_MPS2 * math.tanh(k * depth_m)) / (2 * math.pi) for k in numbers
+    )
 
 
 def spill_angle_deg(length_m: float, freeboard_m: float) -> float:

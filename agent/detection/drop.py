@@ -30,18 +30,19 @@ from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.claims import Claims
 from agent.detection.fall import Fall, Lightness, changed_from, implied_height_m
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.pulse import GRAVITY_MPS2, squared_size
+from agent.detection.pulse import squared_size
 from agent.detection.sample_detector import SampleDetector
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 SAMPLES_A_FALL = 4  # fewer in the shortest fall, and its length is a guess
 CHANGES, CHANGED_PART = 3, 0.1  # samples unlike the one before, of a sensor that works: its noise
-LANDING_MPS2 = 2.5 * GRAVITY_MPS2
-STILL_LANDING_MPS2 = 1.6 * GRAVITY_MPS2  # after no change at all: a dead sensor comes back to rest
+LANDING_MPS2 = 2.5 * STANDARD_GRAVITY_MPS2
+STILL_LANDING_MPS2 = 1.6 * STANDARD_GRAVITY_MPS2  # after no change at all: a dead sensor comes back to rest
 LANDING_NS = 30_000_000
-PRESSED_MPS2 = 1.25 * GRAVITY_MPS2  # mean of a vehicle's floor as it comes up; a box that is held has 1 g
-HELD_MPS2 = 0.5 * GRAVITY_MPS2
+PRESSED_MPS2 = 1.25 * STANDARD_GRAVITY_MPS2  # mean of a floor that comes up; a box that is held has 1 g
+HELD_MPS2 = 0.5 * STANDARD_GRAVITY_MPS2
 BEFORE_NS = 200_000_000
 
 
@@ -49,8 +50,8 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Levels are of the magnitude of specific force."""
 
     enabled: bool = True
-    below_mps2: Positive = 0.5 * GRAVITY_MPS2
-    deep_mps2: Positive = 0.3 * GRAVITY_MPS2
+    below_mps2: Positive = 0.5 * STANDARD_GRAVITY_MPS2
+    deep_mps2: Positive = 0.3 * STANDARD_GRAVITY_MPS2
     deep_part: Part = 0.85
     """So much of a fall is this deep: weightless from the release on, but for the sensor's bias and some
     spin."""
@@ -60,7 +61,7 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_fall_s: Positive = 1.5
     """Longer is no fall (11 m) but a sensor that gives zeros."""
     bridge_s: NotNegative = 0.005
-    bridge_mps2: Positive = 1.2 * GRAVITY_MPS2
+    bridge_mps2: Positive = 1.2 * STANDARD_GRAVITY_MPS2
     """An interruption this short, with no impact in it, does not end a fall (1 kHz and faster)."""
     rebound_s: NotNegative = 0.06
     settle_s: Positive = 0.6
@@ -93,7 +94,9 @@ class DropDetector(SampleDetector):
         self._recent: deque[SiBlock] = deque()  # before the newest
         self._newest: SiBlock | None = None
         # the last bit of the root must not miss it
-        self._major_ns = math.ceil(math.sqrt(2 * settings.major_height_m / GRAVITY_MPS2) * NS_PER_S) + 1
+        self._major_ns = (
+            math.ceil(math.sqrt(2 * settings.major_height_m / STANDARD_GRAVITY_MPS2) * NS_PER_S) + 1
+        )
         self._too_slow_ns = 0
 
     def notes(self) -> Sequence[str]:

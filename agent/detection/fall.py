@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, SiBlock
-from agent.detection.pulse import GRAVITY_MPS2, Pulse
+from agent.detection.pulse import Pulse
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
-IMPACT_MPS2 = 2 * GRAVITY_MPS2
+IMPACT_MPS2 = 2 * STANDARD_GRAVITY_MPS2
 WEIGHTLESS = (0.0, 0.0, 0.0)
 
 
@@ -71,7 +72,7 @@ class Fall:
 
 def implied_height_m(fall_ns: int) -> float:
     """Height of a fall from rest of this duration."""
-    return 0.5 * GRAVITY_MPS2 * (fall_ns / NS_PER_S) ** 2
+    return 0.5 * STANDARD_GRAVITY_MPS2 * (fall_ns / NS_PER_S) ** 2
 
 
 def changed_from(

@@ -33,13 +33,14 @@ from agent.detection.context import Context, ContextWatch
 from agent.detection.finding import EventType, Finding, Value
 from agent.detection.forward import ForwardLearner, Frame
 from agent.detection.harsh_manoeuvre import PAUSE_HOPS, STIR, Account, Way
-from agent.detection.level_force import GRAVITY_MPS2, HOP_NS, HOP_S, LevelForce
+from agent.detection.level_force import HOP_NS, HOP_S, LevelForce
 from agent.detection.track import Track, silent_ns
 from agent.detection.yaw import YawHistory
 from agent.hops import HopRun, Hops
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 AGREE = 0.25  # so much of the squared force by direction its size must confirm; a slope of 10 % takes half
 AGREE_SO_FAR = 0.4  # and so much of all of it since it began: who walks with a leaning box bobs about g
@@ -63,15 +64,15 @@ class HarshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     enabled: bool = True
     forward: Literal["auto", "x", "-x", "y", "-y", "z", "-z"] = "auto"
     """Which of the sensor's axes points forward; "auto": learned from stops and starts."""
-    level_mps2: Positive = 0.40 * GRAVITY_MPS2
+    level_mps2: Positive = 0.40 * STANDARD_GRAVITY_MPS2
     hold_s: NotNegative = 0.2
-    push_mps2: Positive = 0.22 * GRAVITY_MPS2
+    push_mps2: Positive = 0.22 * STANDARD_GRAVITY_MPS2
     push_delta_v_mps: Positive = 8.3
-    by_size_mps2: Positive = 0.50 * GRAVITY_MPS2
+    by_size_mps2: Positive = 0.50 * STANDARD_GRAVITY_MPS2
     extreme_mps2: Positive = 6.864655
     """0.70 g, an emergency: for `extreme_s`, and it is major."""
     extreme_s: NotNegative = 0.5
-    release_mps2: Positive = 0.20 * GRAVITY_MPS2
+    release_mps2: Positive = 0.20 * STANDARD_GRAVITY_MPS2
     release_s: NotNegative = 1.0
     cool_down_s: NotNegative = 0.0
 
@@ -110,11 +111,11 @@ class HarshDetector:
             for kind in (EventType.HARSH_BRAKE, EventType.HARSH_ACCELERATION, EventType.HARSH_TURN)
         }
         self._open: Track | None = None
-        self._level = (settings.level_mps2 / GRAVITY_MPS2) ** 2
-        self._push = (settings.push_mps2 / GRAVITY_MPS2) ** 2
-        self._by_size = (settings.by_size_mps2 / GRAVITY_MPS2) ** 2
-        self._extreme = (settings.extreme_mps2 / GRAVITY_MPS2) ** 2
-        self._release = (settings.release_mps2 / GRAVITY_MPS2) ** 2
+        self._level = (settings.level_mps2 / STANDARD_GRAVITY_MPS2) ** 2
+        self._push = (settings.push_mps2 / STANDARD_GRAVITY_MPS2) ** 2
+        self._by_size = (settings.by_size_mps2 / STANDARD_GRAVITY_MPS2) ** 2
+        self._extreme = (settings.extreme_mps2 / STANDARD_GRAVITY_MPS2) ** 2
+        self._release = (settings.release_mps2 / STANDARD_GRAVITY_MPS2) ** 2
         self._hold_hops = max(1, math.ceil(settings.hold_s / HOP_S - 1e-9))
         self._extreme_hops = max(1, math.ceil(settings.extreme_s / HOP_S - 1e-9))
         self._release_hops = max(1, math.ceil(settings.release_s / HOP_S - 1e-9))
@@ -243,7 +244,7 @@ class HarshDetector:
         self._peak_hops = self._peak_hops + 1 if confirmed >= self._level else 0
         self._extreme_run = self._extreme_run + 1 if confirmed >= self._extreme else 0
         if smooth >= self._push:
-            self._push_mps += math.sqrt(smooth) * HOP_S * GRAVITY_MPS2
+            self._push_mps += math.sqrt(smooth) * HOP_S * STANDARD_GRAVITY_MPS2
             self._push_by_size += smooth
             self._push_by_direction += across
         else:
@@ -350,7 +351,7 @@ class HarshDetector:
         mine = self._mine
         first = mine.since if mine.since is not None else mine.last
         return {
-            "peak_mps2": round(math.sqrt(mine.peak) * GRAVITY_MPS2, 2),
+            "peak_mps2": round(math.sqrt(mine.peak) * STANDARD_GRAVITY_MPS2, 2),
             "duration_s": round((self._both.last + 1 - first) * HOP_S, 1),
             "delta_v_mps": round(mine.delta_v_mps, 1),
             "direction": self._way.said,

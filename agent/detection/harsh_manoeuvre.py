@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from agent.detection.finding import EventType
 from agent.detection.forward import ForwardLearner, Frame, conventional
-from agent.detection.level_force import GRAVITY_MPS2, HOP_S
+from agent.detection.level_force import HOP_S
 from agent.mounting import Vector
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 STIR = 0.0225  # g²: 0.15 g, where a manoeuvre begins
 PAUSE_HOPS = 5  # so long may it be less in between: a gear is changed
@@ -42,7 +43,7 @@ class Account:
         if not keep or level >= last_from:
             self.last = hop
         self.peak = max(self.peak, level)
-        self.delta_v_mps += math.sqrt(level) * HOP_S * GRAVITY_MPS2
+        self.delta_v_mps += math.sqrt(level) * HOP_S * STANDARD_GRAVITY_MPS2
 
 
 class Way:

@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from calibration.gravity import STANDARD_GRAVITY_MPS2
+
 HOP_NS = 100_000_000
 HOP_S = 0.1
 
-GRAVITY_MPS2 = 9.80665
 BIAS_PART = 0.06  # what an uncorrected sensor reads more or less than g at rest (a MEMS one: up to 60 mg)
 FIRST_HOPS = 10  # whose mean is the first idea of up
 
@@ -61,7 +62,7 @@ class LevelForce:
         self.up: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self.ready = False
         self.still_hops = 0
-        self._gravity_mps2 = GRAVITY_MPS2
+        self._gravity_mps2 = STANDARD_GRAVITY_MPS2
         self._first: list[tuple[float, float, float]] = []
         self._before: tuple[float, float, float] | None = None
         self._before_that: tuple[float, float, float] | None = None
@@ -129,10 +130,10 @@ class LevelForce:
         x, y, z = (sum(axis) / FIRST_HOPS for axis in zip(*self._first, strict=True))
         size_mps2 = math.sqrt(x * x + y * y + z * z)
         self._first.clear()
-        if not 0.5 * GRAVITY_MPS2 < size_mps2 < 1.5 * GRAVITY_MPS2:
+        if not 0.5 * STANDARD_GRAVITY_MPS2 < size_mps2 < 1.5 * STANDARD_GRAVITY_MPS2:
             return
         self.up = (x / size_mps2, y / size_mps2, z / size_mps2)
-        low, high = (1.0 - BIAS_PART) * GRAVITY_MPS2, (1.0 + BIAS_PART) * GRAVITY_MPS2
+        low, high = (1.0 - BIAS_PART) * STANDARD_GRAVITY_MPS2, (1.0 + BIAS_PART) * STANDARD_GRAVITY_MPS2
         self._gravity_mps2 = max(low, min(high, size_mps2))
         self.ready = True
 

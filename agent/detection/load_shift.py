@@ -24,7 +24,7 @@ from agent.hops import Hops
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Phase, Severity
-from agent.tank import GRAVITY_MPS2
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 HOP_NS = 250_000_000
 WEIGHTLESS_MPS2 = 2.0  # in free fall the cells say nothing of the load
@@ -148,9 +148,9 @@ class LoadShiftDetector:
             self._start_again(time_ns)
         self._open = context is Context.DOOR_OPEN
         fl, fr, rl, rr = self._cells_kg
-        mass_kg = weight_kg * GRAVITY_MPS2 / force_mps2
+        mass_kg = weight_kg * STANDARD_GRAVITY_MPS2 / force_mps2
         here = (fr + rr - fl - rl) / weight_kg, (fl + fr - rl - rr) / weight_kg
-        force_g = [f / GRAVITY_MPS2 for f in self._force]
+        force_g = [f / STANDARD_GRAVITY_MPS2 for f in self._force]
         if self._model is None:
             creep = NOISE * HOP_NS / NS_PER_S / s.follow_s
             self._model = CentreModel(here, force_g, s.moved_per_g, creep)
@@ -194,7 +194,7 @@ class LoadShiftDetector:
     def _pressing_mps2(self) -> float:
         """Return the specific force on the cells: what is square to the platform."""
         if not self._force:
-            return GRAVITY_MPS2
+            return STANDARD_GRAVITY_MPS2
         size_mps2 = math.hypot(*self._force)
         if self._up is None:
             if size_mps2 < WEIGHTLESS_MPS2:

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from agent.blocks import NS_PER_S, SiBlock
 from agent.mounting import Vector
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
 TENTH = 0.1
 TRUSTED = 3.0
 GAP_NS = 5_000_000

@@ -24,12 +24,13 @@ import numpy.typing as npt
 from agent.blocks import NS_PER_S, Quality, SiBlock
 from agent.detection.claims import Claims
 from agent.detection.finding import EventType, Finding, Value
-from agent.detection.pulse import GRAVITY_MPS2, Pulse, squared_size
+from agent.detection.pulse import Pulse, squared_size
 from agent.detection.sample_detector import SampleDetector
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Positive
 from agent.records import Severity
 from agent.shock_response import ShockResponse
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 ONSET_PART = 0.2
 """A pulse is watched from this part of the limit on: what a half-sine has below it is 2 % of its area."""
@@ -81,7 +82,7 @@ class ShockDetector(SampleDetector):
         self._settings = settings
         self._drops = drops or Claims()
         self._shocks = shocks or Claims()
-        onset_mps2 = GRAVITY_MPS2 + ONSET_PART * settings.peak_mps2
+        onset_mps2 = STANDARD_GRAVITY_MPS2 + ONSET_PART * settings.peak_mps2
         self._onset_mps2 = onset_mps2
         self._onset_squared = np.float32(onset_mps2**2)
         self._harmless_axis = np.float32(onset_mps2 / np.sqrt(3))  # on each axis: and so is the whole

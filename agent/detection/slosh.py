@@ -42,13 +42,14 @@ from agent.hops import Hops
 from agent.mounting import Vector
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
-from agent.tank import GRAVITY_MPS2, slosh_frequencies_hz
+from agent.tank import slosh_frequencies_hz
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 MODES = (1, 3, 5)
 HIGHEST_CREST = 0.141  # of a standing wave's length, in deep water
 SHARES = tuple(8.0 / (n * math.pi) ** 2 for n in MODES)
 LOWPASS_S = 1.0  # of what presses the liquid down: the mean of a bump is gravity
-LEAST_DOWN_MPS2, MOST_DOWN_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
+LEAST_DOWN_MPS2, MOST_DOWN_MPS2 = 0.5 * STANDARD_GRAVITY_MPS2, 1.5 * STANDARD_GRAVITY_MPS2
 MOST_SLOPE = math.tan(math.radians(75.0))
 STILL_AGAIN_HOPS = round(60 * NS_PER_S / HOP_NS)  # after a hole of this length nothing is known of the waves
 LEAN_PART = 0.8

@@ -26,9 +26,9 @@ from agent.hops import HopRun, Hops
 from agent.mounting import Vector, angle_between_deg
 from agent.ranges import Angle, NotNegative, Positive
 from agent.records import Severity
-from agent.tank import GRAVITY_MPS2
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
-LIGHT_MPS2, HEAVY_MPS2 = 0.5 * GRAVITY_MPS2, 1.5 * GRAVITY_MPS2
+LIGHT_MPS2, HEAVY_MPS2 = 0.5 * STANDARD_GRAVITY_MPS2, 1.5 * STANDARD_GRAVITY_MPS2
 """Outside of these a hop is a fall, an impact or a sensor at its end: it points nowhere."""
 LIGHT_SQUARED, HEAVY_SQUARED = LIGHT_MPS2**2, HEAVY_MPS2**2
 LOST_HOPS = round(1.0 * NS_PER_S / HOP_NS)
@@ -277,7 +277,7 @@ class TiltDetector:
             return False
         if carrier.angle_deg(up) > level_deg - self._settings.hysteresis_deg:
             return False
-        sideways_mps2 = GRAVITY_MPS2 * math.tan(math.radians(min(level_deg, 80.0)))
+        sideways_mps2 = STANDARD_GRAVITY_MPS2 * math.tan(math.radians(min(level_deg, 80.0)))
         return carrier.in_a_bend or lasts_ns < BRAKE_MPS / sideways_mps2 * NS_PER_S
 
     def _worst(self, reached: Sequence[int]) -> Severity:

@@ -38,8 +38,8 @@ from agent.features.thinned import thinned, whole
 from agent.features.windows import WINDOW_NS, Windowed, Windows
 from agent.mounting import RestReference, Vector, nearest_axis
 from agent.streams import StreamSpec, Unit
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901: what accelerometers are held against, unless told
 LEAST_FORCE_MPS2 = 4.9  # half of gravity: with less, the load floats
 MOTION, LOAD = "accel", "load"
 LEARN_WINDOWS = 10
@@ -111,13 +111,13 @@ class Weighing:
     def mass_kg(self) -> F64:
         """Mass on the cells; of several windows, their mean."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return GRAVITY_MPS2 * self._sum("force") / self._sum("square")
+            return STANDARD_GRAVITY_MPS2 * self._sum("force") / self._sum("square")
 
     @property
     def expanded_uncertainty_kg(self) -> F64:
         """Of the mass, k = 2: 95 of 100 lie within."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            random = GRAVITY_MPS2**2 * self._sum("variance") / self._sum("square") ** 2
+            random = STANDARD_GRAVITY_MPS2**2 * self._sum("variance") / self._sum("square") ** 2
             felt_kg = self.mass_kg + self._doubt("dead_kg")
             certified = (felt_kg * self._doubt("scale")) ** 2 + self._doubt("zero_kg") ** 2
             return 2 * np.sqrt(random + self._unlike_kg2(random) + certified)
@@ -130,7 +130,7 @@ class Weighing:
         """
         count, square = self.windows, self._sum("square")
         among = self._sum("spread") - self._sum("force") ** 2 / square
-        each = GRAVITY_MPS2**2 * among / (count - 1) / (square / count)
+        each = STANDARD_GRAVITY_MPS2**2 * among / (count - 1) / (square / count)
         by_chance = count * random * (1 + 3 * np.sqrt(2 / (count - 1)))
         return np.where(count > 1, np.maximum(0.0, each - by_chance), 0.0)[()]
 
@@ -166,7 +166,7 @@ class Weigher:
         *,
         accel_uncertainty_mps2: float | None = None,
         load_uncertainty_kg: float = 0.0,
-        gravity_mps2: float = GRAVITY_MPS2,
+        gravity_mps2: float = STANDARD_GRAVITY_MPS2,
         dead_load_kg: float = 0.0,
         motion: str = MOTION,
         load: str = LOAD,
@@ -176,8 +176,8 @@ class Weigher:
         self._reference = RestReference()
         self._means: list[list[float]] = []
         self._accel_u_mps2 = accel_uncertainty_mps2
-        self._gravity = [GRAVITY_PRIOR * GRAVITY_MPS2, GRAVITY_PRIOR]
-        self._standard = GRAVITY_MPS2 / gravity_mps2
+        self._gravity = [GRAVITY_PRIOR * STANDARD_GRAVITY_MPS2, GRAVITY_PRIOR]
+        self._standard = STANDARD_GRAVITY_MPS2 / gravity_mps2
         self._zero_u_kg = load_uncertainty_kg
         self._dead_kg = dead_load_kg
         self._held = {name: Windows() for name in (load, motion)}
@@ -268,7 +268,7 @@ class Weigher:
         f, *sideways = smooth
         force, square = dot(reading, f), dot(f, f)
         variance = self._scatter.step(index, reading, f, force, square)
-        force = force - self._dead_kg / GRAVITY_MPS2 * square
+        force = force - self._dead_kg / STANDARD_GRAVITY_MPS2 * square
         sums = np.full((len(index), len(_SUMS)), np.nan)
         for i, column in enumerate((np.ones(len(index)), force, square, force * force / square, variance)):
             sums[:, i] = column
@@ -288,11 +288,11 @@ class Weigher:
         as much at least; how much of it along up, and whether it stays so, nobody knows.
         """
         if self._accel_u_mps2 is not None:
-            return [self._accel_u_mps2 / GRAVITY_MPS2] * len(axes[0])
+            return [self._accel_u_mps2 / STANDARD_GRAVITY_MPS2] * len(axes[0])
         out = []
         for mean in np.stack([np.add.reduce(a, axis=1) / POINTS for a in axes], axis=1).tolist():
             decay(self._gravity, 1 - 1 / GRAVITY_WINDOWS, [math.hypot(*mean), 1.0])
-            wrong = abs(self._gravity[0] / self._gravity[1] / GRAVITY_MPS2 - 1)
+            wrong = abs(self._gravity[0] / self._gravity[1] / STANDARD_GRAVITY_MPS2 - 1)
             out.append(wrong if wrong > GRAVITY_WITHIN else 0.0)
         return out
 
@@ -344,7 +344,7 @@ def make_weigher(
         up,
         accel_uncertainty_mps2=uncertainties.get(MOTION),
         load_uncertainty_kg=uncertainties.get(LOAD, 0.0),
-        gravity_mps2=gravity_mps2 or GRAVITY_MPS2,
+        gravity_mps2=gravity_mps2 or STANDARD_GRAVITY_MPS2,
         dead_load_kg=dead_load_kg or 0.0 if MOTION in uncertainties else 0.0,
     )
 

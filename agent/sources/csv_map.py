@@ -18,8 +18,8 @@ import msgspec
 from agent.errors import ConfigError, did_you_mean
 from agent.streams import TABLE, StreamClass, Unit
 from agent.typed_toml import read_table, typed
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
-STANDARD_GRAVITY_MPS2 = 9.80665  # CGPM 1901
 POUND_KG = 0.45359237  # international pound, 1959
 DEFAULT_SAMPLE_BITS = 16
 

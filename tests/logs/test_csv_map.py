@@ -12,9 +12,9 @@ import pytest
 
 from agent.blocks import Quality
 from agent.errors import ConfigError
-from agent.sources.csv_map import STANDARD_GRAVITY_MPS2 as G
 from agent.sources.csv_map import CsvForm, StreamMap, TimeMap, load_map
 from agent.streams import TABLE, StreamClass, Unit
+from calibration.gravity import STANDARD_GRAVITY_MPS2 as G
 from tests.logs.reading import ACCEL_MAP, MAPS, Csv
 
 TIME = '[time]\ncolumn = "t"\nformat = "s"\n'

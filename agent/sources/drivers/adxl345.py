@@ -32,13 +32,13 @@ from agent.sources.drivers.base import (
     read_cost,
 )
 from agent.sources.drivers.motion import (
-    GRAVITY_MPS2,
     bad_fill,
     check_block,
     motion_stream,
     run_self_test,
     too_few,
 )
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 DEVID = 0x00
 OFSX = 0x1E  # three axes, 15.6 mg a count, added to each sample
@@ -109,7 +109,7 @@ class Adxl345(FreeRunning):
                 "accel",
                 settings.stream,
                 rate_hz=self.rate_hz,
-                scale=GRAVITY_MPS2 / LSB_PER_G,
+                scale=STANDARD_GRAVITY_MPS2 / LSB_PER_G,
                 rails=(-end, end - 1),
                 noise_steps=NOISE_LSB_AT_100_HZ * (self.rate_hz / 100) ** 0.5,
             ),

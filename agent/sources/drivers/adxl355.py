@@ -30,7 +30,6 @@ from agent.sources.drivers.base import (
     wrong_chip,
 )
 from agent.sources.drivers.motion import (
-    GRAVITY_MPS2,
     LONGEST_READ,
     bad_fill,
     bursts,
@@ -40,6 +39,7 @@ from agent.sources.drivers.motion import (
     run_self_test,
     too_few,
 )
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 DEVID_AD = 0x00  # followed by DEVID_MST and PARTID
 STATUS = 0x04
@@ -118,7 +118,7 @@ class Adxl355(FreeRunning):
                 "accel",
                 settings.stream,
                 rate_hz=self.rate_hz,
-                scale=GRAVITY_MPS2 / lsb_per_g,
+                scale=STANDARD_GRAVITY_MPS2 / lsb_per_g,
                 rails=RAILS,
                 noise_steps=NOISE_G * (self.rate_hz * BANDWIDTH_PART) ** 0.5 * lsb_per_g,
                 sample_bits=AXIS_BITS,

@@ -27,7 +27,6 @@ from agent.sources.drivers.base import (
     read_cost,
 )
 from agent.sources.drivers.motion import (
-    GRAVITY_MPS2,
     LONGEST_READ,
     MG_PER_G,
     bursts,
@@ -37,6 +36,7 @@ from agent.sources.drivers.motion import (
     run_self_test,
     too_few,
 )
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 WHO_AM_I = 0x0F
 TEMP_CFG_REG = 0x1F
@@ -112,7 +112,7 @@ class Lis3dh(FreeRunning):
                 "accel",
                 settings.stream,
                 rate_hz=self.rate_hz,
-                scale=mg_per_count * GRAVITY_MPS2 / MG_PER_G,
+                scale=mg_per_count * STANDARD_GRAVITY_MPS2 / MG_PER_G,
                 rails=(-end, end),
                 noise_steps=NOISE_MG * (self.rate_hz / 2) ** 0.5 / mg_per_count,
             ),

@@ -18,7 +18,6 @@ from agent.blocks import FaultKind
 from agent.sources.drivers.base import BusCost, ChipError, ChipStream, Counts, Place, expect, read_cost
 from agent.streams import TABLE
 
-GRAVITY_MPS2 = 9.80665  # standard gravity, CGPM 1901
 MG_PER_G = 1000
 
 STILL_S = 5.0

@@ -32,7 +32,6 @@ from agent.sources.drivers.base import (
     wrong_chip,
 )
 from agent.sources.drivers.motion import (
-    GRAVITY_MPS2,
     LONGEST_READ,
     bad_fill,
     bursts,
@@ -42,6 +41,7 @@ from agent.sources.drivers.motion import (
     run_self_test,
     too_few,
 )
+from calibration.gravity import STANDARD_GRAVITY_MPS2
 
 SELF_TEST_X = 0x0D  # followed by those of y and z, and the accelerometer's lower bits
 SMPLRT_DIV = 0x19
@@ -152,7 +152,7 @@ class Mpu6050(FreeRunning):
                 "accel",
                 settings.stream,
                 rate_hz=self.rate_hz,
-                scale=GRAVITY_MPS2 / per_g,
+                scale=STANDARD_GRAVITY_MPS2 / per_g,
                 rails=RAILS,
                 noise_steps=ACCEL_NOISE_G * accel_hz**0.5 * per_g,
             ),
