@@ -152,18 +152,31 @@ class Index:
             self._order.remove(number)
         return True
 
-    def ready(self, limit: int, *, urgent: bool) -> list[int]:
-        """Return up to `limit` ids of durable records that nobody holds, oldest first."""
+    def ready(self, limit: int, *, urgent: bool, first_id: int = 0) -> list[int]:
+        """Return up to `limit` ids of durable records that nobody holds, oldest first, from `first_id` on."""
         wanted = _URGENT_READY if urgent else _READY
         found: list[int] = []
-        for number in self._order:
+        begin = bisect.bisect_left(self._order, first_id // CHUNK_IDS) if first_id else 0
+        for number in self._order[begin:] if begin else self._order:
             chunk = self._chunks[number]
-            left = chunk.urgent_ready if urgent else chunk.ready
-            at = -1
-            while left and len(found) < limit:
-                at = chunk.state.find(wanted, at + 1)
+            if chunk.urgent_ready if urgent else chunk.ready:
+                at = chunk.state.find(wanted, max(0, first_id - chunk.first_id))
+                while at >= 0 and len(found) < limit:
+                    found.append(chunk.first_id + at)
+                    at = chunk.state.find(wanted, at + 1)
+            if len(found) == limit:
+                break
+        return found
+
+    def newest(self, limit: int) -> list[int]:
+        """Return up to `limit` ids of durable plain records that nobody holds, newest first."""
+        found: list[int] = []
+        for number in reversed(self._order):
+            chunk = self._chunks[number]
+            at = chunk.state.rfind(_READY) if chunk.ready else -1
+            while at >= 0 and len(found) < limit:
                 found.append(chunk.first_id + at)
-                left -= 1
+                at = chunk.state.rfind(_READY, 0, at)
             if len(found) == limit:
                 break
         return found

@@ -55,10 +55,10 @@ class SegmentLog:
         self._owed_done: list[int] = []  # acknowledgements that the card did not take
         self._directory_lock: DirectoryLock | None = None
         self.recovery = self._recover()
-        self._reader = SegmentReader(directory, self._disk)
-        self._next_id = self.recovery.next_id
+        self.reader = SegmentReader(directory, self._disk)
+        self.next_id = self.recovery.next_id
         self._writer = SegmentWriter(directory, segment_bytes, dict(self.recovery.sizes), self._disk)
-        self._sweeper = Sweeper(directory, self.index, self._writer, self._reader, self._disk, self.lock)
+        self._sweeper = Sweeper(directory, self.index, self._writer, self.reader, self._disk, self.lock)
         try:
             self._writer.reopen_last()
         except OSError as error:
@@ -67,15 +67,15 @@ class SegmentLog:
     def append(self, items: Sequence[tuple[bytes, Flag]]) -> list[int]:
         """Append records (body, flags) and return their ids. Durable only after `commit`."""
         with self.lock:
-            first = self._next_id
-            self._next_id += len(items)
+            first = self.next_id
+            self.next_id += len(items)
             return self.put(list(zip(range(first, first + len(items)), items, strict=True)))
 
     def put(self, records: Sequence[tuple[int, tuple[bytes, Flag]]]) -> list[int]:
         """Append records with ids of the caller's choice; one that is known is replaced."""
         with self.lock:
             frames = [(i, encode(Op.PUT, flags, i, body)) for i, (body, flags) in records]
-            self._next_id = max([self._next_id, *(i + 1 for i, _ in frames)])
+            self.next_id = max([self.next_id, *(i + 1 for i, _ in frames)])
             self._write_records(frames, urgent={i for i, (_, flags) in records if flags & Flag.URGENT})
             self.appended += len(frames)
             return [i for i, _ in frames]
@@ -83,8 +83,8 @@ class SegmentLog:
     def reserve_id(self) -> int:
         """Return an id that no record has had."""
         with self.lock:
-            self._next_id += 1
-            return self._next_id - 1
+            self.next_id += 1
+            return self.next_id - 1
 
     def done(self, ids: Iterable[int], why: Why) -> int:
         """Note that records wait no longer, and return how many did. Needs no commit.
@@ -142,7 +142,7 @@ class SegmentLog:
         """Say again what a segment says of others, so that it can go before older ones do."""
         with self.lock:
             try:
-                self._must_sync |= self._sweeper.carry(segment, self._next_id)
+                self._must_sync |= self._sweeper.carry(segment, self.next_id)
             except OSError as error:
                 self.card.refused("writing to", error)
 
@@ -228,7 +228,7 @@ class SegmentLog:
         self.commit()
         with self.lock:
             self._writer.close()
-            self._reader.close()
+            self.reader.close()
             if self._directory_lock is not None:
                 self._directory_lock.release()
 
@@ -242,7 +242,7 @@ class SegmentLog:
                 if place[0] == IN_MEMORY:
                     return Stored.of_frame(self._overflow[doc_id])
             try:
-                stored = self._reader.read(*place)  # without the lock: a card can be slow
+                stored = self.reader.read(*place)  # without the lock: a card can be slow
             except OSError:
                 with self.lock:
                     if self.index.place(doc_id) == place:
@@ -287,11 +287,11 @@ class SegmentLog:
         """Return the waiting records that lie in a segment."""
         with self.lock:
             place = self.index.place
-            return [s for s in self._reader.scan(segment) if place(s.doc_id) == (segment, s.offset)]
+            return [s for s in self.reader.scan(segment) if place(s.doc_id) == (segment, s.offset)]
 
     def _place(self, frame: bytes) -> tuple[int, int] | None:
         try:
-            return self._writer.write(frame, self._next_id)
+            return self._writer.write(frame, self.next_id)
         except OSError as error:
             self.card.refused("writing to", error)
             return None
@@ -325,14 +325,14 @@ class SegmentLog:
 
     def _write_some(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> int:
         """Write as many of `frames` as go into one segment, in one write; return how many."""
-        room = self._writer.room(self._next_id)
+        room = self._writer.room(self.next_id)
         chosen = 0
         for _, frame in frames:
             chosen += 1
             room -= len(frame)
             if room <= 0:
                 break
-        segment, offset = self._writer.write(b"".join(f for _, f in frames[:chosen]), self._next_id)
+        segment, offset = self._writer.write(b"".join(f for _, f in frames[:chosen]), self.next_id)
         for doc_id, frame in frames[:chosen]:
             if self._overflow.pop(doc_id) is None:
                 step = URGENT_STEP if doc_id in urgent else 0
@@ -347,7 +347,7 @@ class SegmentLog:
         if self._owed_done and self.card.may_be_tried:
             try:
                 frame = encode(Op.DONE, why, self._owed_done[0], encode_runs(self._owed_done))
-                self._writer.write(frame, self._next_id)
+                self._writer.write(frame, self.next_id)
                 self._owed_done.clear()
             except OSError as error:
                 self.card.refused("writing to", error)
@@ -355,7 +355,7 @@ class SegmentLog:
     def _probe(self) -> None:
         """With nothing to write, see at least whether there is a file to write to."""
         try:
-            self._writer.room(self._next_id)
+            self._writer.room(self.next_id)
         except OSError as error:
             self.card.refused("writing to", error)
 

@@ -15,19 +15,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from agent.beats import SLOW_S, Beat
 from agent.outbox.aside import AsideFile
+from agent.outbox.batch import read_many
 from agent.outbox.documents import Waiting, decode_waiting, encode_record, time_of
 from agent.outbox.files import Disk
 from agent.outbox.frames import MAX_BODY_BYTES, Flag, Why
-from agent.outbox.index import State
+from agent.outbox.lanes import Lanes
 from agent.outbox.log import OVERFLOW_MAX_BYTES, SegmentLog
 from agent.outbox.losses import Loss, LossBook
+from agent.outbox.reader import Stored
 from agent.outbox.room import Dropped, Room, loss_of, name_of
 from agent.outbox.stats import OutboxStats
 from agent.outbox.storage import OutboxDB, SegmentStorage
@@ -80,7 +82,8 @@ class Outbox:
         self._lock = self._segments.lock
         self._ready = threading.Condition(self._lock)  # something may be handed out
         self._work = threading.Condition(self._lock)  # the committing thread has something to do
-        self._leased: set[int] = set()
+        self._lanes = Lanes(self._segments.index)
+        self._on_ready: Callable[[], None] | None = None
         self._acknowledged = self._dropped = 0
         self._closed = self._woken = False
         for finding in self._segments.recovery.findings:
@@ -121,7 +124,7 @@ class Outbox:
             if (was_idle and not urgent) or self._segments.unsynced_bytes >= COMMIT_BYTES:
                 self._work.notify()
             if self._segments.card.trouble is not None:
-                self._ready.notify_all()
+                self._tell_ready()
         if urgent:
             # files that are done with are removed when nothing is urgent, or else when there is no room
             self._commit(sweep=is_full)
@@ -166,26 +169,53 @@ class Outbox:
 
     # -- the uplink's side -----------------------------------------------------------------------
 
-    def take(self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None) -> list[Waiting]:
-        """Return and lease up to `limit` records: alarms first, then the oldest.
+    def take(
+        self,
+        limit: int,
+        *,
+        urgent_only: bool = False,
+        timeout_s: float | None = None,
+        live_from: int | None = None,
+        live_most: int = 0,
+    ) -> list[Waiting]:
+        """Return and lease up to `limit` records: alarms, `live_most` from `live_from` on, then the oldest.
 
-        Blocks until there are some, until `timeout_s` has passed (None: for ever), or until `wake` or
-        `close`: then it returns an empty list.
+        Blocks until there are some, or until `timeout_s` has passed (None: for ever), `wake` or `close`:
+        then it returns an empty list.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        ids: list[int] = []
+
+        def is_over() -> bool:
+            if not self._closed:
+                ids[:] = self._lanes.lease(limit, urgent_only, live_from, live_most)
+            return bool(ids) or self._closed or self._woken
+
         while True:
             with self._lock:
-                ids = self._lease(limit, urgent_only)
-                while not ids and not self._closed and not self._woken:
-                    left_s = None if deadline_s is None else deadline_s - time.monotonic()
-                    if left_s is not None and left_s <= 0:
-                        return []
-                    self._ready.wait(left_s)
-                    ids = self._lease(limit, urgent_only)
+                left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+                self._ready.wait_for(is_over, left_s)
                 self._woken = False
-            taken = [w for w in map(self._read, ids) if w is not None]
+            taken = self._read_all(ids)
             if taken or not ids:
                 return taken
+
+    def take_newest(self, kinds: Container[str], look_back: int = 256) -> list[Waiting]:
+        """Lease the newest record of each of these kinds, as far as one is among the newest `look_back`."""
+        with self._lock:
+            ids = [] if self._closed else self._segments.index.newest(look_back)
+        newest = {w.kind: w.doc_id for w in self._read_all(ids[::-1]) if w.kind in kinds}
+        with self._lock:
+            return self._read_all(self._lanes.lease_these(newest.values()))
+
+    @property
+    def border(self) -> int:
+        """The id from which on records get theirs that are put now: `take` has it as `live_from`."""
+        return self._segments.next_id
+
+    def listen(self, on_ready: Callable[[], None] | None) -> None:
+        """Have `on_ready` called, on any thread, when there may be something to take; it must not wait."""
+        self._on_ready = on_ready
 
     def wake(self) -> None:
         """Make a `take` that blocks, or else the next one, return at once. For the one who takes."""
@@ -198,7 +228,7 @@ class Outbox:
         with self._lock:
             ids = list(doc_ids)
             was_busy = self._segments.needs_commit
-            self._leased.difference_update(ids)
+            self._lanes.forget(ids)
             self._acknowledged += self._segments.done(ids, Why.ACKNOWLEDGED)
             if not was_busy and self._segments.needs_commit:
                 self._work.notify()
@@ -206,20 +236,13 @@ class Outbox:
     def release(self, doc_ids: Iterable[int]) -> None:
         """Put records back that were handed out: they did not arrive."""
         with self._lock:
-            for doc_id in doc_ids:
-                if doc_id in self._leased:
-                    self._leased.discard(doc_id)
-                    state = self._segments.index.state(doc_id)
-                    if state is State.LEASED:
-                        self._segments.index.set_state(doc_id, State.READY)
-                    elif state is State.URGENT_LEASED:
-                        self._segments.index.set_state(doc_id, State.URGENT_READY)
-            self._ready.notify_all()
+            if self._lanes.release(doc_ids):
+                self._tell_ready()
 
     def release_all(self) -> None:
         """Put back all that was handed out."""
         with self._lock:
-            self.release(list(self._leased))
+            self.release(list(self._lanes.leased))
 
     def set_aside(self, doc_id: int, reason: str) -> None:
         """Take a record out of the queue that the broker refuses, and keep it to be looked at."""
@@ -232,7 +255,7 @@ class Outbox:
                 self._aside.add(stored, reason, rfc3339(time.time_ns()))
             except OSError as error:
                 _log.error("outbox: the refused record %r cannot be kept: %s", stored.body, error)
-            self._leased.discard(doc_id)
+            self._lanes.forget([doc_id])
             self._segments.done([doc_id], Why.SET_ASIDE)
             self._work.notify()
 
@@ -251,7 +274,7 @@ class Outbox:
             stats = OutboxStats(
                 waiting=len(log.index),
                 waiting_urgent=log.index.urgent,
-                leased=len(self._leased),
+                leased=len(self._lanes.leased),
                 bytes=log.size_bytes,
                 oldest_t=None,
                 segments=log.segments,
@@ -272,7 +295,7 @@ class Outbox:
                 damaged_bytes=recovery.damaged_bytes,
                 findings=tuple(recovery.findings),
             )
-        oldest = None if first is None else self._read(first, drop=False)
+        oldest = None if first is None else self._waiting(first, log.read(first), drop=False)
         return msgspec.structs.replace(stats, oldest_t=None if oldest is None else time_of(oldest.payload))
 
     def close(self) -> None:
@@ -302,7 +325,12 @@ class Outbox:
         self._segments.commit(sweep=sweep)
         with self._lock:
             self._count()
-            self._ready.notify_all()
+            self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        self._ready.notify_all()
+        if self._on_ready is not None:
+            self._on_ready()
 
     def _count(self) -> None:
         pages, syncs = self._segments.work
@@ -329,23 +357,11 @@ class Outbox:
         if self._on_dropped is not None:
             self._on_dropped(dropped)
 
-    def _lease(self, limit: int, urgent_only: bool) -> list[int]:
-        index = self._segments.index
-        if self._closed:
-            return []
-        ids = index.ready(limit, urgent=True)
-        for doc_id in ids:
-            index.set_state(doc_id, State.URGENT_LEASED)
-        if not urgent_only and len(ids) < limit:
-            plain = index.ready(limit - len(ids), urgent=False)
-            for doc_id in plain:
-                index.set_state(doc_id, State.LEASED)
-            ids += plain
-        self._leased.update(ids)
-        return ids
+    def _read_all(self, ids: Sequence[int]) -> list[Waiting]:
+        stored = read_many(self._segments, ids)
+        return [w for doc_id, found in stored if (w := self._waiting(doc_id, found, drop=True)) is not None]
 
-    def _read(self, doc_id: int, *, drop: bool = True) -> Waiting | None:
-        stored = self._segments.read(doc_id)
+    def _waiting(self, doc_id: int, stored: Stored | None, *, drop: bool) -> Waiting | None:
         if stored is None:
             return None
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,17 @@ class SegmentReader:
         if frame is None or frame.op not in _RECORDS:
             return None
         return _stored(data, frame, offset)
+
+    def read_run(self, segment: int, offsets: Sequence[int]) -> list[Stored | None]:
+        """Return the records at rising offsets, by one read; None: `read` has to look. Raises OSError."""
+        first = offsets[0]
+        with self._lock:
+            data = self._disk.read_at(self._open(segment), first, offsets[-1] - first + FIRST_READ_BYTES)
+        frames = [(offset, frame_at(data, offset - first)) for offset in offsets]
+        return [
+            None if frame is None or frame.op not in _RECORDS else _stored(data, frame, offset)
+            for offset, frame in frames
+        ]
 
     def scan(self, segment: int) -> Iterator[Stored]:
         """Return every undamaged record of a segment, those that are done too."""
