@@ -75,6 +75,27 @@ def nearest_axis(force_mps2: Sequence[float]) -> tuple[Vector | None, float | No
     return (up[0], up[1], up[2]), angle_deg
 
 
+def levelled(vector: Sequence[float], up: Vector) -> Vector | None:
+    """Return where what of a vector is square to `up`, a unit vector, points; None where nothing is."""
+    along = sum(v * u for v, u in zip(vector, up, strict=True))
+    x, y, z = (v - along * u for v, u in zip(vector, up, strict=True))
+    size = math.hypot(x, y, z)
+    return (x / size, y / size, z / size) if size > 0.0 else None
+
+
+def across(up: Vector, axis: int | None = None) -> tuple[Vector, Vector]:
+    """Return two directions square to `up`, a unit vector, and to each other: an axis made level, its left.
+
+    ``axis``: which; None: the one that is farthest from up. Raises ValueError where it is up itself.
+    """
+    which = min(range(3), key=lambda i: abs(up[i])) if axis is None else axis
+    first = levelled([float(i == which) for i in range(3)], up)
+    if first is None:
+        raise ValueError(f"the level part of axis {which}, where up is {up}: expected another axis than up")
+    (x, y, z), (u, v, w) = first, up
+    return first, (v * z - w * y, w * x - u * z, u * y - v * x)
+
+
 def angle_between_deg(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the angle between two vectors of three components."""
     dot = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from agent.detection.level_force import HOP_S, STILL_HOPS
-from agent.mounting import Vector
+from agent.mounting import Vector, levelled
 
 WINDOW_HOPS = 40  # a stop from 30 km/h at a comfortable 2 m/s² takes four seconds
 LEAST_HOPS = 10
@@ -149,22 +149,22 @@ class ForwardLearner:
         enough = self._count >= (1.0 - FORGET**LEAST_IMPULSES) / (1.0 - FORGET) - 1e-9
         return enough and math.sqrt(sum(s * s for s in self._sum)) >= COHERENCE * self._sizes
 
-    def likely(self, up: Sequence[float]) -> Vector | None:
+    def likely(self, up: Vector) -> Vector | None:
         """Return forward, level and of length 1, in the sensor's axes; None where nothing speaks for any."""
         if self._told is not None:
-            return _level(self._told, up)
+            return levelled(self._told, up)
         if not self._count or math.sqrt(sum(s * s for s in self._sum)) < LIKELY_COHERENCE * self._sizes:
             return None
-        return _level(self._sum, up)
+        return levelled(self._sum, up)
 
 
-def conventional(up: Sequence[float]) -> Vector:
+def conventional(up: Vector) -> Vector:
     """Return the first of the sensor's axes that lies level, made level: x, unless that is up (ISO 8855)."""
     axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     axis = next(a for a in axes if abs(sum(u * v for u, v in zip(up, a, strict=True))) < LEVEL_BELOW)
-    level = _level(axis, up)
-    assert level is not None
-    return level
+    forward = levelled(axis, up)
+    assert forward is not None
+    return forward
 
 
 class Frame:
@@ -200,10 +200,3 @@ class Frame:
     def levelled(self) -> bool:
         """Whether forces are shown by direction that the size denies, and hidden that the size shows."""
         return min(self._denied, self._missed) >= SEEN_LEAST and self._denied + self._missed > self._agreed
-
-
-def _level(vector: Sequence[float], up: Sequence[float]) -> Vector | None:
-    along = sum(v * u for v, u in zip(vector, up, strict=True))
-    x, y, z = (v - along * u for v, u in zip(vector, up, strict=True))
-    size = math.sqrt(x * x + y * y + z * z)
-    return (x / size, y / size, z / size) if size > 0.0 else None

@@ -39,7 +39,7 @@ from agent.detection.finding import EventType, Finding, Value
 from agent.detection.track import Track
 from agent.detection.upright import HOP_NS, Upright
 from agent.hops import Hops
-from agent.mounting import Vector
+from agent.mounting import Vector, across
 from agent.ranges import NotNegative, Part, Positive
 from agent.records import Severity
 from agent.tank import slosh_frequencies_hz
@@ -54,6 +54,7 @@ MOST_SLOPE = math.tan(math.radians(75.0))
 STILL_AGAIN_HOPS = round(60 * NS_PER_S / HOP_NS)  # after a hole of this length nothing is known of the waves
 LEAN_PART = 0.8
 AXES = "xyz"
+UPRIGHT = 0.714  # cosine to up beyond which an axis points up rather than along
 
 
 class SloshSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,7 +205,7 @@ class SloshDetector:
                 continue
             if up is not self._up:
                 self._up, self._last_hop = up, None
-                self._across = across(up, self._settings.length_axis)
+                self._across = along_and_across(up, self._settings.length_axis)
             rise_m = self._move(hop, mean)
             if self._track.active or rise_m >= least_m:
                 finding = self._judge((hop + 1) * HOP_NS, rise_m)
@@ -269,17 +270,10 @@ class SloshDetector:
 GAIN = 1.0 - math.exp(-HOP_NS / NS_PER_S / LOWPASS_S)
 
 
-def across(up: Vector, length_axis: str) -> tuple[Vector, Vector]:
+def along_and_across(up: Vector, length_axis: str) -> tuple[Vector, Vector]:
     """Return the directions along the tank's length and width: level, and square to each other.
 
     The length lies along that axis of the sensor, or along the next one where that axis points up.
     """
-    first = AXES.index(length_axis)
-    for i in (first, (first + 1) % 3):
-        rest = [(1.0 if j == i else 0.0) - up[i] * u for j, u in enumerate(up)]
-        size = math.hypot(*rest)
-        if size > 0.7:
-            break
-    x, y, z = (r / size for r in rest)
-    u, v, w = up
-    return (x, y, z), (v * z - w * y, w * x - u * z, u * y - v * x)
+    axis = AXES.index(length_axis)
+    return across(up, axis if abs(up[axis]) < UPRIGHT else (axis + 1) % 3)

@@ -36,7 +36,7 @@ from agent.features.pooled import QUIET_MPS2, Noise, Pooled, Products, decay, do
 from agent.features.table import F64, I64, Merge, Names, Part
 from agent.features.thinned import thinned, whole
 from agent.features.windows import WINDOW_NS, Windowed, Windows
-from agent.mounting import RestReference, Vector, nearest_axis
+from agent.mounting import RestReference, Vector, across, nearest_axis
 from agent.streams import StreamSpec, Unit
 from calibration.gravity import STANDARD_GRAVITY_MPS2
 
@@ -376,17 +376,6 @@ class _Scatter:
             decay(self._step, 1 - 1 / SCATTER_WINDOWS, [ratio, 1.0])
         self._before = (index, slope, said)
         return noise * alike * (self._step[0] / self._step[1]) ** 2
-
-
-def across(up: Vector) -> tuple[Vector, Vector]:
-    """Return two directions that stand square to `up` and to each other."""
-    least = min(range(XYZ), key=lambda i: abs(up[i]))
-    axis = [float(i == least) for i in range(XYZ)]
-    first = [a - up[least] * u for a, u in zip(axis, up, strict=True)]
-    length = math.hypot(*first)
-    x, y, z = (v / length for v in first)
-    second = (up[1] * z - up[2] * y, up[2] * x - up[0] * z, up[0] * y - up[1] * x)
-    return (x, y, z), second
 
 
 def _slope(reading: F64, f: F64) -> F64:

@@ -15,7 +15,7 @@ from agent.detection.slosh import (
     SloshDetector,
     SloshSettings,
     Waves,
-    across,
+    along_and_across,
     highest_crest_m,
 )
 from agent.records import Phase
@@ -166,7 +166,7 @@ def test_across_is_level_and_square() -> None:
     for up in (UP, (1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.1, 0.2, 0.97)):
         size = math.hypot(*up)
         here = (up[0] / size, up[1] / size, up[2] / size)
-        along, wide = (np.array(v) for v in across(here, "x"))
+        along, wide = (np.array(v) for v in along_and_across(here, "x"))
         table = np.array([along, wide, here])
         assert table @ table.T == pytest.approx(np.eye(3), abs=1e-12), up
 

@@ -13,7 +13,7 @@ import pytest
 
 from agent.blocks import NS_PER_S, Block, Quality, RegularClock, SiBlock
 from agent.features.lowpass import LIKENESS, POINTS, POINTS_S, lowpassed
-from agent.features.weighing import Weigher, Weighing, across, make_weigher
+from agent.features.weighing import Weigher, Weighing, make_weigher
 from agent.pipeline import Pipeline
 from agent.records import Head
 from agent.streams import TABLE, Unit
@@ -240,8 +240,6 @@ def test_up_is_told_or_learned(axis: int, sign: int) -> None:
         found = weighed(load, changed(accel, turned), told)
         assert found, f"nothing weighed with up {told}"
         assert all(w.mass_kg == pytest.approx(60.0, abs=0.05) for w in found.values())
-    first, second = across((up[0], up[1], up[2]))
-    assert np.dot(first, up) == np.dot(second, up) == np.dot(first, second) == 0
 
 
 def test_up_is_learned_on_a_road_without_a_rest() -> None:
