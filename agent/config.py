@@ -111,6 +111,7 @@ class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     directory: str = "/var/lib/cargobox/outbox"
     commit_window_s: Positive = 0.5
     max_mib: Positive = 512.0
+    memory_mib: Positive = 4.0
     card_endurance_tbw: Positive = 10.0
 
 

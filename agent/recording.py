@@ -1,7 +1,8 @@
 """The recording of a live run, on a thread of its own: no alarm waits for it, and it waits for the card.
 
 What is handed over is bounded by items: a card that is slow for long holds the one who hands over back, as it
-would without a thread. A card that refuses ends the recording, and nothing else.
+would without a thread, but not for longer than two seconds. A card that is too slow, or refuses, ends the
+recording, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.beats import SLOW_S, Beats
-from agent.errors import FourPartError
+from agent.errors import FourPartError, LogFileError
 from agent.pipeline import Item
 
 log = logging.getLogger("cargobox")
 
 MOST_ITEMS = 4096  # ten seconds of a busy box
 WAIT_S = 1.0
+PATIENCE_S = 2.0
+"""No alarm waits longer for a recording: a card that is too slow for it ends it."""
 
 
 class Recorder(Protocol):
@@ -40,17 +44,24 @@ class Recording:
         self._beats = beats
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._room = threading.Event()
+        self._is_too_slow = False
 
     def hand_over(
         self, items: Sequence[Item], beat: Callable[[], None], given_up: Callable[[], bool]
     ) -> None:
         """Queue items; wait while there is no room, as long as nobody has given up."""
-        if self._recorder is None:
+        if self._recorder is None or self._is_too_slow:
             return
-        while self._items.qsize() >= MOST_ITEMS and not given_up():
+        until_s = time.monotonic() + PATIENCE_S
+        while self._items.qsize() >= MOST_ITEMS and not self._is_too_slow and not given_up():
             beat()
             self._room.clear()
             self._room.wait(WAIT_S)
+            if time.monotonic() >= until_s and self._items.qsize() >= MOST_ITEMS:
+                self._is_too_slow = True
+                log.error("%s", _too_slow())
+        if self._is_too_slow:
+            return
         for item in items:
             self._items.put(item)
 
@@ -73,11 +84,16 @@ class Recording:
             self._room.set()
             if self._recorder is None:
                 continue
+            if self._is_too_slow:
+                self.close()
+                continue
             try:
                 self._recorder.write(item)
             except FourPartError as error:
                 log.error("%s", error)
-                self.close()
+                recorder, self._recorder = self._recorder, None
+                if recorder is not None:
+                    closed(recorder, said=str(error))
 
     def close(self) -> None:
         """Finish the file; one that cannot even be finished is told of and holds up nothing."""
@@ -86,15 +102,25 @@ class Recording:
             closed(recorder)
 
 
+def _too_slow() -> LogFileError:
+    return LogFileError(
+        "recording",
+        got=f"a card that did not take what was measured: {MOST_ITEMS} pieces waited for {PATIENCE_S:g} s",
+        expected="one that is faster than the sensors",
+        remedy="The recording ends here; what it has can be replayed. Record to a faster card.",
+    )
+
+
 class Closable(Protocol):
     """Part of the agent that is closed at its end."""
 
     def close(self) -> None: ...  # noqa: D102
 
 
-def closed(part: Closable) -> None:
-    """Close a part of the agent; one that cannot even be closed is told of and holds up nothing."""
+def closed(part: Closable, *, said: str = "") -> None:
+    """Close a part of the agent; one that cannot even be closed is told of, once, and holds up nothing."""
     try:
         part.close()
     except FourPartError as error:
-        log.error("%s", error)
+        if str(error) != said:
+            log.error("%s", error)

@@ -11,7 +11,7 @@ from agent.errors import OutboxError
 RETRY_MIN_S = 1.0
 RETRY_MAX_S = 30.0
 """After a failed write the card is left alone for so long: a broken one can take seconds to say no."""
-CARD_ERRORS = frozenset({errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT})
+CARD_ERRORS = frozenset({errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ETIMEDOUT})
 """Errors that speak of the card, not of the configuration: the agent starts all the same."""
 
 IN_MEMORY_ONLY = "Records stay in memory and are sent from there, but a power cut would lose them."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,14 @@ class SegmentWriter:
 
     def write(self, data: bytes, next_id: int) -> tuple[int, int]:
         """Append whole frames; return the segment and the offset at which they begin."""
+        try:
+            return self._write(data, next_id)
+        except OSError as error:
+            if error.errno == errno.ETIMEDOUT:
+                self.abandon()  # it may still be written, whenever the card answers: nothing else goes there
+            raise
+
+    def _write(self, data: bytes, next_id: int) -> tuple[int, int]:
         self.room(next_id)
         assert self.active is not None
         segment, offset = self.active, self.sizes[self.active]

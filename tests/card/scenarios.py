@@ -1,0 +1,245 @@
+"""What a card can do to the agent, one scenario a function; each returns what was counted.
+
+In all of them the agent is the real one, in a process of its own; its samples come from the virtual box,
+which falls every few seconds, and its records go to a real mosquitto, to which we listen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.virtual import VirtualBox
+from tests.card.cards import Card, Ext4
+from tests.card.riding import Account, Phase, Ride, TimedWatcher, account
+from tests.card.trip import FallsAgain
+from tests.live.broker import LastingBroker
+from tests.live.processes import cargobox
+from tests.live.setting import write_config
+
+REFUSAL_WORDS = ("No space left", "Read-only", "refuses to be written", "does not answer", "Input/output")
+LEFT_ALONE_S = 45.0
+"""Within so long a card is offered again what it refused (`agent.outbox.card.RETRY_MAX_S`, and some)."""
+MORE = """
+[health]
+every_s = 1
+[upload]
+batch_s = 1
+budget = 1.0
+reserve = 0.0
+encoding = "json"
+"""
+
+
+@dataclass
+class Told:
+    """What a scenario came to."""
+
+    name: str
+    phases: list[Phase]
+    accounts: list[Account]
+    refusals_said: int
+    """Lines of the log that speak of the card."""
+    notes: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        """Say it in lines."""
+        yield f"{self.name}: {'WRONG: ' + '; '.join(self.wrong) if self.wrong else 'good'}"
+        yield from (f"  {phase.line()}" for phase in self.phases)
+        yield from (f"  {told.line()}" for told in self.accounts)
+        yield f"  lines of the log that speak of the card: {self.refusals_said}"
+        yield from (f"  {note}" for note in self.notes)
+
+
+@dataclass
+class Setting:
+    """What all scenarios stand on."""
+
+    folder: Path
+    card: Card
+    broker: LastingBroker
+    watcher: TimedWatcher
+    config: Path
+
+    def ride(self, *options: object) -> Ride:
+        """Start the agent."""
+        return Ride(self.folder, self.config, self.watcher, *options)
+
+    def stats(self) -> dict[str, Any]:
+        """Return what waits on the card, as another process finds it."""
+        done = cargobox("outbox", "stats", "--json", "--config", self.config)
+        assert done.end() == 0, done.err
+        return done.document
+
+    def queue(self, boot: str) -> dict[str, Any]:
+        """Return what the latest health record says of the outbox."""
+        health = self.watcher.of("health", boot=boot)
+        return dict(max(health, key=lambda m: m.body["seq"]).body["queue"]) if health else {}
+
+
+@contextlib.contextmanager
+def setting(folder: Path, card: Card, *, outbox: str = "", more: str = "") -> Iterator[Setting]:
+    """A box, a broker, a card and a configuration that brings them together."""
+    with (
+        card,
+        LastingBroker(folder / "broker") as broker,
+        TimedWatcher(broker.port) as watcher,
+        VirtualBox(FallsAgain(), folder / "port", folder / "board") as box,
+    ):
+        config = write_config(folder, port=box.port, broker_port=broker.port, more=MORE + more)
+        text = config.read_text().replace(
+            'directory = "outbox"', f'directory = "{card.path}/outbox"\n{outbox}'
+        )
+        config.write_text(text)
+        yield Setting(folder, card, broker, watcher, config)
+
+
+def full(folder: Path, *, card: type[Card] = Ext4, seconds: float = 20.0, size_mib: int = 16) -> Told:
+    """Another file takes all the room while the agent writes; later it goes."""
+    with setting(folder, card(folder, size_mib)) as at:
+        with at.ride("--record", at.card.path / "trip.mcap") as ride:
+            ride.phase("before", lambda p: p.alarms >= 1)
+            filled = at.card.fill()
+            during = ride.phase("full", lambda p: lasting(seconds)(p) and at.queue(ride.boot)["card_refuses"])
+            memory = at.queue(ride.boot)
+            at.card.free()
+            ride.phase("room again", lambda p: recovered(at, ride) and p.alarms >= 1)
+            ride.end()
+        told = told_of(f"a full {card.__name__.lower()}", at, [ride])
+        told.notes.append(
+            f"another file took {filled >> 10} KiB; meanwhile up to {memory['in_memory']} in memory"
+        )
+        check(told, during, refused=True)
+        said = ride.agent.err.count("recording to")
+        told.notes.append(f"the recording on the same card: its end said {said} times")
+        if said != 1:
+            told.wrong.append(f"the recording's end was said {said} times")
+        return told
+
+
+def full_and_offline(folder: Path, *, card: type[Card] = Ext4, kept: int = 12) -> Told:
+    """A full card, and nobody to send to: memory runs over, and gap records tell what was not kept."""
+    with setting(folder, card(folder, 16), outbox="memory_mib = 0.02") as at:
+        with at.ride() as ride:
+            ride.phase("before", lambda p: p.alarms >= 1)
+            at.card.fill()
+            at.broker.save()
+            at.broker.kill()
+            during = ride.phase("full and offline", lambda p: dropped_said(ride) >= kept)
+            at.card.free()
+            at.broker.start()
+            ride.phase("both again", lambda p: recovered(at, ride) and p.alarms >= 1)
+            ride.end()
+        told = told_of("a full card, and offline", at, [ride])
+        check(told, during, refused=True, offline=True)
+        if not told.accounts[0].told:
+            told.wrong.append("no gap record tells of what memory could not hold")
+        alarms_told = [m for m in at.watcher.of("gap") if m.body.get("kind") == "alarm"]
+        told.notes.append(f"alarms not kept: {len(alarms_told)}")
+        return told
+
+
+def read_only(folder: Path, *, seconds: float = 20.0, size_mib: int = 16) -> Told:
+    """ext4 finds an error and takes no write any more; then the agent starts on a card that is read-only."""
+    card = Ext4(folder, size_mib)
+    with setting(folder, card) as at:
+        with at.ride() as first:
+            first.phase("before", lambda p: p.alarms >= 1)
+            card.fail()
+            during = first.phase("read-only after an error", lasting(seconds))
+            first.end()
+        card.unmount()
+        card.mend()
+        card.mount("ro")
+        with at.ride() as second:
+            started = second.phase("started read-only", lasting(seconds))
+            card.allow_writing()
+            second.phase("writable again", lambda p: recovered(at, second) and p.alarms >= 1)
+            second.end()
+        told = told_of("a read-only card", at, [first, second])
+        check(told, during, refused=True)
+        check(told, started, refused=True)
+        return told
+
+
+def stuck(folder: Path, *, seconds: float = 20.0, size_mib: int = 16) -> Told:
+    """The card answers no write and no sync for so long, and then goes on as if nothing had been."""
+    card = Ext4(folder, size_mib)
+    with setting(folder, card) as at:
+        with at.ride() as ride:
+            ride.phase("before", lambda p: p.alarms >= 1)
+            with card.stuck():
+                during = ride.phase("stuck", lasting(seconds))
+            ride.phase("going again", lambda p: recovered(at, ride) and p.alarms >= 1)
+            ride.end()
+        told = told_of("a card that is stuck", at, [ride])
+        check(told, during, refused=True)
+        return told
+
+
+def lasting(seconds: float) -> Callable[[Phase], bool]:
+    """Until it has lasted so long and has seen an alarm."""
+    return lambda phase: phase.end_s - phase.begin_s >= seconds and phase.left >= 1
+
+
+def recovered(at: Setting, ride: Ride) -> bool:
+    """Whether the card is said to be well again, in health records made after it was not."""
+    refused = False
+    for message in sorted(at.watcher.of("health", boot=ride.boot), key=lambda m: int(m.body["seq"])):
+        queue = message.body["queue"]
+        refused = queue["card_refuses"] or (refused and queue["in_memory"] > 0)
+    return not refused
+
+
+def dropped_said(ride: Ride) -> int:
+    """Return how many records were not kept, by the log."""
+    lines = [line for line in ride.agent.err.splitlines() if "were not kept" in line]
+    return sum(int(line.partition("outbox: ")[2].split()[0]) for line in lines)
+
+
+def told_of(name: str, at: Setting, rides: list[Ride]) -> Told:
+    """Return what was counted, after all has arrived that was sent."""
+    bodies = [m.body for m in list(at.watcher.messages) if m.kind != "status"]
+    accounts, phases, said = [], [], 0
+    for ride in rides:
+        ride.settle()
+        accounts.append(account(bodies, ride.boot, ride.made(), at.watcher.duplicates))
+        phases += ride.phases
+        lines = [line for line in ride.agent.err.splitlines() if any(w in line for w in REFUSAL_WORDS)]
+        said += len(lines)
+    told = Told(name, phases, accounts, said)
+    for of in accounts:
+        if of.holes:
+            told.wrong.append(f"{len(of.holes)} records are nowhere: {of.holes[:10]}")
+    for ride in rides:
+        if waiting := ride.document["waiting"]:
+            told.wrong.append(f"{waiting} still wait at the end")
+    return told
+
+
+MOST_LATE_MS = 5000.0
+MOST_GROWN_MIB = 24.0
+
+
+def check(told: Told, during: Phase, *, refused: bool, offline: bool = False) -> None:
+    """Note what is not as promised."""
+    before = told.phases[0]
+    if not during.alarms or (during.left < during.alarms - 1 and not offline):
+        told.wrong.append(f"{during.name}: of {during.alarms} alarms {during.left} left")
+    if during.slowest_ms > MOST_LATE_MS and not offline:
+        told.wrong.append(f"{during.name}: an alarm took {during.slowest_ms:.0f} ms")
+    if during.silence_s > 10:
+        told.wrong.append(f"{during.name}: the watchdog was not fed for {during.silence_s:.0f} s")
+    if during.memory_mib > before.memory_mib + MOST_GROWN_MIB:
+        told.wrong.append(f"{during.name}: memory grew to {during.memory_mib:.0f} MiB")
+    if refused and not told.refusals_said:
+        told.wrong.append("the log says nothing of the card")
+    if told.refusals_said > MOST_SAID:
+        told.wrong.append(f"the log says it {told.refusals_said} times")
+
+
+MOST_SAID = 8
