@@ -34,6 +34,8 @@ MODULES = (
     "drivers/char",
     "drivers/hid",
     "drivers/i2c",
+    "drivers/net/net_failover.ko",
+    "drivers/net/virtio_net.ko",
     "drivers/usb/common",
     "drivers/usb/core",
     "drivers/usb/usbip",
@@ -45,9 +47,10 @@ MODULES = (
     "fs/jbd2",
     "fs/mbcache.ko",
     "lib",
+    "net/core/failover.ko",
 )
 # What must be there before the disk is.
-EARLY_MODULES = ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c_intel")
+EARLY_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "crc32c_intel")
 
 
 def mirror() -> str:

@@ -32,21 +32,24 @@ TAIL_BYTES = 2000  # of the console, in an error
 # tsc=reliable: reading the time is then a few instructions, not a visit to an emulated chip
 # wide vectors, which numpy and the C library choose where they see them, are what is emulated slowest
 QUICK_CPU = "max,la57=off,avx=off,avx2=off,fma=off,f16c=off"
-KERNEL_ARGUMENTS = "console=ttyS0,115200 quiet panic=-1 mitigations=off tsc=reliable"
+KERNEL_ARGUMENTS = "console=ttyS0,115200 quiet panic=-1 mitigations=off tsc=reliable net.ifnames=0"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the machine has.
 
-    `disk`: an overlay that keeps what is written, made when missing. `niceness`: of QEMU on the host. Where
-    others use the processors too, an emulated one that has to queue for each turn makes a transfer of 1 ms
-    one of 20 ms.
+    `disk`: an overlay that keeps what is written, made when missing; or `drive`: where QEMU finds the disk,
+    such as a ``ForgetfulDisk.uri``. `network`: the guest reaches the host, as 10.0.2.2. `niceness`: of QEMU
+    on the host. Where others use the processors too, an emulated one that has to queue for each turn makes a
+    transfer of 1 ms one of 20 ms.
     """
 
     cpus: int = 2
     memory_mib: int = 1024
     disk: Path | None = None
+    drive: str | None = None
+    network: bool = False
     kernel_arguments: str = ""
     niceness: int = -10
     accelerator: str = "tcg,thread=multi,tb-size=256"
@@ -69,10 +72,16 @@ def qemu_command(cache: Cache, options: Options, project: Path | None, console: 
     words = ["setpriv", "--pdeathsig", "KILL", "--"]
     words += ["qemu-system-x86_64", "-machine", "q35", "-accel", options.accelerator, "-cpu", options.cpu]
     words += ["-smp", str(options.cpus), "-m", str(options.memory_mib)]
-    words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
+    words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    if options.network:
+        words += ["-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host,romfile="]
+    else:
+        words += ["-nic", "none"]
     words += ["-kernel", str(cache.kernel), "-initrd", str(cache.initramfs)]
     words += ["-append", f"{KERNEL_ARGUMENTS} {options.kernel_arguments}".strip()]
-    if options.disk is None:
+    if options.drive is not None:
+        root = f"file={options.drive},format=raw"
+    elif options.disk is None:
         root = f"file={cache.disk},format=raw,snapshot=on"
     else:
         root = f"file={options.disk},format=qcow2,snapshot=off"
