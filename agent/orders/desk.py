@@ -28,7 +28,7 @@ MOST_WAITING = 16
 LOOKS_HZ, LOOKS_BURST = 10.0, 20
 """So often a signature is verified, which takes a Pi some tenths of a millisecond."""
 LINES_HZ, LINES_BURST = 0.1, 10
-"""So often a refusal is worth a line of the log; the rest are counted."""
+"""So often a refusal is worth a line of the log, and so often an answer; the rest are counted."""
 ANSWERS_KEPT = 32
 LAST_WORD_S = 5.0
 
@@ -88,8 +88,9 @@ class Desk:
         self._clock = clock
         self._beat = beat or Beat()
         self._looks = looks or Bucket(LOOKS_HZ, LOOKS_BURST)
-        self._lines = Bucket(LINES_HZ, LINES_BURST)
-        self._unsaid = 0
+        # of each its own: what anybody can send shall not silence what is said of signed orders
+        self._lines, self._drop_lines, self._signed_lines = (Bucket(LINES_HZ, LINES_BURST) for _ in range(3))
+        self._unsaid: Counter[Bucket] = Counter()
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Message, Callable[[], object]]] = deque()
         self._answers: deque[bytes] = deque(maxlen=ANSWERS_KEPT)
@@ -122,10 +123,7 @@ class Desk:
                 self._changed.notify_all()
                 return
             self.counts["dropped"] += 1
-            said = self._lines.take(time.monotonic())
-            self._unsaid += not said
-        if said:
-            _log.warning("orders: a message is dropped: not of QoS 1, too large, or one too many")
+            self._warn(self._drop_lines, "a message is dropped: not of QoS 1, too large, or one too many")
         acknowledge()
 
     def connected(self, say: Say) -> None:
@@ -205,16 +203,22 @@ class Desk:
 
     def _refuse(self, verb: str, refusal: Refusal) -> None:
         self.counts[refusal.reason] += 1
-        if self._lines.take(time.monotonic()):
-            more = f"; and {self._unsaid} more since the last such line" if self._unsaid else ""
-            _log.warning("orders: %s is not done (%s): %s%s", verb, refusal.reason, refusal.got, more)
-            self._unsaid = 0
-        else:
-            self._unsaid += 1
-            return  # nor an answer: who sends what was overheard shall not spend the box's data
-        if refusal.order is not None:
+        lines = self._lines if refusal.order is None else self._signed_lines
+        words = f"{verb} is not done ({refusal.reason}): {refusal.got}"
+        # where no line, no answer: who sends what was overheard shall not spend the box's data
+        if self._warn(lines, words) and refusal.order is not None:
             told = {"done": False, "reason": refusal.reason, "got": refusal.got}
             self._answer(refusal.key, refusal.order, told)
+
+    def _warn(self, lines: Bucket, words: str) -> bool:
+        """Log it, unless `lines` has had too many of late; return whether."""
+        if not lines.take(time.monotonic()):
+            self._unsaid[lines] += 1
+            return False
+        more = self._unsaid.pop(lines, 0)
+        since = f"; and {more} more since the last such line" if more else ""
+        _log.warning("orders: %s%s", words, since)
+        return True
 
     def _answer(self, key: str, order: Order, outcome: Mapping[str, Any]) -> None:
         now = self._clock()

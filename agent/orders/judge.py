@@ -69,7 +69,8 @@ class Judge:
         if reason:
             raise Refusal(reason, got, key, order)
         try:
-            self._memory.advance(key, order.counter, order.issued)
+            sure = now.quality is TimeQuality.SYNCED
+            self._memory.advance(key, order.counter, order.issued, sure=sure)
         except OrderError as error:
             raise Refusal("memory", error.got, key, order) from error
         return key, order

@@ -36,10 +36,15 @@ class Memory:
         """Return when the latest order was made that was taken: it is later than this. Raises OrderError."""
         return self._read().issued
 
-    def advance(self, key: str, counter: int, issued_s: int) -> None:
-        """Note an order as taken; durable on return. Raises OrderError, and then it is not taken."""
+    def advance(self, key: str, counter: int, issued_s: int, *, sure: bool) -> None:
+        """Note an order as taken; durable on return. Raises OrderError, and then it is not taken.
+
+        `sure`: `issued_s` was held against a clock that is right. It then replaces what a sender with a clock
+        of the future may have left here, by which all later orders would look too old.
+        """
         old = self._read()
-        new = _State(counters={**old.counters, key: counter}, issued=max(old.issued, issued_s))
+        latest_s = issued_s if sure else max(old.issued, issued_s)
+        new = _State(counters={**old.counters, key: counter}, issued=latest_s)
         draft = self._path.with_name(self._path.name + ".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The subscriber of ``scripts/bench alarms``: ``python -m scripts.benches.alarm_watch HOST PORT``.
+"""The subscriber of ``scripts/bench alarms``: ``python -m scripts.benches.alarm_watch HOST PORT [TOPIC …]``.
 
 A process of its own that knows nothing of the agent: it stamps every message with the kernel's monotonic
 clock as paho hands it over, and says so on a line of its own, topic and payload beside it.
@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 READY = "ready"
 TOPICS = ("cargobox/#", "bare/#")
+"""Unless others are named."""
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
         print(came_ns, wall_ns - came_ns, message.topic, message.payload.hex(), flush=True)
 
     client.on_message = tell
-    client.on_connect = lambda c, *_: c.subscribe([(topic, 1) for topic in TOPICS])
+    client.on_connect = lambda c, *_: c.subscribe([(topic, 1) for topic in sys.argv[3:] or TOPICS])
     client.on_subscribe = lambda *_: print(READY, flush=True)
     client.connect(host, port)
     client.loop_forever()

@@ -224,9 +224,9 @@ def _begun_ns(flash: Path) -> int:
 
 
 @contextmanager
-def _subscriber(host: str, port: int) -> Iterator[queue.SimpleQueue[Arrival]]:
+def _subscriber(host: str, port: int, *topics: str) -> Iterator[queue.SimpleQueue[Arrival]]:
     """Run the subscriber; its arrivals come through the queue."""
-    command = [sys.executable, "-m", "scripts.benches.alarm_watch", host, str(port)]
+    command = [sys.executable, "-m", "scripts.benches.alarm_watch", host, str(port), *topics]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     out = process.stdout

@@ -114,3 +114,13 @@ def test_keys_of_ours_and_of_openssl(tmp_path: Path) -> None:
         read_private(theirs)
     with pytest.raises(OrderError, match="make-key"):
         read_public([str(theirs)])
+
+
+def test_a_sender_of_the_future_does_not_shut_the_box_for_good(tmp_path: Path) -> None:
+    """Without a time server the box takes it; with one, what it then remembers is put right."""
+    ahead_s = NOW_S + 10**8
+    early = signed(1, issued=ahead_s, expires=ahead_s + 60)
+    judge(tmp_path).judge("status", early, retained=False, now=mark(quality=TimeQuality.HOLDOVER))
+    assert refused(tmp_path, signed(2), now=mark(quality=TimeQuality.HOLDOVER)).reason == "expired"
+    judge(tmp_path).judge("status", signed(3), retained=False, now=mark())
+    judge(tmp_path).judge("status", signed(4), retained=False, now=mark(quality=TimeQuality.HOLDOVER))
