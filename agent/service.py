@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import agent
+from agent import kernel_clock
 from agent.beats import SLOW_S, Beats, Hang, HeardStop
 from agent.certificates import at_hand, warnings
 from agent.clock_book import ClockBook
 from agent.config import Config
 from agent.errors import FourPartError, OrderError
 from agent.health import Monitor, Reporter, Surroundings
-from agent.kernel_clock import kernel_boot
 from agent.notify import notified
 from agent.ordering import open_desk
 from agent.orders import Done, Order
@@ -105,7 +105,7 @@ class Service:
         )
         doers = {"status": self._told_status, "flush": self._told_to_flush, "restart": self._told_to_restart}
         self._desk = open_desk(config, doers, self.boot, self.beats.of("orders"))
-        self._stamps = Stamps(self.boot, ClockBook(Path(config.outbox.directory), kernel_boot()))
+        self._stamps = Stamps(self.boot, ClockBook(Path(config.outbox.directory), kernel_clock.kernel_boot()))
         self.queue = RestampingQueue(self.outbox, self._stamps)
         """The outbox as the uplink sees it: with the right times."""
         self._reporter: Reporter | None = None
