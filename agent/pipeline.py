@@ -145,11 +145,6 @@ class Pipeline:
         return self._reduction.withheld_rows
 
     @property
-    def time_marks(self) -> int:
-        """Marks of the wall clock that are held: those that a record may still need."""
-        return len(self._wall)
-
-    @property
     def trust(self) -> Mapping[str, tuple[str, str]]:
         """How far each certified stream can be trusted now, and why not, in words."""
         now_ns = self.tally.last_ns

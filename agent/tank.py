@@ -1,4 +1,4 @@
-"""Liquid in an upright rectangular tank: at which frequencies it sloshes, and how far it may lean.
+"""Liquid in an upright rectangular tank: at which frequencies it sloshes.
 
 f_n² = (n·π·g/L)·tanh(n·π·h/L)/(4π²) for waves along a side of length L, filled to the height h: linear
 theory of an ideal liquid, H. N. Abramson (ed.), The Dynamic Behavior of Liquids in Moving Containers,
@@ -33,16 +33,3 @@ def slosh_frequencies_hz(length_m: float, depth_m: float, modes: Sequence[int] =
     return tuple(
         math.sqrt(k * STANDARD_GRAVITY_MPS2 * math.tanh(k * depth_m)) / (2 * math.pi) for k in numbers
     )
-
-
-def spill_angle_deg(length_m: float, freeboard_m: float) -> float:
-    """Return how far the surface may lean until it reaches the rim: tan θ = 2·freeboard/L.
-
-    Raises ValueError where the length is not positive or the freeboard negative.
-    """
-    if not (length_m > 0 and freeboard_m >= 0):
-        raise ValueError(
-            f"the spill angle of a tank {length_m:g} m long, {freeboard_m:g} m below its rim: expected a "
-            "positive length, and no negative freeboard"
-        )
-    return math.degrees(math.atan2(2 * freeboard_m, length_m))

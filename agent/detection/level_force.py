@@ -71,11 +71,6 @@ class LevelForce:
         self._road_mps2 = 0.0
         self._road_hops = 0
 
-    @property
-    def gravity_mps2(self) -> float:
-        """What the sensor reads at rest."""
-        return self._gravity_mps2
-
     def step(self, hop: int, mean_mps2: Sequence[float], swing_mps2: float) -> bool:
         """Take the mean force of hop number `hop`, and its swing from peak to peak.
 

@@ -1,10 +1,10 @@
-"""A tank sloshes as the linear theory says, and spills where its surface reaches the rim."""
+"""A tank sloshes as the linear theory says."""
 
 from __future__ import annotations
 
 import pytest
 
-from agent.tank import slosh_frequencies_hz, spill_angle_deg
+from agent.tank import slosh_frequencies_hz
 
 
 def test_the_tank_of_the_mission() -> None:
@@ -18,16 +18,9 @@ def test_shallow_water_moves_like_a_wave_of_its_depth() -> None:
     assert got == pytest.approx((9.80665 * 0.01) ** 0.5 / 4.0, rel=1e-3), got
 
 
-def test_the_surface_reaches_the_rim() -> None:
-    assert spill_angle_deg(0.4, 0.2) == pytest.approx(45.0)
-    assert spill_angle_deg(0.4, 0.0) == 0.0
-
-
 @pytest.mark.parametrize(
     ("length_m", "depth_m", "modes"), [(0.0, 0.2, (1,)), (0.4, -0.2, (1,)), (0.4, 0.2, (0,))]
 )
 def test_a_tank_that_cannot_be_is_refused(length_m: float, depth_m: float, modes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected positive numbers"):
         slosh_frequencies_hz(length_m, depth_m, modes)
-    with pytest.raises(ValueError, match="positive length"):
-        spill_angle_deg(-length_m, 0.1)
