@@ -27,7 +27,8 @@ from agent.features.slosh_band import SloshBand
 from agent.features.table import F64, Layout, Names, Part, Table
 from agent.features.third_octave import ThirdOctaves, level_db
 from agent.features.voltage import Voltage
-from agent.features.weighing import DOUBTS, SUMS, Weigher
+from agent.features.weighed import DOUBTS, SUMS
+from agent.features.weighing import Weigher
 from agent.features.windows import WINDOW_NS, Windowed, Windows
 from agent.streams import StreamClass, StreamSpec, Unit
 

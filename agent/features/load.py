@@ -9,7 +9,7 @@ import numpy as np
 from agent.features import moments
 from agent.features.moments import Cells, Columns, told
 from agent.features.table import F64, Names, Part
-from agent.features.weighing import WEIGHED, Weighing
+from agent.features.weighed import WEIGHED, Weighing
 from agent.features.windows import Windowed
 from agent.streams import StreamSpec
 

@@ -32,25 +32,15 @@ _COS1, _SIN1 = np.cos(_OMEGA * POINTS_S), np.sin(_OMEGA * POINTS_S)
 _COS2, _SIN2 = np.cos(2 * _OMEGA * POINTS_S), np.sin(2 * _OMEGA * POINTS_S)
 
 
-def lowpassed(times_s: F64, counts: F64, values: F64, *, orders: int = 0) -> list[F64]:
-    """Return the `values` of one window at the points, then their derivatives by time, up to the third.
-
-    ``times_s``: (n,) from the window's start; ``counts``: (n,) what each counts for; ``values``:
-    (signals, n). Each of what is returned is (signals, points), in units of the values, and of these a
-    second, a second squared, and so on.
-    """
-    step = np.clip(np.floor(times_s / STEP_S + 1e-9).astype(np.int64), 0, STEPS - 1)
-    found = lowpassed_windows(1, step, times_s, counts, list(values), orders=orders)
-    return [np.stack([signal[0] for signal in order]) for order in found]
-
-
-def lowpassed_windows(
+def lowpassed(
     windows: int, step: I64, times_s: F64, counts: F64, values: list[F64], *, orders: int = 0
 ) -> list[list[F64]]:
-    """Return the same of many windows at once: a list an order, with an array (windows, points) a signal.
+    """Return the `values` of windows at the points, then their derivatives by time, up to the third.
 
     ``step``: (n,), rising: the window of each sample × `STEPS` + the step in it; ``times_s``: (n,) from its
-    window's start; ``values``: an array (n,) a signal.
+    window's start; ``counts``: (n,) what each counts for; ``values``: an array (n,) a signal. Returned is a
+    list an order, with an array (windows, points) a signal, in units of the values, and of these a second, a
+    second squared, and so on.
     """
     first = _OMEGA * times_s
     waves = (None, np.cos(first), np.sin(first), np.cos(2 * first), np.sin(2 * first))

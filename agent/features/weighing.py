@@ -11,10 +11,8 @@ F = m·(f + c1·f' + c2·f'' + …), c1 = −delay; c is regressed from what the
 it, a mass of its own to every window (R. Frisch, F. V. Waugh, Econometrica 1 (1933) 387). In the same way
 the height of the load over its cells is found, through which braking and slopes move what the corners see.
 
-The uncertainty (JCGM 100:2008): from what the regression leaves, whose neighbours are alike as the
-low-pass makes them, so that the points count for as many as are independent (G. E. P. Box, Ann. Math.
-Stat. 25 (1954) 290); put right by how much the masses of neighbouring windows really differ
-(J. von Neumann, Ann. Math. Stat. 12 (1941) 153); and the certificates' own, which no mean makes smaller.
+The uncertainty (JCGM 100:2008): from what the regression leaves (`scatter.py`), and the certificates' own,
+which no mean makes smaller.
 
 What stands on the cells while they show zero, the bare plate, is felt like the load; but zero was taken from
 it as a constant, upright and under gravity alone. So it is added to the reading before the fit, and taken
@@ -25,16 +23,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from agent.blocks import SiBlock
-from agent.features.lowpass import LIKENESS, POINTS, lowpassed_windows
-from agent.features.pooled import QUIET_MPS2, Noise, Pooled, Products, decay, dot, products
-from agent.features.table import F64, I64, Merge, Names, Part
+from agent.features.lowpass import POINTS, lowpassed
+from agent.features.pooled import Pooled, Products, decay, dot, products
+from agent.features.scatter import Scatter
+from agent.features.table import F64, I64
 from agent.features.thinned import thinned, whole
+from agent.features.weighed import DOUBT_NAMES, SUM_NAMES, Weighing
 from agent.features.windows import WINDOW_NS, Windowed, Windows
 from agent.mounting import RestReference, Vector, across, nearest_axis
 from agent.streams import StreamSpec, Unit
@@ -49,103 +47,10 @@ GRAVITY_WITHIN = 0.01  # gravity itself differs by 0.003 on Earth; braking and s
 FOUR_CELLS = 4
 XYZ = 3
 
-SCATTER_WINDOWS = 60.0
-SCATTER_PRIOR = 1.0  # windows for which the regression's own word of its scatter counts
-SURPRISE = 4.0  # a step of the mass counts for no more than 4 σ: it is loading, not noise
-MEAN_MAGNITUDE = math.sqrt(2 / math.pi)  # of a normal variable of variance 1
-OWN_PART = 1 / 3  # of a window's own residual, which its uncertainty never falls under
-
 LAG_PRIORS = (0.03, 0.001, 0.00003)  # of c1 in s, c2 in s², c3 in s³
 LEVER_PRIORS = (0.5, 0.5)  # height of the load over its cells, in half widths of the platform
 OTHER_LOAD = 0.05  # a mass that changed by more is another load, of another height
 ORDERS = len(LAG_PRIORS)
-
-
-_SUMS = ("windows", "force", "square", "spread", "variance", "right", "front")
-_DOUBTS = ("scale", "zero_kg", "dead_kg")
-SUMS, DOUBTS = "weighed", "weighed_doubt"
-WEIGHED: Names = {SUMS: (Merge.SUM, len(_SUMS)), DOUBTS: (Merge.MAX, len(_DOUBTS))}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Weighing:
-    """Sums of windows, a row each; f, p, q: specific force along up and across, R: reading of all cells.
-
-    ``sums``: (…, 7): how many windows; ``force``: ΣR·f; ``square``: Σf²; ``spread``: Σ of (ΣR·f)²/Σf² of each
-    window; ``variance``: of `force`, of what is random; ``right``, ``front``: ΣD·f, with D right minus left,
-    front minus rear, both without what force across does to them, NaN where there are not four cells.
-    ``doubts``: (…, 3): by the certificates, k = 1: uncertainty of the scale as a part, of the zero in kg;
-    what R holds besides the load, in kg: `force` is free of it, but what is wrong with f is wrong with it.
-    All that is told of it is (…,) float64, and NaN where nothing was weighed.
-    """
-
-    sums: F64
-    doubts: F64
-
-    @classmethod
-    def of(cls, part: Part) -> Weighing:
-        """Return what the load's columns hold."""
-        return cls(part[SUMS], part[DOUBTS])
-
-    def row(self, i: int) -> Weighing:
-        """Return one row of them."""
-        return Weighing(self.sums[i], self.doubts[i])
-
-    def _sum(self, name: str) -> F64:
-        return self.sums[..., _SUMS.index(name)]
-
-    def _doubt(self, name: str) -> F64:
-        return self.doubts[..., _DOUBTS.index(name)]
-
-    @property
-    def windows(self) -> F64:
-        """How many windows were weighed."""
-        return self._sum("windows")
-
-    @property
-    def known(self) -> npt.NDArray[np.bool_]:
-        """Whether any was."""
-        return np.asarray(self.windows > 0)
-
-    @property
-    def mass_kg(self) -> F64:
-        """Mass on the cells; of several windows, their mean."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return STANDARD_GRAVITY_MPS2 * self._sum("force") / self._sum("square")
-
-    @property
-    def expanded_uncertainty_kg(self) -> F64:
-        """Of the mass, k = 2: 95 of 100 lie within."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            random = STANDARD_GRAVITY_MPS2**2 * self._sum("variance") / self._sum("square") ** 2
-            felt_kg = self.mass_kg + self._doubt("dead_kg")
-            certified = (felt_kg * self._doubt("scale")) ** 2 + self._doubt("zero_kg") ** 2
-            return 2 * np.sqrt(random + self._unlike_kg2(random) + certified)
-
-    def _unlike_kg2(self, random: F64) -> F64:
-        """By how much the windows differ more than by chance: loading, or an error that comes and goes.
-
-        Three standard deviations of a variance of so many windows pass for chance; and what is beyond
-        does not become less by a mean.
-        """
-        count, square = self.windows, self._sum("square")
-        among = self._sum("spread") - self._sum("force") ** 2 / square
-        each = STANDARD_GRAVITY_MPS2**2 * among / (count - 1) / (square / count)
-        by_chance = count * random * (1 + 3 * np.sqrt(2 / (count - 1)))
-        return np.where(count > 1, np.maximum(0.0, each - by_chance), 0.0)[()]
-
-    def centres(self) -> tuple[F64, F64]:
-        """Return the load's centre to the right and to the front (−1…1); NaN without four cells."""
-        force = self._sum("force")
-        with np.errstate(invalid="ignore", divide="ignore"):
-            right, front = (
-                np.where(force > 0, self._sum(side) / force, np.nan) for side in ("right", "front")
-            )
-        return right[()], front[()]
-
-    def merged(self, other: Weighing) -> Weighing:
-        """Return the sums of both together."""
-        return Weighing(self.sums + other.sums, np.maximum(self.doubts, other.doubts))
 
 
 class Weigher:
@@ -184,7 +89,7 @@ class Weigher:
         self._lag = Pooled(LAG_PRIORS)
         self._levers = [Pooled(LEVER_PRIORS) for _ in range(2)]
         self._per_force = 0.0
-        self._scatter = _Scatter()
+        self._scatter = Scatter()
 
     def feed(self, block: SiBlock) -> None:
         """Take the next samples of either stream, for `advance`."""
@@ -198,7 +103,7 @@ class Weigher:
 
     def weigh(self, cells: Windowed | None, motion: Windowed | None) -> tuple[I64, Weighing]:
         """Return which of the next windows of both streams can be weighed, (m,), and their sums."""
-        nothing = np.empty(0, np.int64), Weighing(np.empty((0, len(_SUMS))), np.empty((0, len(_DOUBTS))))
+        nothing = np.empty(0, np.int64), Weighing.none()
         if cells is None or motion is None:
             return nothing
         place = np.minimum(np.searchsorted(motion.index, cells.index), len(motion.index) - 1)
@@ -209,7 +114,7 @@ class Weigher:
         if not len(index):
             return nothing
         felt = thinned(motion, its)
-        smooth, *derivatives = lowpassed_windows(
+        smooth, *derivatives = lowpassed(
             len(index), felt.step, felt.times_s, felt.counts, felt.values, orders=ORDERS
         )
         unseen = self._learn(smooth)
@@ -221,7 +126,7 @@ class Weigher:
         if not enough.any():
             return nothing
         stood = thinned(cells, mine)
-        (shares,) = lowpassed_windows(len(index), stood.step, stood.times_s, stood.counts, stood.values)
+        (shares,) = lowpassed(len(index), stood.step, stood.times_s, stood.counts, stood.values)
         rows = np.flatnonzero(enough)
         chosen = [[signal[rows] for signal in signals] for signals in axes]
         return index[rows], self._weighed(index[rows], [share[rows] for share in shares], chosen)
@@ -269,14 +174,14 @@ class Weigher:
         force, square = dot(reading, f), dot(f, f)
         variance = self._scatter.step(index, reading, f, force, square)
         force = force - self._dead_kg / STANDARD_GRAVITY_MPS2 * square
-        sums = np.full((len(index), len(_SUMS)), np.nan)
+        sums = np.full((len(index), len(SUM_NAMES)), np.nan)
         for i, column in enumerate((np.ones(len(index)), force, square, force * force / square, variance)):
             sums[:, i] = column
         if len(shares) == FOUR_CELLS:
             fl, fr, rl, rr = shares
             turns = (fr + rr - fl - rl, fl + fr - rl - rr)
             sums[:, 5:] = self._turns(turns, f, sideways, force / square)
-        doubts = np.empty((len(index), len(_DOUBTS)))
+        doubts = np.empty((len(index), len(DOUBT_NAMES)))
         doubts[:] = 0.0, self._zero_u_kg, self._dead_kg
         doubts[:, 0] = self._scale_uncertainty(smooth)
         return Weighing(sums, doubts)
@@ -349,41 +254,6 @@ def make_weigher(
     )
 
 
-class _Scatter:
-    """How far a window's mass may be off by chance."""
-
-    def __init__(self) -> None:
-        self._noise = Noise()
-        self._step = [SCATTER_PRIOR, SCATTER_PRIOR]
-        self._before: tuple[int, float, float] | None = None
-
-    def step(self, index: I64, reading: F64, f: F64, force: F64, square: F64) -> list[float]:
-        """Take the points of windows, (windows, points); return the variance of `force` of each."""
-        rest = reading - (force / square)[:, None] * f
-        columns = (index, force, square, dot(rest, rest), _alike(f))
-        return [self._one(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
-
-    def _one(self, index: int, force: float, square: float, own: float, alike: float) -> float:
-        slope = force / square
-        independent = POINTS - alike / square  # in the sense of E[Σ rest²] = σ²·independent
-        self._noise.weight(own, POINTS * (slope * QUIET_MPS2) ** 2, independent)
-        noise = max(self._noise.mean, OWN_PART * own / independent)
-        said = noise * alike / (square * square)
-        if self._before is not None and self._before[0] == index - 1 and said > 0:
-            _, slope_before, said_before = self._before
-            ratio = abs(slope - slope_before) / math.sqrt(said + said_before) / MEAN_MAGNITUDE
-            ratio = min(ratio, SURPRISE * self._step[0] / self._step[1])
-            decay(self._step, 1 - 1 / SCATTER_WINDOWS, [ratio, 1.0])
-        self._before = (index, slope, said)
-        return noise * alike * (self._step[0] / self._step[1]) ** 2
-
-
 def _slope(reading: F64, f: F64) -> F64:
     """Least-squares slope of `reading` over `f`, through the origin."""
     return dot(reading, f) / dot(f, f)
-
-
-def _alike(f: F64) -> F64:
-    """f·C·f, with C the likeness of noise at two points."""
-    rows = np.add.reduce(LIKENESS[None, :, :] * f[:, None, :], axis=2)
-    return dot(f, rows)

@@ -8,15 +8,16 @@ of 100: of all windows, and of those of any kind of ride.
 from __future__ import annotations
 
 import argparse
-import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agent.blocks import NS_PER_S, SiBlock
-from agent.features.weighing import Weigher, Weighing
+from agent.features.table import Layout
+from agent.features.weighed import DOUBTS, SUMS, WEIGHED, Weighing
+from agent.features.weighing import Weigher
 from scripts.benches.figures import Figure
 from scripts.benches.weighing_road import Ride, blocks
 
@@ -79,6 +80,15 @@ def weigh(ride: Ride, certified: Certified) -> list[tuple[Weighing, float]]:
     return [(weighing, float(total_kg[window == k].mean())) for k, weighing in found.items()]
 
 
+def together(windows: Sequence[Weighing]) -> Weighing:
+    """Return windows as one longer window, as the table of features merges them."""
+    names = {f"load.{name}": rule for name, rule in WEIGHED.items()}
+    table = Layout(names).empty(np.arange(len(windows)))
+    for i, one in enumerate(windows):
+        table[f"load.{SUMS}"][i], table[f"load.{DOUBTS}"][i] = one.sums, one.doubts
+    return Weighing.of(table.whole().part("load")).row(0)
+
+
 def judge(rides: Iterable[tuple[Ride, Certified]]) -> tuple[Errors, Errors]:
     """Weigh on each of the `rides`; return the errors of windows of 1 s and of 10 s."""
     short, long = Errors(), Errors()
@@ -88,7 +98,7 @@ def judge(rides: Iterable[tuple[Ride, Certified]]) -> tuple[Errors, Errors]:
             short.take(ride.mass_kg, weighing, plain_kg)
         for i in range(0, len(found) - LONG_WINDOWS + 1, LONG_WINDOWS):
             part = found[i : i + LONG_WINDOWS]
-            merged = functools.reduce(Weighing.merged, [weighing for weighing, _ in part])
+            merged = together([weighing for weighing, _ in part])
             long.take(ride.mass_kg, merged, sum(kg for _, kg in part) / LONG_WINDOWS)
     return short, long
 

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import json
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
 from agent.blocks import NS_PER_S, Block, Quality, RegularClock, SiBlock
-from agent.features.lowpass import LIKENESS, POINTS, POINTS_S, lowpassed
-from agent.features.weighing import Weigher, Weighing, make_weigher
+from agent.features.weighing import Weigher, make_weigher
 from agent.pipeline import Pipeline
 from agent.records import Head
 from agent.streams import TABLE, Unit
-from calibration.certificate import Certificate
 from firmware_bridge.virtual.streams import GRAVITY_MPS2
-from scripts.benches.weighing import NONE, UP, Certified, Errors, drawn, judge, without_bias
+from scripts.benches.weighing import NONE, UP, Certified, Errors, drawn, judge, together, without_bias
 from scripts.benches.weighing_road import Ride, blocks
-
-SECONDS = 20
-
-
-def si(block: Block) -> SiBlock:
-    return SiBlock(block.stream, 0, block.times_ns(), block.period_ns, block.values, block.quality)
-
-
-def weighed(load: Block, accel: Block, up: Any = UP) -> dict[int, Weighing]:
-    weigher = Weigher(up)
-    weigher.feed(si(load))
-    weigher.feed(si(accel))
-    return dict(weigher.advance(int(load.last_ns) + NS_PER_S))
-
-
-def changed(block: Block, values: Any, quality: Any = None) -> Block:
-    return Block(block.stream, 0, block.clock, np.asarray(values, np.float32), quality)
-
-
-def at_rest(ride: Ride, force: tuple[float, float, float] = (0.0, 0.0, GRAVITY_MPS2)) -> tuple[Block, Block]:
-    """Cells and accelerometer of a box that stands still."""
-    load, accel = blocks(ride)
-    rng = np.random.default_rng(ride.seed)
-    kg = ride.mass_kg * force[2] / GRAVITY_MPS2 / 4
-    cells = kg + ride.load_noise_kg * rng.standard_normal(load.values.shape)
-    return changed(load, cells), changed(
-        accel, np.array(force) + ride.motion_noise_mps2 * rng.standard_normal(accel.values.shape)
-    )
+from tests.pipeline.weighing_ride import SECONDS, at_rest, changed, weighed
 
 
 def test_a_rough_road_is_weighed_on_and_the_uncertainty_holds() -> None:
@@ -164,15 +132,14 @@ def test_loading_within_a_second_or_among_several_shows_in_the_uncertainty() -> 
         after = found[k]
         assert after.mass_kg == pytest.approx(90.0, rel=0.002), f"second {k}"
         assert after.expanded_uncertainty_kg < 0.4, f"second {k}: ± {after.expanded_uncertainty_kg:.2f} kg"
-    both = functools.reduce(Weighing.merged, [found[k] for k in (6, 7, 8, 9, 11, 12, 13, 14)])
+    both = together([found[k] for k in (6, 7, 8, 9, 11, 12, 13, 14)])
     assert both.expanded_uncertainty_kg > 15, f"{both.mass_kg:.1f} ± {both.expanded_uncertainty_kg:.2f} kg"
 
 
 def test_merging_is_the_same_in_any_grouping() -> None:
     parts = list(weighed(*blocks(Ride(seed=12, seconds=SECONDS))).values())[:8]
-    left = functools.reduce(Weighing.merged, parts)
-    halves = [functools.reduce(Weighing.merged, half) for half in (parts[:3], parts[3:])]
-    right = halves[0].merged(halves[1])
+    left = together(parts)
+    right = together([together(half) for half in (parts[:3], parts[3:])])
     assert left.windows == right.windows == 8
     for what in ("mass_kg", "expanded_uncertainty_kg"):
         assert getattr(left, what) == pytest.approx(getattr(right, what), rel=1e-9)
@@ -267,150 +234,6 @@ def test_streams_that_cannot_be_weighed_by() -> None:
     ):
         assert make_weigher([load, odd], UP, {}) is None
     assert make_weigher([msgspec.structs.replace(load, summarise=False), accel], UP, {}) is None
-
-
-def run(
-    ride: Ride, *, step: int, certificates: tuple[Certificate, ...] = ()
-) -> dict[str, list[float | None]]:
-    """Return the columns of the load, block by block of so many samples."""
-    p = Pipeline(
-        [msgspec.structs.replace(TABLE[n], rate_hz=r) for n, r in (("accel", 1000.0), ("load", 80.0))],
-        head=Head(box="b", boot="0" * 16, software="t"),
-        fleet="f",
-        mount_up=UP,
-        certificates=certificates,
-    )
-    pieces = [b.cut(i, min(i + step, len(b))) for b in blocks(ride) for i in range(0, len(b), step)]
-    records = p.push(*sorted(pieces, key=lambda b: b.start_ns)) + p.finish()
-    columns: dict[str, list[float | None]] = {}
-    for record in records:
-        for name, column in json.loads(record.payload).get("columns", {}).items():
-            if name.startswith("load_"):
-                columns.setdefault(name, []).extend(column)
-    return columns
-
-
-def test_the_records_tell_it_however_the_samples_were_cut() -> None:
-    ride = Ride(seed=17, seconds=21)
-    whole = run(ride, step=100_000)
-    masses = [m for m in whole["load_mass_kg"] if m is not None]
-    assert len(masses) >= 19 and whole["load_mass_kg"][-1] is None, f"{whole['load_mass_kg']}"
-    worst = max(abs(m - 60) for m in masses)
-    assert worst < 0.1, f"{worst} kg off; plain {whole['load_total_kg']}"
-    assert run(ride, step=7) == run(ride, step=333) == whole
-
-
-def test_the_certificates_say_how_well_it_is_known() -> None:
-    def made(stream: str, axes: int, standard: float) -> Certificate:
-        gain = tuple(tuple(float(i == j) for j in range(axes)) for i in range(axes))
-        return Certificate(
-            stream=stream, gain=gain, bias=(0.0,) * axes, method="test", made_at="2026-01-01T00:00:00Z",
-            standard_uncertainty=standard,
-        )  # fmt: skip
-
-    ride = Ride(seed=18, seconds=11)
-    certificates = (made("accel", 3, 0.0980665), made("load", 4, 0.4))
-    said = run(ride, step=500, certificates=certificates)["load_mass_u95_kg"]
-    expected = 2 * np.hypot(0.01 * 60, 0.4)  # 1 % of 60 kg, and the cells'
-    assert [u for u in said if u is not None] == pytest.approx([expected] * 11, rel=0.03), said
-
-
-@pytest.mark.parametrize("gravity_mps2", [9.7803, 9.8322])
-def test_gravity_of_the_place_drops_out_where_both_were_calibrated(gravity_mps2: float) -> None:
-    """Cells show the mass there, as they were taught; the accelerometer shows that gravity."""
-    load, accel = at_rest(Ride(seed=22, seconds=6), (0.0, 0.0, gravity_mps2))
-    load = changed(load, load.values - 60 / 4 * (gravity_mps2 / GRAVITY_MPS2 - 1))
-    identity = tuple(tuple(float(i == j) for j in range(3)) for i in range(3))
-    told = Certificate(
-        stream="accel", gain=identity, bias=(0.0,) * 3, method="test", made_at="2026-01-01T00:00:00Z",
-        standard_uncertainty=1e-3, gravity_mps2=gravity_mps2,
-    )  # fmt: skip
-    for certificates, off in (((told,), 0.0), ((), 60 * (GRAVITY_MPS2 / gravity_mps2 - 1))):
-        p = Pipeline(
-            [msgspec.structs.replace(TABLE[b.stream], rate_hz=1e9 / b.period_ns) for b in (load, accel)],
-            head=Head(box="b", boot="0" * 16, software="t"),
-            fleet="f",
-            mount_up=UP,
-            certificates=certificates,
-        )
-        records = p.push(load, accel) + p.finish()
-        (found,) = [json.loads(r.payload)["columns"]["load_mass_kg"] for r in records if r.kind == "features"]
-        masses = [m for m in found if m is not None]
-        assert masses and np.mean(masses) == pytest.approx(60 + off, abs=0.02), f"{masses}"
-
-
-@pytest.mark.parametrize("mass_kg", [0.0, 60.0])
-@pytest.mark.parametrize("tilt_deg", [0.0, 6.0, 14.0])
-def test_the_bare_plate_weighs_less_on_a_slope_and_the_load_does_not(tilt_deg: float, mass_kg: float) -> None:
-    """Zero was taken upright, with a plate of 20 kg; the specific force falls by cos θ for it, too."""
-    cos, sin = np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))
-    load, accel = at_rest(Ride(seed=23, seconds=6), (0.0, GRAVITY_MPS2 * sin, GRAVITY_MPS2 * cos))
-    load = changed(load, load.values + ((mass_kg + 20.0) * cos - 60.0 * cos - 20.0) / 4)
-    identity = {n: tuple(tuple(float(i == j) for j in range(n)) for i in range(n)) for n in (3, 4)}
-    cells = Certificate(
-        stream="load", gain=identity[4], bias=(0.0,) * 4, method="test", made_at="2026-01-01T00:00:00Z",
-        standard_uncertainty=1e-3, dead_load=20.0,
-    )  # fmt: skip
-    motion = msgspec.structs.replace(
-        cells, stream="accel", gain=identity[3], bias=(0.0,) * 3, dead_load=None, standard_uncertainty=0.01
-    )
-    untold = msgspec.structs.replace(cells, dead_load=None)
-    missing_kg = 20.0 * (1 - cos) / cos  # what the fit makes of it
-    for certificates, off_kg, felt_kg in (
-        ((cells, motion), 0.0, mass_kg + 20.0),
-        ((untold, motion), -missing_kg, mass_kg),
-        ((cells,), -missing_kg, 0.0),
-    ):
-        p = Pipeline(
-            [msgspec.structs.replace(TABLE[b.stream], rate_hz=1e9 / b.period_ns) for b in (load, accel)],
-            head=Head(box="b", boot="0" * 16, software="t"),
-            fleet="f",
-            mount_up=UP,
-            certificates=certificates,
-        )
-        records = p.push(load, accel) + p.finish()
-        (found,) = [json.loads(r.payload)["columns"] for r in records if r.kind == "features"]
-        masses, said = ([v for v in found[f"load_mass_{k}kg"] if v is not None] for k in ("", "u95_"))
-        assert np.mean(masses) == pytest.approx(mass_kg + off_kg, abs=0.01), f"{masses}"
-        # what is wrong with the accelerometer is wrong with the plate, too
-        least = 2 * 0.01 / GRAVITY_MPS2 * felt_kg
-        assert min(said) > 0.95 * least, f"± {min(said):.4f} kg, at least {least:.4f}"
-
-
-def test_an_accelerometer_that_sees_another_gravity_is_not_believed() -> None:
-    """Without a certificate, 4 % off along up: the mass is wrong by as much, and the uncertainty says so."""
-    load, accel = blocks(Ride(seed=21, seconds=SECONDS))
-    for part, least, most in ((1.04, 2.0, 8.0), (1.0, 0.0, 0.1)):
-        found = list(weighed(load, changed(accel, accel.values * part)).values())[6:]
-        said = [100 * w.expanded_uncertainty_kg / w.mass_kg for w in found]
-        assert all(least < u < most for u in said), (
-            f"gravity × {part}: ± {min(said):.3f} to {max(said):.3f} %"
-        )
-        assert all(abs(w.mass_kg - 60) < 2 * w.expanded_uncertainty_kg for w in found), f"gravity × {part}"
-
-
-def test_derivatives_are_those_of_the_low_passed_signal() -> None:
-    times_s = np.arange(0, 1, 0.001)
-    omega = 2 * np.pi * 1.5
-    smooth, *derivatives = lowpassed(times_s, np.ones(1000), np.sin(omega * times_s)[None, :], orders=3)
-    passed = smooth[0, 0] / np.sin(omega * POINTS_S[0])
-    assert 0.5 < passed < 1, f"{passed:.3f} of 1.5 Hz pass"
-    phase = omega * POINTS_S
-    waves = (np.cos(phase), -np.sin(phase), -np.cos(phase))
-    for n, (got, wave) in enumerate(zip(derivatives, waves, strict=True), 1):
-        expected = passed * omega**n * wave
-        assert np.abs(got[0] - expected).max() < 0.01 * omega**n, f"derivative {n}"
-
-
-def test_white_noise_is_as_alike_at_two_points_as_it_is_said_to_be() -> None:
-    rng = np.random.default_rng(5)
-    times_s = np.arange(0.00625, 1, 0.0125)
-    (smooth,) = lowpassed(times_s, np.ones(80), rng.standard_normal((4000, 80)))
-    seen = np.corrcoef(smooth.T)
-    off = np.abs(seen - LIKENESS).max()
-    assert off < 0.06, f"{off:.3f} apart"
-    assert POINTS == len(POINTS_S) == 11
-    assert all(b < a for a, b in itertools.pairwise(LIKENESS[0, :8].tolist()))
 
 
 def test_a_regular_clock_of_any_phase_does() -> None:
