@@ -11,6 +11,7 @@ leak, and neither is what a change of temperature of the same minutes came with.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from agent.blocks import NS_PER_S
 from agent.detection.finding import Value
@@ -43,7 +44,7 @@ class DampWatch:
         self._major_s = settings.damp_hold_s if door_told else settings.damp_major_s
         self._degc_plausible = Plausible(DEGC)
         self._percent_plausible = Plausible(PERCENT)
-        self._base: tuple[float, float, float] | None = None  # %, dew point, temperature
+        self._base: Sequence[float] | None = None  # %, dew point, temperature
         self._last_ns = self._first_ns = 0
         self._closed_ns: int | None = None
         self._rising_ns: int | None = None
@@ -103,9 +104,9 @@ class DampWatch:
         if self._rising_ns is None or settling:
             gain = 1.0 - math.exp(-step_s / follow_s)
             quick = 1.0 - math.exp(-step_s / (follow_s / 6))  # drying is no leak: the least counts
-            self._base = tuple(  # type: ignore[assignment]
+            self._base = [
                 b + (quick if h < b else gain) * (h - b) for b, h in zip(self._base, here, strict=True)
-            )
+            ]
 
     def _rise(self, time_ns: int, percent: float) -> None:
         if self._rising_ns is None:

@@ -125,6 +125,8 @@ def _laid(below: Table, above: Table) -> dict[str, Any]:
     out = dict(below)
     for key, value in above.items():
         lower = out.get(key)
-        both = isinstance(lower, Mapping) and isinstance(value, Mapping)
-        out[key] = _laid(lower, value) if both else value  # type: ignore[arg-type]
+        if isinstance(lower, Mapping) and isinstance(value, Mapping):
+            out[key] = _laid(lower, value)
+        else:
+            out[key] = value
     return out
