@@ -53,7 +53,7 @@ class Reporter:
         """Measure now; what cannot be measured stops nothing."""
         try:
             body, news = self._monitor.look(time.monotonic())
-        except Exception:
+        except Exception:  # of whatever kind: a thread that ends is a reason to restart, and a figure is not
             _log.exception("health: cannot be measured")
             return
         if self._timing.due(time.monotonic(), self._raw_bytes(), news=news):
