@@ -14,7 +14,7 @@ import logging
 import sys
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,21 +148,44 @@ class RestampingQueue:
 
     def __init__(self, outbox: Outbox, stamps: Stamps) -> None:
         self._stamps = stamps
-        self.wake = outbox.wake
+        self._outbox = outbox
+        self.listen = outbox.listen
         self.acknowledge = outbox.acknowledge
         self.release = outbox.release
         self.release_all = outbox.release_all
         self.set_aside = outbox.set_aside
         self.waiting = outbox.waiting
         self.flush = outbox.flush
-        self._take = outbox.take
+
+    @property
+    def border(self) -> int:
+        """As the outbox has it."""
+        return self._outbox.border
 
     def take(
-        self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None
+        self,
+        limit: int,
+        *,
+        urgent_only: bool = False,
+        timeout_s: float | None = None,
+        live_from: int | None = None,
+        live_most: int = 0,
+        live_only: bool = False,
     ) -> Sequence[Waiting]:
         """Lease records; their times are right as far as the clock is known by now."""
-        taken = self._take(limit, urgent_only=urgent_only, timeout_s=timeout_s)
+        taken = self._outbox.take(
+            limit,
+            urgent_only=urgent_only,
+            timeout_s=timeout_s,
+            live_from=live_from,
+            live_most=live_most,
+            live_only=live_only,
+        )
         return [self._righted(parcel) for parcel in taken]
+
+    def take_newest(self, kinds: Container[str]) -> Sequence[Waiting]:
+        """Lease the newest record of each kind, with the right times."""
+        return [self._righted(parcel) for parcel in self._outbox.take_newest(kinds)]
 
     def _righted(self, parcel: Waiting) -> Waiting:
         if not (step_ns := self._stamps.step_ns(parcel.seq, parcel.boot)):

@@ -22,19 +22,25 @@ class Lanes:
         self._index = index
 
     def lease(
-        self, limit: int, urgent_only: bool = False, live_from: int | None = None, live_most: int = 0
+        self,
+        limit: int,
+        urgent_only: bool = False,
+        live_from: int | None = None,
+        live_most: int = 0,
+        live_only: bool = False,
     ) -> list[int]:
         """Hand out up to `limit` ids of durable records that nobody holds."""
         index = self._index
-        ids = index.ready(limit, urgent=True)
+        ids = index.ready(limit, urgent=True) if index.urgent else []
         for doc_id in ids:
             index.set_state(doc_id, State.URGENT_LEASED)
         self.leased.update(ids)
-        if urgent_only or len(ids) == limit:
+        if urgent_only:
             return ids
-        if live_from is not None and live_most:
-            ids += self._plain(min(limit - len(ids), live_most), live_from)
-        return ids + self._plain(limit - len(ids), 0)
+        if live_from is not None:
+            most = limit if live_only else live_most
+            ids += self._plain(min(limit - len(ids), most), live_from)
+        return ids if live_only else ids + self._plain(limit - len(ids), 0)
 
     def lease_these(self, ids: Iterable[int]) -> list[int]:
         """Hand out those of the plain records `ids` that nobody holds."""

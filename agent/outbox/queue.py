@@ -30,7 +30,7 @@ from agent.outbox.lanes import Lanes
 from agent.outbox.log import OVERFLOW_MAX_BYTES, SegmentLog
 from agent.outbox.losses import Loss, LossBook
 from agent.outbox.reader import Stored
-from agent.outbox.room import Dropped, Room, loss_of, name_of
+from agent.outbox.room import Dropped, Room, loss_of, name_of, refusal_of
 from agent.outbox.stats import OutboxStats
 from agent.outbox.storage import OutboxDB, SegmentStorage
 from agent.outbox.wear import Wear
@@ -78,6 +78,8 @@ class Outbox:
         self._wear = Wear(directory, disk, card_endurance_tbw)
         self._counted = 0, 0  # pages and syncs
         self._told_s: float | None = None
+        self._said_s: float | None = None
+        self._unsaid = 0
         self._on_dropped = on_dropped
         self._lock = self._segments.lock
         self._ready = threading.Condition(self._lock)  # something may be handed out
@@ -177,6 +179,7 @@ class Outbox:
         timeout_s: float | None = None,
         live_from: int | None = None,
         live_most: int = 0,
+        live_only: bool = False,
     ) -> list[Waiting]:
         """Return and lease up to `limit` records: alarms, `live_most` from `live_from` on, then the oldest.
 
@@ -188,7 +191,7 @@ class Outbox:
 
         def is_over() -> bool:
             if not self._closed:
-                ids[:] = self._lanes.lease(limit, urgent_only, live_from, live_most)
+                ids[:] = self._lanes.lease(limit, urgent_only, live_from, live_most, live_only)
             return bool(ids) or self._closed or self._woken
 
         while True:
@@ -250,6 +253,7 @@ class Outbox:
         if stored is None:
             return
         _log.warning("outbox: record %d is set aside: %s", doc_id, reason)
+        self._book.note(refusal_of(stored))  # first: a cut between must not hide it
         with self._lock:
             try:
                 self._aside.add(stored, reason, rfc3339(time.time_ns()))
@@ -351,9 +355,17 @@ class Outbox:
     def _report(self, dropped: list[Dropped]) -> None:
         if not dropped:
             return
+        now_s = time.monotonic()
         with self._lock:
             self._dropped += len(dropped)
-        _log.warning("outbox: %d records were not kept, the oldest first", len(dropped))
+            self._unsaid += len(dropped)
+            unsaid = self._unsaid
+            if self._said_s is not None and now_s - self._said_s < TELL_S:
+                unsaid = 0  # a line a record would bury what else the log has to say
+            else:
+                self._said_s, self._unsaid = now_s, 0
+        if unsaid:
+            _log.warning("outbox: %d records were not kept, the oldest first", unsaid)
         if self._on_dropped is not None:
             self._on_dropped(dropped)
 

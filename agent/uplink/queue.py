@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Protocol
 
 
@@ -23,12 +23,29 @@ class Queue(Protocol):
     """What the uplink needs of an outbox; ``agent.outbox.Outbox`` is one."""
 
     def take(
-        self, limit: int, *, urgent_only: bool = False, timeout_s: float | None = None
+        self,
+        limit: int,
+        *,
+        urgent_only: bool = False,
+        timeout_s: float | None = None,
+        live_from: int | None = None,
+        live_most: int = 0,
+        live_only: bool = False,
     ) -> Sequence[Parcel]:
-        """Lease up to `limit` records, alarms first; block until there are some or `wake` is called."""
+        """Lease up to `limit` records: alarms, `live_most` from the id `live_from` on, then the oldest.
 
-    def wake(self) -> None:
-        """Make `take` return."""
+        `live_only`: none from before. Blocks until there are some, or for `timeout_s`.
+        """
+
+    def take_newest(self, kinds: Container[str]) -> Sequence[Parcel]:
+        """Lease the newest record of each of these kinds."""
+
+    @property
+    def border(self) -> int:
+        """The id from which on records get theirs that are put now."""
+
+    def listen(self, on_ready: Callable[[], None] | None) -> None:
+        """Have `on_ready` called, on any thread, when there may be something to take."""
 
     def acknowledge(self, doc_ids: Iterable[int]) -> None:
         """Forget records that have arrived."""

@@ -1,7 +1,8 @@
 """Uplink: from the outbox to the broker, for as long as the agent runs.
 
-One thread connects, sends and connects again; nothing that a broker does ends it. A record leaves the
-outbox only after its PUBACK. Alarms have places of their own in the window of unacknowledged records, so
+One thread connects, watches and connects again; nothing that a broker does ends it. What is sent, and in
+which order, is the matter of ``pump``, which works on the network thread of each connection. A record leaves
+the outbox only after its PUBACK. Alarms have places of their own in the window of unacknowledged records, so
 that a backlog never stands before them.
 """
 
@@ -18,17 +19,18 @@ import msgspec
 
 from agent.beats import SLOW_S, Beats
 from agent.errors import BrokerError
-from agent.records import PAYLOAD_VERSION, publish_size_bytes
+from agent.records import PAYLOAD_VERSION
 from agent.timebase import measure_mark, rfc3339
 from agent.uplink import explain
+from agent.uplink.allowance import Allowance
 from agent.uplink.backoff import Backoff
 from agent.uplink.blame import STATUS_TOKEN, Blame
 from agent.uplink.ear import Ear
-from agent.uplink.queue import Parcel, Queue
+from agent.uplink.pump import Counts, Pump
+from agent.uplink.queue import Queue
 from agent.uplink.session import Answer, Message, Session
 from agent.uplink.settings import BrokerConfig
 from agent.uplink.topics import status_topic
-from agent.uplink.window import Window
 
 GOODBYE_TIMEOUT_S = 2.0
 ANSWER_TOKEN = -2
@@ -89,16 +91,13 @@ class Uplink:
         self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s, random)
         self._cond = threading.Condition()
         self._stop_at_s: float | None = None  # monotonic; set by stop()
-        self._paused_until_s = 0.0
-        self._unheard_until_s = 0.0
-        self._plain_paused_until_s = 0.0
-        self._nobody_listens = False
         self._said = ""
-        self._urgent_sent: set[int] = set()
         self._state = "stopped"
         self._last_error: BrokerError | None = None
-        self._published = self._acknowledged = self._refused = self._bytes = self._connections = 0
-        self._window = Window(1)
+        self._connections = 0
+        self._counts = Counts()
+        self._allowance = Allowance(config.backlog_bytes_per_s)
+        self._pump: Pump | None = None
         self._blame = Blame()
         self._thread: threading.Thread | None = None
 
@@ -128,7 +127,6 @@ class Uplink:
         with self._cond:
             self._stop_at_s = time.monotonic() + drain_s
             self._cond.notify_all()
-        self._queue.wake()
         self._thread.join(drain_s + self._config.connect_timeout_s + 2 * GOODBYE_TIMEOUT_S)
 
     def stats(self) -> UplinkStats:
@@ -136,11 +134,11 @@ class Uplink:
         with self._cond:
             return UplinkStats(
                 state=self._state,
-                published=self._published,
-                acknowledged=self._acknowledged,
-                refused=self._refused,
-                published_bytes=self._bytes,
-                inflight=len(self._window),
+                published=self._counts.published,
+                acknowledged=self._counts.acknowledged,
+                refused=self._counts.refused,
+                published_bytes=self._counts.published_bytes,
+                inflight=0 if self._pump is None else len(self._pump.window),
                 connections=self._connections,
                 reconnects=max(0, self._connections - 1),
                 last_error=None if self._last_error is None else str(self._last_error),
@@ -158,6 +156,7 @@ class Uplink:
                 will=self._will(),
                 on_answer=self._taken,
                 on_lost=self._wake,
+                on_turn=self._turn,
                 ear=self._ear,
                 beat=self._network_beat,
             )
@@ -173,8 +172,7 @@ class Uplink:
                 error = explain.connection_error(self._config, unforeseen)
             if self._ear is not None:
                 self._ear.disconnected()
-            self._window.clear()
-            self._queue.release_all()
+            self._let_go()
             if error is None:
                 break
             self._fail(error)
@@ -182,121 +180,108 @@ class Uplink:
         self._enter("stopped")
 
     def _serve(self, session: Session) -> BrokerError | None:
-        """Send until the session is lost (return why) or the agent stops (return None)."""
+        """Watch until the session is lost (return why) or the agent stops (return None)."""
         since_s = time.monotonic()
         self._connections += 1
         most = 1 if self._blame.careful else min(session.limits.receive_maximum, self._config.inflight_max)
         if self._ear is not None and most > 1:
             most -= 1  # an answer needs a place, too
-        self._window = Window(most)
-        self._paused_until_s = 0.0
-        self._unheard_until_s = since_s + self._config.unheard_wait_s if self._last_error is not None else 0.0
-        self._plain_paused_until_s = 0.0
-        self._nobody_listens = False
-        self._urgent_sent.clear()
+        pump = Pump(
+            self._config,
+            self._queue,
+            session,
+            self._cond,
+            self._counts,
+            most=most,
+            unheard_until_s=since_s + self._config.unheard_wait_s if self._last_error is not None else 0.0,
+            allowance=self._allowance,
+            refuse=self._refuse,
+        )
         self._said = ""
         self._enter("connected")
         _log.info("uplink: connected to %s", self._config.address)
         if self._announce:
-            self._window.add(STATUS_TOKEN, 0)
+            pump.window.add(STATUS_TOKEN, 0)
+            self._pump = pump
             session.publish(STATUS_TOKEN, self._status_topic, self._status("online"), retain=True)
+        self._pump = pump
         if self._ear is not None:
             self._ear.connected(functools.partial(session.publish, ANSWER_TOKEN))
+        self._queue.listen(session.nudge)
+        session.nudge()
         while session.lost is None:
             self._beat(SLOW_S)
             now_s = time.monotonic()
+            pump.stopping = self._stop_at_s is not None
             if self._stop_at_s is not None and (now_s >= self._stop_at_s or not self._queue.waiting()):
-                self._say_goodbye(session)
+                self._say_goodbye(session, pump)
                 return None
             sent_s = session.oldest_sent_s()
             if sent_s is not None and now_s >= sent_s + self._config.acknowledge_timeout_s:
                 session.abort(explain.never_acknowledged(self._config))
                 break
-            self._send_some(session, self._wait_s(now_s, sent_s))
+            if self._watch(session, pump, sent_s):
+                session.nudge()
         if time.monotonic() - since_s >= self._config.stable_s:
             self._backoff.reset()
             self._blame.forget()
-        self._blame_record(session)
+        with self._cond:
+            guilty = self._blame.after(session.lost_code, pump.window)
+        if guilty is not None:
+            self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
         session.abort()
         return session.lost
 
-    def _send_some(self, session: Session, wait_s: float) -> None:
-        """Take what the window has room for and send it; block up to `wait_s` while there is nothing."""
-        with self._cond:
-            room = self._window.room()
-            plain = room.plain if time.monotonic() >= self._plain_paused_until_s else 0
-            if self._nobody_listens:  # one is enough to see whether somebody came
-                plain = 0 if len(self._window) else min(1, plain)
-            if room.urgent == 0 or time.monotonic() < self._paused_until_s:
-                if session.lost is None:
-                    self._cond.wait(wait_s)
-                return
-            self._window.starved = room.plain == 0
-            limit = plain or room.urgent
-        parcels = self._queue.take(limit, urgent_only=plain == 0, timeout_s=wait_s)
-        early = [p for p in parcels if self._must_wait(p)]  # a pause that began while take() waited
-        if early:
-            self._queue.release([p.doc_id for p in early])
-        for parcel in parcels:
-            if parcel not in early:
-                self._send(session, parcel)
+    def _watch(self, session: Session, pump: Pump, sent_s: float | None) -> bool:
+        """Wait until something is to be looked at; return whether a pause is over.
 
-    def _must_wait(self, parcel: Parcel) -> bool:
+        Never for so long that this thread seems to hang.
+        """
         with self._cond:
-            pauses = (self._paused_until_s, 0.0 if parcel.urgent else self._plain_paused_until_s)
-            return time.monotonic() < max(pauses)
+            now_s = time.monotonic()
+            if session.lost is not None or (self._stop_at_s is not None and not pump.stopping):
+                return False
+            due = pump.due_s(now_s)
+            times = list(due)
+            if self._stop_at_s is not None:
+                times.append(self._stop_at_s)
+            if sent_s is not None:
+                times.append(sent_s + self._config.acknowledge_timeout_s)
+            self._cond.wait(min([self._beat.rest_s, *(max(0.0, t - now_s) for t in times)]))
+        now_s = time.monotonic()
+        return any(t <= now_s for t in due)
 
-    def _send(self, session: Session, parcel: Parcel) -> None:
-        size_bytes = publish_size_bytes(parcel.topic, parcel.payload)
-        most_bytes = session.limits.packet_max_bytes
-        if most_bytes is not None and size_bytes > most_bytes:
-            self._refuse(parcel.doc_id, f"it has {size_bytes} bytes, the broker takes at most {most_bytes}")
-            return
-        with self._cond:
-            # Before it is sent: the answer may come before publish() returns.
-            self._window.add(parcel.doc_id, size_bytes)
-            if parcel.urgent:
-                self._urgent_sent.add(parcel.doc_id)
-            self._published += 1
-            self._bytes += size_bytes
-        try:
-            session.publish(parcel.doc_id, parcel.topic, parcel.payload)
-        except ValueError as error:  # a topic with a wildcard, or a payload beyond what MQTT can carry
-            with self._cond:
-                self._window.remove(parcel.doc_id)
-            self._refuse(parcel.doc_id, f"MQTT cannot carry it: {error}")
-
-    def _wait_s(self, now_s: float, sent_s: float | None) -> float:
-        """Return how long nothing need be looked at; never for so long that this thread seems to hang."""
-        times = [self._stop_at_s]
-        if sent_s is not None:
-            times.append(sent_s + self._config.acknowledge_timeout_s)
-        times += [t for t in (self._paused_until_s, self._plain_paused_until_s) if t > now_s]
-        due = [t for t in times if t is not None]
-        return min([self._beat.rest_s, *(max(0.0, t - now_s) for t in due)])
+    def _let_go(self) -> None:
+        """After a connection: what has arrived leaves the outbox, what has not goes back."""
+        self._queue.listen(None)
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.settle()
+        self._queue.release_all()
 
     def _will(self) -> Message | None:
         if not self._announce:
             return None
         return Message(self._status_topic, self._status("offline", "connection lost"))
 
-    def _say_goodbye(self, session: Session) -> None:
+    def _say_goodbye(self, session: Session, pump: Pump) -> None:
+        pump.ended = True
         if not self._announce:
             session.close()
             return
         deadline_s = time.monotonic() + GOODBYE_TIMEOUT_S
         with self._cond:
             has_room = self._cond.wait_for(
-                lambda: self._window.room().urgent > 0 or session.lost is not None, GOODBYE_TIMEOUT_S
+                lambda: pump.window.room().urgent > 0 or session.lost is not None, GOODBYE_TIMEOUT_S
             )
-            self._window.add(STATUS_TOKEN, 0)
+            pump.window.add(STATUS_TOKEN, 0)
         if not has_room:
             session.abort()  # the last will says offline too
             return
         session.publish(STATUS_TOKEN, self._status_topic, self._status("offline", "stopped"), retain=True)
         with self._cond:
             self._cond.wait_for(
-                lambda: STATUS_TOKEN not in self._window or session.lost is not None,
+                lambda: STATUS_TOKEN not in pump.window or session.lost is not None,
                 max(0.0, deadline_s - time.monotonic()),
             )
         session.close()
@@ -314,66 +299,35 @@ class Uplink:
             self._beat(pause_s + SLOW_S)
             self._cond.wait_for(lambda: self._stop_at_s is not None, pause_s)
 
-    def _blame_record(self, session: Session) -> None:
-        with self._cond:
-            guilty = self._blame.after(session.lost_code, self._window)
-        if guilty is not None:
-            self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
-
     # -- on the network thread -------------------------------------------------------------------
 
-    def _taken(self, answer: Answer) -> None:
-        if answer.token != ANSWER_TOKEN:
-            self._answered(answer)
-        elif self._ear is not None:
-            self._ear.answered(answer.reason if answer.code >= explain.FAILURE else None)
+    def _turn(self) -> None:
+        if self._pump is not None:
+            self._pump.turn()
 
-    def _answered(self, answer: Answer) -> None:
-        refused = answer.code >= explain.FAILURE
-        with self._cond:
-            if not self._window.remove(answer.token):
-                return
-            now_s = time.monotonic()
-            urgent = answer.token in self._urgent_sent
-            self._urgent_sent.discard(answer.token)
-            unheard = answer.code == explain.NO_MATCHING_SUBSCRIBERS and now_s < self._unheard_until_s
-            probed = self._nobody_listens
-            if answer.token != STATUS_TOKEN:
-                self._nobody_listens = unheard
-                if unheard and urgent:
-                    self._paused_until_s = now_s + self._config.unheard_pause_s
-                elif unheard:  # an alarm need not wait for those who do not listen to features
-                    self._plain_paused_until_s = now_s + self._config.unheard_pause_s
-                elif not refused:
-                    self._acknowledged += 1
-        if answer.token == STATUS_TOKEN:
-            if refused:
-                _log.warning("uplink: the broker refuses the status topic: %s", answer.reason)
-        elif unheard:
-            self._queue.release([answer.token])
-        elif not refused:
-            self._queue.acknowledge([answer.token])
-        elif answer.code in explain.RETRY_LATER:
+    def _taken(self, answer: Answer) -> None:
+        refusal = answer.reason if answer.code >= explain.FAILURE else None
+        if answer.token == ANSWER_TOKEN:
+            if self._ear is not None:
+                self._ear.answered(refusal)
+        elif answer.token == STATUS_TOKEN:
+            if refusal is not None:
+                _log.warning("uplink: the broker refuses the status topic: %s", refusal)
             with self._cond:
-                self._paused_until_s = time.monotonic() + self._config.quota_pause_s
-            self._queue.release([answer.token])
-        else:
-            self._refuse(answer.token, f"the broker refuses it: {answer.reason} (0x{answer.code:02X})")
-        with self._cond:
-            wake = self._stop_at_s is not None or probed or self._window.relieved()
-            self._cond.notify_all()
-        if wake:
-            self._queue.wake()
+                if self._pump is not None:
+                    self._pump.window.remove(STATUS_TOKEN)
+                self._cond.notify_all()
+        elif self._pump is not None:
+            self._pump.answered(answer)
 
     def _refuse(self, doc_id: int, reason: str) -> None:
         with self._cond:
-            self._refused += 1
+            self._counts.refused += 1
         self._queue.set_aside(doc_id, reason)
 
     def _wake(self) -> None:
         with self._cond:
             self._cond.notify_all()
-        self._queue.wake()
 
     # -- inside ----------------------------------------------------------------------------------
 

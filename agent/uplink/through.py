@@ -6,6 +6,7 @@ The unit says which broker that is, so that a configuration which has been chang
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -39,6 +40,12 @@ class Client(mqtt.Client):
     """paho's client, whose connection may begin at a socket of this computer."""
 
     through = ""
+
+    def nudge(self) -> None:
+        """End the wait of the thread that serves the network. From any thread; never waits."""
+        if self._sockpairW is not None:
+            with contextlib.suppress(OSError):  # full: it is awake; closed: it has gone
+                self._sockpairW.send(b"0")
 
     def _create_socket_connection(self) -> socket.socket:
         if not self.through:
