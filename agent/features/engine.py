@@ -14,19 +14,15 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from agent.blocks import SiBlock
-from agent.features import moments
-from agent.features.climate import Climate
-from agent.features.contact import Contact
+from agent.features import moments, slow
 from agent.features.jerk import Jerk
 from agent.features.kinetic import Kinetic
 from agent.features.level import Level
 from agent.features.load import Load
 from agent.features.moments import Columns
-from agent.features.pressure import Pressure
 from agent.features.slosh_band import SloshBand
 from agent.features.table import F64, Layout, Names, Part, Table
 from agent.features.third_octave import ThirdOctaves, level_db
-from agent.features.voltage import Voltage
 from agent.features.weighed import DOUBTS, SUMS
 from agent.features.weighing import Weigher
 from agent.features.windows import WINDOW_NS, Windowed, Windows
@@ -52,10 +48,10 @@ class Family(Protocol):
 FAMILIES: Mapping[StreamClass, Callable[[StreamSpec], Family]] = {
     StreamClass.MOTION: Level,
     StreamClass.LOAD: Load,
-    StreamClass.PRESSURE: Pressure,
-    StreamClass.CLIMATE: Climate,
-    StreamClass.CONTACT: Contact,
-    StreamClass.VOLTAGE: Voltage,
+    StreamClass.PRESSURE: slow.pressure,
+    StreamClass.CLIMATE: slow.climate,
+    StreamClass.CONTACT: slow.contact,
+    StreamClass.VOLTAGE: slow.voltage,
 }
 
 
