@@ -24,8 +24,10 @@ from agent.records import Kind, decode
 from agent.thinning import REASON, joined_runs
 
 FILE_NAME = "dropped.json"
+REFUSED = "refused"
+"""By the broker; `REASON` is that of all others."""
 MOST_RUNS = 256
-"""Of one kind and boot; beyond, the nearest become one, and what lies between them counts as told of."""
+"""Of one kind, boot, reason; beyond, the nearest become one, and what lies between them counts as told of."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Loss:
     kind: str
     boot: str
     seqs: tuple[tuple[int, int], ...]
+    reason: str = REASON
 
     def body(self) -> dict[str, Any]:
         """Return the body of the gap record that tells of it."""
@@ -46,13 +49,22 @@ class Loss:
             "first": self.seqs[0][0],
             "last": self.seqs[-1][1],
             "seqs": [list(run) for run in self.seqs],
-            "reason": REASON,
+            "reason": self.reason,
         }
 
 
-def losses_of(waiting: Waiting) -> list[Loss]:
+class _Noted(msgspec.Struct, frozen=True, array_like=True):
+    """A loss in the file."""
+
+    kind: str
+    boot: str
+    runs: list[tuple[int, int]]
+    reason: str = REASON
+
+
+def losses_of(waiting: Waiting, reason: str = REASON) -> list[Loss]:
     """Return what is lost with a record: itself, and what it stands for."""
-    own = Loss(waiting.kind, waiting.boot, ((waiting.seq, waiting.seq),))
+    own = Loss(waiting.kind, waiting.boot, ((waiting.seq, waiting.seq),), reason)
     if waiting.kind not in (Kind.FEATURES, Kind.GAP):
         return [own]
     try:
@@ -63,8 +75,8 @@ def losses_of(waiting: Waiting) -> list[Loss]:
     if not runs:
         return [own]
     if waiting.kind == Kind.FEATURES:
-        return [Loss(waiting.kind, waiting.boot, runs)]
-    return [own, Loss(document["kind"], document["of"], runs)]
+        return [Loss(waiting.kind, waiting.boot, runs, reason)]
+    return [own, Loss(document["kind"], document["of"], runs, document.get("reason", REASON))]
 
 
 class LossBook:
@@ -73,7 +85,7 @@ class LossBook:
     def __init__(self, directory: Path, disk: Disk) -> None:
         self._directory = directory
         self._disk = disk
-        self._runs: dict[tuple[str, str], list[list[int]]] = {}
+        self._runs: dict[tuple[str, str, str], list[list[int]]] = {}
         self._is_written = True
         self._lock = threading.Lock()  # for microseconds
         self._writing = threading.Lock()  # for as long as the medium takes
@@ -91,7 +103,7 @@ class LossBook:
         """Note losses, on the medium with the next `write`."""
         with self._lock:
             for loss in losses:
-                key = loss.kind, loss.boot
+                key = loss.kind, loss.boot, loss.reason
                 self._runs[key] = _bounded(joined_runs([*self._runs.get(key, []), *loss.seqs]))
                 self._is_written = False
 
@@ -99,15 +111,15 @@ class LossBook:
         """Return what no gap record has told of yet."""
         with self._lock:
             return [
-                Loss(kind, boot, tuple((first, last) for first, last in runs))
-                for (kind, boot), runs in self._runs.items()
+                Loss(kind, boot, tuple((first, last) for first, last in runs), reason)
+                for (kind, boot, reason), runs in self._runs.items()
             ]
 
     def told(self, losses: Iterable[Loss]) -> None:
         """Forget losses: a gap record that tells of them is on the medium."""
         with self._lock:
             for loss in losses:
-                key = loss.kind, loss.boot
+                key = loss.kind, loss.boot, loss.reason
                 left = _without(self._runs.pop(key, []), loss.seqs)
                 if left:
                     self._runs[key] = left
@@ -121,7 +133,8 @@ class LossBook:
                 if self._is_written:
                     return
                 self._is_written = True
-                data = msgspec.json.encode([[kind, boot, runs] for (kind, boot), runs in self._runs.items()])
+                noted = [[kind, boot, runs, reason] for (kind, boot, reason), runs in self._runs.items()]
+                data = msgspec.json.encode(noted)
             try:
                 replace_file(self._disk, self._directory / FILE_NAME, data)
             except OSError as error:
@@ -130,17 +143,14 @@ class LossBook:
 
     def _read(self) -> None:
         try:
-            found = msgspec.json.decode(
-                self._disk.read_file(self._directory / FILE_NAME),
-                type=list[tuple[str, str, list[tuple[int, int]]]],
-            )
+            found = msgspec.json.decode(self._disk.read_file(self._directory / FILE_NAME), type=list[_Noted])
         except FileNotFoundError:
             return
         except (OSError, msgspec.DecodeError) as error:
             _log.warning("outbox: %s cannot be read: %s", FILE_NAME, error)
             return
-        for kind, boot, runs in found:
-            self._runs[kind, boot] = joined_runs(runs)
+        for noted in found:
+            self._runs[noted.kind, noted.boot, noted.reason] = joined_runs(noted.runs)
 
 
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:

@@ -19,7 +19,7 @@ from agent.outbox.documents import Waiting, decode_waiting, encode_record
 from agent.outbox.frames import FRAME_HEAD_BYTES, Flag, Why
 from agent.outbox.index import State
 from agent.outbox.log import SegmentLog
-from agent.outbox.losses import Loss, LossBook, losses_of
+from agent.outbox.losses import REFUSED, Loss, LossBook, losses_of
 from agent.outbox.reader import Stored
 from agent.records import Document, Kind, Record, decode, encode, is_compact
 from agent.thinning import can_be_thinned, groups, thinned
@@ -147,6 +147,12 @@ def loss_of(stored: Stored) -> Iterable[Loss]:
     """Return what is lost with a record."""
     waiting = _waiting(stored)
     return [] if waiting is None else losses_of(waiting)
+
+
+def refusal_of(stored: Stored) -> Iterable[Loss]:
+    """Return what the far end lacks with a record that it refused; of gap records nothing: no end to it."""
+    waiting = _waiting(stored)
+    return [] if waiting is None or waiting.kind == Kind.GAP else losses_of(waiting, REFUSED)
 
 
 def _waiting(stored: Stored) -> Waiting | None:
