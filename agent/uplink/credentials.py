@@ -13,7 +13,7 @@ import ssl
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.errors import BrokerError
@@ -42,7 +42,10 @@ class Expiry:
     @property
     def day(self) -> str:
         """Return its last day."""
-        return datetime.fromtimestamp(self.end_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        # not fromtimestamp(): where the C library counts in 32 bits, that ends in 2038
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self.end_s)).strftime(
+            "%Y-%m-%d %H:%M UTC"
+        )
 
 
 def located(config: BrokerConfig, key: str) -> Path:
@@ -180,11 +183,23 @@ def warnings(config: BrokerConfig, mark: TimeMark) -> list[str]:
             f"[broker] sends the password of {config.username!r} to {config.host} in plain text: whoever "
             "is on the way can read it. Set tls = true."
         )
+    return said + expiry_warnings(config, mark)
+
+
+def days_left(config: BrokerConfig, mark: TimeMark) -> dict[str, float]:
+    """Return for how many days each certificate of ours is good, by key; none where the date is not known."""
     if mark.quality is TimeQuality.UNSET:
-        return said
+        return {}
     now_s = (mark.box_ns + mark.offset_ns) / NS
-    for expiry in expiries(config):
-        left_days = (expiry.end_s - now_s) / DAY_S
+    return {expiry.key: (expiry.end_s - now_s) / DAY_S for expiry in expiries(config)}
+
+
+def expiry_warnings(config: BrokerConfig, mark: TimeMark) -> list[str]:
+    """Return which certificates run out soon or have, in words."""
+    left = days_left(config, mark)
+    said = []
+    for expiry in expiries(config) if left else ():
+        left_days = left.get(expiry.key, SOON_DAYS)
         what = "the box's own certificate" if expiry.key == "cert_file" else "the broker's authority"
         if left_days <= 0:
             said.append(f"{what} ({expiry.path}) has expired: {expiry.day}. Install a new one.")

@@ -10,6 +10,7 @@ import socket
 import ssl
 
 from agent.errors import BrokerError
+from agent.timebase import TimeQuality, measure_mark, rfc3339
 from agent.uplink.settings import BrokerConfig
 
 FAILURE = 0x80
@@ -18,6 +19,11 @@ NO_MATCHING_SUBSCRIBERS = 0x10
 
 NOT_AUTHORISED = 0x87
 PACKET_TOO_LARGE = 0x95
+
+# openssl/x509_vfy.h: the leaf, the root or one between is not to be had; of names, host and IP address
+_STRANGE = frozenset({18, 19, 20, 21})
+_NAMES = frozenset({62, 64})
+_OF_THE_DATE = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
 RETRY_LATER = frozenset({0x89, 0x91, 0x97})
 """Server busy, packet identifier in use, quota exceeded: the record is good, the moment is not."""
@@ -57,12 +63,16 @@ def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
             remedy="Check host under [broker], and whether the box has a network.",
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        return BrokerError(
-            doing,
-            got=f"its certificate is refused: {error.verify_message}",
-            expected=f"a certificate for {config.host!r} by a trusted authority, valid now",
-            remedy="Check ca_file under [broker], the broker's certificate, and the clock of the box.",
-        )
+        if error.verify_code in _OF_THE_DATE and (mark := measure_mark()).quality is TimeQuality.UNSET:
+            return BrokerError(
+                doing,
+                got=f"its certificate cannot be judged: {error.verify_message}, by a clock that was "
+                f"never set ({rfc3339(mark.box_ns + mark.offset_ns)[:10]})",
+                expected="a box that knows the date, which TLS needs",
+                remedy="Give the box a time server (`timedatectl` says whether it has one) or a battery "
+                "clock. Records wait meanwhile, and leave with the right times.",
+            )
+        return _refused_certificate(config, doing, error)
     # A far end that does not speak TLS may also just hang up in the middle of the handshake.
     if isinstance(error, ssl.SSLError) or (config.tls and isinstance(error, ConnectionResetError)):
         return _no_tls(config, doing, error)
@@ -92,6 +102,41 @@ def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
         got=str(error) or type(error).__name__,
         expected="a connection",
         remedy="Check host and port under [broker] and the network.",
+    )
+
+
+def _refused_certificate(config: BrokerConfig, doing: str, error: ssl.SSLCertVerificationError) -> BrokerError:
+    name = config.host
+    if error.verify_code in _NAMES:
+        return BrokerError(
+            doing,
+            got=f"its certificate is refused: it is for another name than {name!r}",
+            expected=f"one with {name!r} in its subjectAltName",
+            remedy="Set host under [broker] to a name that is in the broker's certificate, or have a new one "
+            "made for this name. The agent takes no other name.",
+        )
+    if error.verify_code in _OF_THE_DATE:
+        return BrokerError(
+            doing,
+            got=f"its certificate is refused: {error.verify_message}",
+            expected="a broker's certificate that is valid now",
+            remedy="Have the broker's certificate renewed. If `date` is wrong on the box, put its clock right. "
+            "Records wait meanwhile.",
+        )
+    if error.verify_code in _STRANGE:
+        held = f"ca_file {config.ca_file!r}" if config.ca_file else "the authorities of this computer"
+        return BrokerError(
+            doing,
+            got=f"its certificate is refused: signed by an authority that is not in {held}",
+            expected="a broker whose authority the box trusts",
+            remedy="Put the file of the authority that signed the broker's certificate (ca.crt) into ca_file "
+            "under [broker]. If that is done already, another computer answers here than the broker.",
+        )
+    return BrokerError(
+        doing,
+        got=f"its certificate is refused: {error.verify_message}",
+        expected=f"a certificate for {name!r} by a trusted authority, valid now",
+        remedy="Check ca_file under [broker], the broker's certificate, and the clock of the box.",
     )
 
 
@@ -130,10 +175,15 @@ def _no_tls(config: BrokerConfig, doing: str, error: Exception) -> BrokerError:
     if alert is not None:
         return alert
     reason = getattr(error, "reason", None) or error
-    plain = "WRONG_VERSION_NUMBER" in str(reason) or "RECORD_LAYER_FAILURE" in str(reason)
+    if "WRONG_VERSION_NUMBER" in str(reason) or "RECORD_LAYER_FAILURE" in str(reason):
+        got = f"it answers in plain text ({reason})"
+    elif isinstance(error, ConnectionResetError):
+        got = "it hangs up at the greeting of TLS, as one does that speaks plain text only"
+    else:
+        got = f"no TLS connection comes about ({reason})"
     return BrokerError(
         doing,
-        got=f"{'it answers in plain text' if plain else 'no TLS connection comes about'} ({reason})",
+        got=got,
         expected="a broker that speaks TLS on this port",
         remedy="Check port under [broker] (8883 is usual), and whether the broker wants a client "
         "certificate (cert_file, key_file). The agent never goes on in plain text.",
@@ -161,6 +211,8 @@ def closed_before_answer(config: BrokerConfig, trouble: Exception | None = None)
         hint = "Perhaps it wants a client certificate (cert_file, key_file). " + hint
     elif config.tls:
         hint = "Perhaps it refuses the box's certificate (cert_file): its log says why. " + hint
+    else:
+        hint = "Perhaps it speaks TLS only on this port: set tls = true. " + hint
     return BrokerError(
         doing,
         got="the far end closed the connection without an answer",
@@ -204,7 +256,19 @@ def unreadable_secret(config: BrokerConfig, what: str, path: str, error: Excepti
     """Return what it means that a file of secrets cannot be used."""
     return BrokerError(
         f"preparing to connect to the broker {config.address}",
-        got=f"{what} {path!r}: {getattr(error, 'strerror', None) or error}",
+        got=f"{what} {path!r}: {_of_file(error)}",
         expected="a file that the agent can read and that holds what its name says",
         remedy=f"Check {what} under [broker], and that the agent's user may read the file.",
     )
+
+
+def _of_file(error: Exception) -> str:
+    """Return what is wrong with a file of TLS: OpenSSL's own words help nobody in a van."""
+    words = str(error).upper().replace(" ", "_")
+    if "NO_CERTIFICATE_OR_CRL_FOUND" in words:
+        return "it holds no certificate (-----BEGIN CERTIFICATE-----)"
+    if isinstance(error, ssl.SSLError) and "BAD_DECRYPT" in words:
+        return "the key is locked with a password, which a service cannot be asked for"
+    if isinstance(error, ssl.SSLError):
+        return "one of them is damaged, or is no certificate or key in PEM (-----BEGIN …)"
+    return str(getattr(error, "strerror", None) or error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,13 @@ class Ride:
     """A real agent in `folder` that goes to a broker; ``with`` ends it in order."""
 
     def __init__(
-        self, folder: Path, kernel: Kernel, broker: BrokerConfig, *, health_s: float = 86_400
+        self,
+        folder: Path,
+        kernel: Kernel,
+        broker: BrokerConfig,
+        *,
+        health_s: float = 86_400,
+        contact: bool = True,
     ) -> None:
         self.kernel = kernel
         self.van = Van(kernel)
@@ -100,7 +107,8 @@ class Ride:
         self.service = Service(config, self.van, on_items=self._see, on_records=self._keep)
         self._good = TimeMark(kernel.box_ns, kernel.true_ns, TimeQuality.SYNCED)
         self.service.start_uplink()
-        self.service.start()
+        if contact:
+            self.service.start()
 
     def drive(self, seconds: int) -> None:
         """Return when so much more of the road has been through the pipeline."""
@@ -132,12 +140,16 @@ class Ride:
             self.made += records
             self._changed.notify_all()
 
-    def wait_for_health_with_steps(self) -> None:
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return when it holds; looked at when records were made, and now and then."""
+        deadline_s = time.monotonic() + PATIENCE_S
         with self._changed:
-            assert self._changed.wait_for(
-                lambda: any("clock_steps" in decode(r.payload) for r in self.made if r.kind is Kind.HEALTH),
-                PATIENCE_S,
-            )
+            while not condition():
+                assert time.monotonic() < deadline_s, [r.payload for r in self.made[-3:]]
+                self._changed.wait(0.02)
+
+    def health(self) -> list[Document]:
+        return [decode(r.payload) for r in list(self.made) if r.kind is Kind.HEALTH]
 
     def with_a_good_clock(self) -> list[Document]:
         """Return what the same samples give with a clock that was right all the time."""
