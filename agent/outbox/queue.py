@@ -78,8 +78,7 @@ class Outbox:
         self._wear = Wear(directory, disk, card_endurance_tbw)
         self._counted = 0, 0  # pages and syncs
         self._told_s: float | None = None
-        self._said_s: float | None = None
-        self._unsaid = 0
+        self._said = 0, 0.0  # of those dropped, and when to say more
         self._on_dropped = on_dropped
         self._lock = self._segments.lock
         self._ready = threading.Condition(self._lock)  # something may be handed out
@@ -358,14 +357,11 @@ class Outbox:
         now_s = time.monotonic()
         with self._lock:
             self._dropped += len(dropped)
-            self._unsaid += len(dropped)
-            unsaid = self._unsaid
-            if self._said_s is not None and now_s - self._said_s < TELL_S:
-                unsaid = 0  # a line a record would bury what else the log has to say
-            else:
-                self._said_s, self._unsaid = now_s, 0
-        if unsaid:
-            _log.warning("outbox: %d records were not kept, the oldest first", unsaid)
+            said, due_s = self._said
+            if now_s >= due_s:
+                self._said = self._dropped, now_s + TELL_S
+        if now_s >= due_s:  # a line a record would bury what else the log has to say
+            _log.warning("outbox: %d records were not kept, the oldest first", self._dropped - said)
         if self._on_dropped is not None:
             self._on_dropped(dropped)
 

@@ -21,8 +21,7 @@ from tests.live.processes import cargobox
 from tests.live.setting import write_config
 
 REFUSAL_WORDS = ("No space left", "Read-only", "refuses to be written", "does not answer", "Input/output")
-LEFT_ALONE_S = 45.0
-"""Within so long a card is offered again what it refused (`agent.outbox.card.RETRY_MAX_S`, and some)."""
+NOT_KEPT = "were not kept"
 MORE = """
 [health]
 every_s = 1
@@ -114,14 +113,11 @@ def full(folder: Path, *, card: type[Card] = Ext4, seconds: float = 20.0, size_m
             f"another file took {filled >> 10} KiB; meanwhile up to {memory['in_memory']} in memory"
         )
         check(told, during, refused=True)
-        said = ride.agent.err.count("recording to")
-        told.notes.append(f"the recording on the same card: its end said {said} times")
-        if said != 1:
-            told.wrong.append(f"the recording's end was said {said} times")
+        note_recording(told, ride)
         return told
 
 
-def full_and_offline(folder: Path, *, card: type[Card] = Ext4, kept: int = 12) -> Told:
+def full_and_offline(folder: Path, *, card: type[Card] = Ext4, seconds: float = 15.0) -> Told:
     """A full card, and nobody to send to: memory runs over, and gap records tell what was not kept."""
     with setting(folder, card(folder, 16), outbox="memory_mib = 0.02") as at:
         with at.ride() as ride:
@@ -129,13 +125,15 @@ def full_and_offline(folder: Path, *, card: type[Card] = Ext4, kept: int = 12) -
             at.card.fill()
             at.broker.save()
             at.broker.kill()
-            during = ride.phase("full and offline", lambda p: dropped_said(ride) >= kept)
+            during = ride.phase("full and offline", run_over(ride, seconds))
             at.card.free()
             at.broker.start()
             ride.phase("both again", lambda p: recovered(at, ride) and p.alarms >= 1)
             ride.end()
         told = told_of("a full card, and offline", at, [ride])
         check(told, during, refused=True, offline=True)
+        if (said := ride.agent.err.count(NOT_KEPT)) != 1:
+            told.wrong.append(f"that records are not kept is said {said} times")
         if not told.accounts[0].told:
             told.wrong.append("no gap record tells of what memory could not hold")
         alarms_told = [m for m in at.watcher.of("gap") if m.body.get("kind") == "alarm"]
@@ -166,19 +164,62 @@ def read_only(folder: Path, *, seconds: float = 20.0, size_mib: int = 16) -> Tol
         return told
 
 
-def stuck(folder: Path, *, seconds: float = 20.0, size_mib: int = 16) -> Told:
+def stuck(folder: Path, *, seconds: float = 20.0, size_mib: int = 16, record: bool = False) -> Told:
     """The card answers no write and no sync for so long, and then goes on as if nothing had been."""
     card = Ext4(folder, size_mib)
     with setting(folder, card) as at:
-        with at.ride() as ride:
+        with at.ride(*(("--record", card.path / "trip.mcap") if record else ())) as ride:
             ride.phase("before", lambda p: p.alarms >= 1)
             with card.stuck():
                 during = ride.phase("stuck", lasting(seconds))
             ride.phase("going again", lambda p: recovered(at, ride) and p.alarms >= 1)
             ride.end()
-        told = told_of("a card that is stuck", at, [ride])
+        told = told_of(f"a card that is stuck{', and recorded to' if record else ''}", at, [ride])
         check(told, during, refused=True)
+        if record:
+            note_recording(told, ride)
         return told
+
+
+def orders(folder: Path, *, card: type[Card] = Ext4) -> Told:
+    """A signed order that cannot be noted is refused, in words, and is done when there is room again."""
+    key = folder / "key"
+    made = cargobox("order", "--key", key, "make-key")
+    assert made.end() == 0, made.err
+    at_card = card(folder, 16)
+    more = (
+        f'[orders]\nallow = ["status"]\nkeys = ["{key}.pub"]\nstate_file = "{at_card.path}/state/orders.json"'
+    )
+    with setting(folder, at_card, more=more) as at:
+
+        def order() -> tuple[int, str]:
+            done = cargobox("order", "--key", key, "--config", at.config, "status")
+            return done.end(), done.err + done.out
+
+        with at.ride() as ride:
+            ride.phase("before", lambda p: p.alarms >= 1)
+            before = order()
+            at.card.fill()
+            refused = order()
+            during = ride.phase("full", lasting(0))
+            at.card.free()
+            after = order()
+            ride.phase("room again", lambda p: recovered(at, ride) and p.alarms >= 1)
+            ride.end()
+        told = told_of("an order on a full card", at, [ride])
+        check(told, during, refused=False)
+        told.notes.append(f"the order was answered: {refused[1].strip().splitlines()[-1]}")
+        if (before[0], refused[0], after[0]) != (0, 1, 0) or "No space left" not in refused[1]:
+            told.wrong.append(f"orders before, on the full card and after: {before}, {refused}, {after}")
+        return told
+
+
+def note_recording(told: Told, ride: Ride) -> None:
+    """Note how often it was said that the recording has ended, which is to be once."""
+    said = [line for line in ride.agent.err.splitlines() if line.startswith("ERROR recording")]
+    told.notes.append(f"said of the recording on the same card: {' | '.join(said)}")
+    if len(said) != 1:
+        told.wrong.append(f"the recording's end was said {len(said)} times")
 
 
 def lasting(seconds: float) -> Callable[[Phase], bool]:
@@ -195,10 +236,16 @@ def recovered(at: Setting, ride: Ride) -> bool:
     return not refused
 
 
-def dropped_said(ride: Ride) -> int:
-    """Return how many records were not kept, by the log."""
-    lines = [line for line in ride.agent.err.splitlines() if "were not kept" in line]
-    return sum(int(line.partition("outbox: ")[2].split()[0]) for line in lines)
+def run_over(ride: Ride, seconds: float) -> Callable[[Phase], bool]:
+    """Until records have not been kept for so long."""
+    since_s: list[float] = []
+
+    def until(phase: Phase) -> bool:
+        if not since_s and NOT_KEPT in ride.agent.err:
+            since_s.append(phase.end_s)
+        return bool(since_s) and phase.end_s - since_s[0] >= seconds
+
+    return until
 
 
 def told_of(name: str, at: Setting, rides: list[Ride]) -> Told:
