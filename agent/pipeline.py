@@ -18,6 +18,7 @@ from agent.alignment import FOREVER_NS, Aligner
 from agent.blocks import NS_PER_S, Block, SensorFault, SiBlock, Silence
 from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction, NumbersOnly
 from agent.detection import ContextWatch, DetectorSettings, make_detectors
+from agent.detection.believed import Believed, Word
 from agent.detection.finding import Detector, EventType, Finding
 from agent.detection.sensor_fault import SensorFaults
 from agent.features.engine import Features, Tank
@@ -126,6 +127,7 @@ class Pipeline:
         self._tick = self._marks_due_ns = self._windows_due_ns = -FOREVER_NS
         self._seq = 0
         self._faults = SensorFaults()
+        self._believed = Believed(watched)
         self._gaps = GapWatch({spec.name: spec.rate_hz for spec in self._specs.values()})
         self.tally = Tally()
 
@@ -194,11 +196,10 @@ class Pipeline:
 
     def _process(self, blocks: Sequence[Block], *, ended: bool = False) -> list[Record]:
         happened: list[tuple[_Key, _Occurrence]] = []
-        for i, effect in enumerate(self._aligner.faults()):
+        words: list[Word] = []
+        for effect in self._aligner.faults():
             self._gaps.fault(effect.at_ns, effect.fault)
-            finding = self._faults.take(effect.at_ns, effect.fault)
-            if finding is not None:
-                happened.append(((effect.at_ns, _RANK_FAULT, i, 0), finding))
+            words.append(Word(effect.at_ns, effect.fault))
         horizon_ns = self._aligner.horizon_ns
         numbers = [part for block in blocks for part in self._numbers.parts(block)]
         corrected = [self._take_block(block, happened) for block in numbers]
@@ -208,6 +209,8 @@ class Pipeline:
             self._context.advance(horizon_ns)  # before those who ask what is going on
         for block in corrected:
             self._detect(block, happened)
+            words += self._believed.feed(block)
+        self._number_faults(words, happened)
         if ticked:
             self._correction.forget_before(horizon_ns)
             self._advance(horizon_ns, happened)
@@ -250,6 +253,13 @@ class Pipeline:
         for which, detector in self._watching[block.stream]:
             for i, finding in enumerate(detector.feed(block)):
                 happened.append(((finding.decided_ns, _RANK_SAMPLE, which, i), finding))
+
+    def _number_faults(self, words: list[Word], happened: list[tuple[_Key, _Occurrence]]) -> None:
+        """Make events of what sources and readings say of sensors, in the order of their time."""
+        for i, (decided_ns, fault) in enumerate(sorted(words, key=lambda word: word.decided_ns)):
+            finding = self._faults.take(decided_ns, fault)
+            if finding is not None:
+                happened.append(((decided_ns, _RANK_FAULT, i, 0), finding))
 
     def _advance(self, horizon_ns: int, happened: list[tuple[_Key, _Occurrence]]) -> None:
         for which, detector in enumerate(self._detectors):

@@ -44,7 +44,7 @@ class Plausible:
 
     def __init__(self, limits: Limits) -> None:
         self.refused = 0
-        self._limits = limits
+        self.limits = limits
         self._good: float | None = None
         self._last_ns = 0
         self._doubted: tuple[int, float, float] | None = None  # since when, lowest, highest
@@ -60,7 +60,7 @@ class Plausible:
         return good
 
     def _judge(self, time_ns: int, value: float) -> bool:
-        limits = self._limits
+        limits = self.limits
         if not math.isfinite(value) or not limits.least <= value <= limits.most:
             return False
         near = self._good is not None and abs(value - self._good) <= limits.jump / 3
