@@ -108,41 +108,33 @@ def _crossed(draw: Draw, made: Ride, profile_m: F64, start_s: float, vehicle: Ve
     made.force[:, 1] += 0.2 * np.interp(at, grid, felt, left=0.0, right=0.0) * draw.between(-1, 1)
 
 
-@harmful("bump", even_road)
-def hard_pothole(draw: Draw) -> Scene:
-    """A pothole so deep that loose cargo leaves the floor: more than 1.2 g beside gravity, to 3 g."""
+def _lifted(draw: Draw, profile_m: Callable[[], F64], most_g: float) -> Scene:
+    """Drive over a profile of height 1, drawn when its turn comes, so high that cargo leaves the floor."""
     made = ride(draw, draw.between(40, 60))
     start_s, vehicle = draw.between(15, 30), drawn_vehicle(draw)
-    profile = pothole_m(draw.between(0.4, 1.0), draw.between(6, 17), 1.0)
-    size = draw.between(HARD_BUMP_G + 0.2, 3.0) * GRAVITY_MPS2
+    profile = profile_m()
+    size = draw.between(HARD_BUMP_G + 0.2, most_g) * GRAVITY_MPS2
     size /= float(np.abs(lifting(answer(vehicle, profile))).max())
-    felt = answer(vehicle, profile * size)
+    felt = lifting(answer(vehicle, profile * size))
     _crossed(draw, made, profile * size, start_s, vehicle)
-    due_s = start_s + float(np.argmax(np.abs(lifting(felt)) > HARD_BUMP_G * GRAVITY_MPS2)) / 1000
+    due_s = start_s + float(np.argmax(np.abs(felt) > HARD_BUMP_G * GRAVITY_MPS2)) / 1000
     truth = Truth("bump", GENERAL, start_s, due_s, due_s + 1.5)
     drawn: dict[str, float | str] = {
-        "peak_g": float(np.abs(lifting(felt)).max()) / GRAVITY_MPS2, "depth_m": size, "start_s": start_s,
+        "peak_g": float(np.abs(felt).max()) / GRAVITY_MPS2, "size_m": size, "start_s": start_s,
     }  # fmt: skip
     return scene_of(draw, made, truth, Fitting(full_scale_for(draw)), drawn=drawn)
 
 
 @harmful("bump", even_road)
+def hard_pothole(draw: Draw) -> Scene:
+    """A pothole so deep that loose cargo leaves the floor: more than 1.2 g beside gravity, to 3 g."""
+    return _lifted(draw, lambda: pothole_m(draw.between(0.4, 1.0), draw.between(6, 17), 1.0), 3.0)
+
+
+@harmful("bump", even_road)
 def kerb_at_speed(draw: Draw) -> Scene:
     """Over a hump far too fast: 1.4 to 2.5 g beside gravity."""
-    made = ride(draw, draw.between(40, 60))
-    start_s, vehicle = draw.between(15, 30), drawn_vehicle(draw)
-    profile = watts_hump_m(draw.between(0.3, 0.9), draw.between(6, 12), 1.0)
-    size = draw.between(HARD_BUMP_G + 0.2, 2.5) * GRAVITY_MPS2
-    size /= float(np.abs(lifting(answer(vehicle, profile))).max())
-    felt = answer(vehicle, profile * size)
-    _crossed(draw, made, profile * size, start_s, vehicle)
-    due_s = start_s + float(np.argmax(np.abs(lifting(felt)) > HARD_BUMP_G * GRAVITY_MPS2)) / 1000
-    truth = Truth("bump", GENERAL, start_s, due_s, due_s + 1.5)
-    drawn: dict[str, float | str] = {
-        "peak_g": float(np.abs(lifting(felt)).max()) / GRAVITY_MPS2,
-        "start_s": start_s,
-    }
-    return scene_of(draw, made, truth, Fitting(full_scale_for(draw)), drawn=drawn)
+    return _lifted(draw, lambda: watts_hump_m(draw.between(0.3, 0.9), draw.between(6, 12), 1.0), 2.5)
 
 
 @harmless(lambda b: b.moving and b.quick)

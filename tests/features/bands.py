@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Clock, QualityFlags, RegularClock, SiBlock
+from agent.features.engine import Family
 from agent.features.table import F64, Layout, Table
 from agent.features.third_octave import ThirdOctaves
 from agent.features.windows import Windows
@@ -51,7 +52,7 @@ def pieces(whole: SiBlock, cuts: Sequence[int]) -> list[SiBlock]:
     ]
 
 
-def table_of(family: ThirdOctaves, blocks: Sequence[SiBlock]) -> Table:
+def table_of(family: Family, blocks: Sequence[SiBlock]) -> Table:
     """What the family comes to when it is asked after each block."""
     windows, layout = Windows(), Layout({f"accel.{k}": v for k, v in family.names.items()})
     tables = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -12,32 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.blocks import NS_PER_S, ListedClock, RegularClock, SiBlock
-from agent.features.engine import Family
+from agent.blocks import ListedClock, RegularClock, SiBlock
 from agent.features.jerk import Jerk
 from agent.features.kinetic import Kinetic
 from agent.features.slosh_band import SloshBand
-from agent.features.table import F64, Layout, Table
-from agent.features.windows import Windows
+from agent.features.table import F64, Table
 from agent.streams import TABLE, StreamSpec
 from agent.tank import slosh_frequencies_hz
-from tests.features.bands import accel, block, pieces
+from tests.features.bands import accel, block, pieces, table_of
 
 GRAVITY = np.array([0.0, 0.0, 9.80665])
-
-
-def table_of(family: Family, blocks: Sequence[SiBlock]) -> Table:
-    windows, layout = Windows(), Layout({f"accel.{k}": v for k, v in family.names.items()})
-    tables = []
-    for i, each in enumerate(blocks):
-        windows.feed(each)
-        over = int(each.times_ns[-1]) // NS_PER_S if i + 1 < len(blocks) else 1 << 32
-        if (window := windows.take(over)) is not None:
-            table = layout.empty(window.index)
-            for key, array in family.accumulate(window).items():
-                table[f"accel.{key}"][:] = array
-            tables.append(table)
-    return Table.joined(tables)
 
 
 def jerks(values: npt.NDArray[np.floating], rate_hz: float) -> list[float | None]:
