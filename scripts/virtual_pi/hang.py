@@ -26,7 +26,10 @@ from scripts.virtual_pi.service import CONFIGURATION, UNIT, Service
 from tests.live.watcher import Watcher
 
 WALL = 0x40000000  # linux/wait.h: threads, too
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_CONT = 0x4206, 0x4207, 7  # linux/ptrace.h
+PAUSE = threading.Event()  # never set: nothing tells of what systemd, or a held thread, does
+LOOK_S, GOES_ON_S, TRIES = 0.25, 3.0, 20
+OTHER = "pipeline"
 WATCHDOG_S = 30.0
 PATIENCE_S = 240.0
 PORT = 1883
@@ -44,26 +47,55 @@ def until(what: str, condition: Callable[[], bool], patience_s: float = PATIENCE
     while not condition():
         if time.monotonic() - began_s > patience_s:
             raise TimeoutError(what)
-        time.sleep(0.25)
+        PAUSE.wait(LOOK_S)
     return time.monotonic() - began_s
 
 
 @contextlib.contextmanager
 def held(process: int, name: str) -> Iterator[None]:
     """Hold one thread of a process that sleeps, while its others go on."""
-    for task in Path(f"/proc/{process}/task").iterdir():
-        if (task / "comm").read_text().strip() == name[:15]:
-            break
-    else:
-        raise LookupError(name)
+    task = task_of(process, name)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
-    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+
+    def trace(request: int) -> None:
         if libc.ptrace(request, int(task.name), None, None) < 0:
             raise OSError(ctypes.get_errno(), "ptrace")
+
+    trace(PTRACE_SEIZE)
+    trace(PTRACE_INTERRUPT)
+    # one that is held with the interpreter's lock in its hand holds all others, too: that is the other test
+    for _ in range(TRIES):
+        os.waitpid(int(task.name), WALL)
+        if goes_on(task_of(process, OTHER)):
+            break
+        trace(PTRACE_CONT)
+        PAUSE.wait(LOOK_S)
+        trace(PTRACE_INTERRUPT)
+    else:
+        raise TimeoutError(f"{name} is never held without the interpreter's lock")
     # its end has to be taken note of by us, or else the process does not end for systemd, either
     threading.Thread(target=_reap, args=(int(task.name),), daemon=True).start()
     yield
+
+
+def task_of(process: int, name: str) -> Path:
+    """Return the thread of this name."""
+    for task in Path(f"/proc/{process}/task").iterdir():
+        if (task / "comm").read_text().strip() == name[:15]:
+            return task
+    raise LookupError(name)
+
+
+def goes_on(task: Path) -> bool:
+    """Return whether a thread is given the processor again and again: it would wake up each second."""
+
+    def turns() -> str:
+        return next(x for x in (task / "status").read_text().splitlines() if x.startswith("voluntary"))
+
+    before = turns()
+    PAUSE.wait(GOES_ON_S)
+    return turns() != before
 
 
 def _reap(task: int) -> None:
