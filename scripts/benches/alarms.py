@@ -45,6 +45,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.embedded_broker import EmbeddedBroker
 from firmware_bridge.virtual import VirtualBox
+from scripts.benches.agent_config import configured
 from scripts.benches.alarm_trip import (
     ACCEL_HZ,
     DETECT,
@@ -61,24 +62,6 @@ PATIENCE_S = 60.0
 SETTLE_S = 5  # of alarms that are not counted: modules load, caches fill
 PROMISE_MS = 10.0
 BARE, SYNCED = "bare/plain", "bare/synced"
-
-CONFIG = """
-[box]
-id = "bench"
-[source.serial]
-port = "{port}"
-[detect.temperature]
-low_degc = 2.0
-high_degc = 8.0
-[detect.humidity]
-high_percent = 75.0
-[outbox]
-directory = "{folder}/outbox"
-[broker]
-host = "{host}"
-port = {broker_port}
-protocol = "{protocol}"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +111,7 @@ def measure(count: int) -> Times:
             _subscriber(broker.host, broker.port) as arrivals,
             VirtualBox(trip, None, folder / "board") as box,
         ):
-            config = folder / "cargobox.toml"
-            config.write_text(
-                CONFIG.format(
-                    port=box.port,
-                    folder=folder,
-                    host=broker.host,
-                    broker_port=broker.port,
-                    protocol=broker.protocol,
-                )
-                + DETECT
-            )
+            config = configured(folder, box.port, broker, more=DETECT)
             command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config)]
             agent = subprocess.Popen(command, stderr=subprocess.PIPE)
             try:

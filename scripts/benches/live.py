@@ -18,30 +18,11 @@ from pathlib import Path
 from agent.embedded_broker import EmbeddedBroker
 from firmware_bridge.virtual import VirtualBox
 from firmware_bridge.virtual.trip import Trip
+from scripts.benches.agent_config import configured
 from scripts.benches.figures import Figure, cpu_s, resident_mib
 
 SETTLE_S = 5.0
 LOOK_EVERY_S = 5.0
-
-CONFIG = """
-[box]
-id = "bench"
-[cargo]
-profile = "liquid-food"
-[source.serial]
-port = "{port}"
-[detect.temperature]
-low_degc = 2.0
-high_degc = 8.0
-[detect.humidity]
-high_percent = 75.0
-[outbox]
-directory = "{folder}/outbox"
-[broker]
-host = "{host}"
-port = {broker_port}
-protocol = "{protocol}"
-"""
 
 # the least that a program can do with the same board: ask it to start, and throw away what comes
 BARE_READER = """
@@ -68,16 +49,7 @@ def bench(args: argparse.Namespace) -> list[Figure]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         with EmbeddedBroker() as broker, VirtualBox(Trip(seed=1), None, folder / "board") as box:
-            config = folder / "cargobox.toml"
-            config.write_text(
-                CONFIG.format(
-                    port=box.port,
-                    folder=folder,
-                    host=broker.host,
-                    broker_port=broker.port,
-                    protocol=broker.protocol,
-                )
-            )
+            config = configured(folder, box.port, broker, profile="liquid-food")
             command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config), "--json"]
             command += ["--record", str(folder / "trip.mcap")]
             agent = subprocess.Popen(
