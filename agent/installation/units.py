@@ -46,7 +46,8 @@ class Plan:
 
 def agent_unit(plan: Plan) -> str:
     """Return the agent's own unit."""
-    broker = "" if plan.direct else f"\nRequires={BROKER_SOCKET}\nAfter={BROKER_SOCKET}"
+    # wanted, not required: a box whose way out cannot be opened records all the same
+    broker = "" if plan.direct else f"\nWants={BROKER_SOCKET}\nAfter={BROKER_SOCKET}"
     back_off = "\nRestartSteps=6\nRestartMaxDelaySec=300" if plan.systemd >= STEPS_SINCE else ""
     loaded = "".join(f"\nLoadCredential={name}:{path}" for name, path in plan.credentials.items())
     groups = f"\nSupplementaryGroups={' '.join(plan.groups)}" if plan.groups else ""
