@@ -94,7 +94,7 @@ class PutRun(NamedTuple):
     end: int
 
 
-def encode(op: Op, flags: int, doc_id: int, body: bytes) -> bytes:
+def encode(op: int, flags: int, doc_id: int, body: bytes) -> bytes:
     """Return the bytes of one frame."""
     crc = zlib.crc32(body, zlib.crc32(_SEALED.pack(op, flags, len(body), doc_id)))
     return _FRAME.pack(SYNC, crc, op, flags, len(body), doc_id) + body

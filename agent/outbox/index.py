@@ -31,6 +31,7 @@ class State(enum.IntEnum):
 
 URGENT_STEP = 3
 _GONE, _READY, _URGENT_READY = int(State.GONE), int(State.READY), int(State.URGENT_READY)
+_READY_AFTER = {int(State.PENDING): _READY, int(State.URGENT_PENDING): _URGENT_READY}
 
 
 class _Chunk:
@@ -138,6 +139,13 @@ class Index:
         chunk = self._chunks.get(doc_id // CHUNK_IDS)
         if chunk is not None and chunk.state[doc_id % CHUNK_IDS] != _GONE:
             self._change(chunk, doc_id % CHUNK_IDS, state)
+
+    def settle(self, doc_id: int) -> None:
+        """Note that a record is durable: it may be handed out now."""
+        chunk = self._chunks.get(doc_id // CHUNK_IDS)
+        at = doc_id % CHUNK_IDS
+        if chunk is not None and chunk.state[at] in _READY_AFTER:
+            self._change(chunk, at, _READY_AFTER[chunk.state[at]])
 
     def remove(self, doc_id: int) -> bool:
         """Forget a record; return whether it was known."""

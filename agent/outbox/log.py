@@ -26,6 +26,7 @@ from agent.outbox.sweep import Sweeper
 from agent.outbox.writer import Dirt, SegmentWriter, check_segment_bytes
 
 OVERFLOW_MAX_BYTES = 4 << 20
+_PUT, _URGENT, _PENDING = int(Op.PUT), int(Flag.URGENT), int(State.PENDING)
 
 
 class SegmentLog:
@@ -64,19 +65,19 @@ class SegmentLog:
         except OSError as error:
             self.card.refused("opening", error)
 
-    def append(self, items: Sequence[tuple[bytes, Flag]]) -> list[int]:
+    def append(self, items: Sequence[tuple[bytes, int]]) -> list[int]:
         """Append records (body, flags) and return their ids. Durable only after `commit`."""
         with self.lock:
             first = self.next_id
             self.next_id += len(items)
             return self.put(list(zip(range(first, first + len(items)), items, strict=True)))
 
-    def put(self, records: Sequence[tuple[int, tuple[bytes, Flag]]]) -> list[int]:
+    def put(self, records: Sequence[tuple[int, tuple[bytes, int]]]) -> list[int]:
         """Append records with ids of the caller's choice; one that is known is replaced."""
         with self.lock:
-            frames = [(i, encode(Op.PUT, flags, i, body)) for i, (body, flags) in records]
+            frames = [(i, encode(_PUT, flags, i, body)) for i, (body, flags) in records]
             self.next_id = max([self.next_id, *(i + 1 for i, _ in frames)])
-            self._write_records(frames, urgent={i for i, (_, flags) in records if flags & Flag.URGENT})
+            self._write_records(frames, urgent={i for i, (_, flags) in records if flags & _URGENT})
             self.appended += len(frames)
             return [i for i, _ in frames]
 
@@ -214,7 +215,7 @@ class SegmentLog:
             with self.lock:
                 for doc_id in batch:
                     if doc_id not in self._unsynced:  # else it was written anew while we waited
-                        self._now_ready(doc_id)
+                        self.index.settle(doc_id)
                         self._sweeper.moved.discard(doc_id)
                 if batch and not self._overflow:
                     self.card.is_well(proven=True)
@@ -260,7 +261,7 @@ class SegmentLog:
     def size_bytes(self) -> int:
         """Bytes of all segments."""
         with self.lock:
-            return sum(self._writer.sizes.values())
+            return self._writer.size_bytes
 
     @property
     def spent_bytes(self) -> int:
@@ -321,7 +322,8 @@ class SegmentLog:
                 self.card.refused("writing to", error)
         for doc_id, frame in queue[max(written, len(queue) - len(frames)) :]:
             self._keep_in_memory(doc_id, frame, is_urgent=doc_id in urgent)
-        self._bound_memory()
+        if self._overflow:
+            self._bound_memory()
 
     def _write_some(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> int:
         """Write as many of `frames` as go into one segment, in one write; return how many."""
@@ -334,9 +336,9 @@ class SegmentLog:
                 break
         segment, offset = self._writer.write(b"".join(f for _, f in frames[:chosen]), self.next_id)
         for doc_id, frame in frames[:chosen]:
-            if self._overflow.pop(doc_id) is None:
+            if not self._overflow or self._overflow.pop(doc_id) is None:
                 step = URGENT_STEP if doc_id in urgent else 0
-                self.index.put(doc_id, segment, offset, State.PENDING + step)
+                self.index.put(doc_id, segment, offset, _PENDING + step)
             else:
                 self.index.put(doc_id, segment, offset, self.index.state(doc_id))  # keeps a lease
             self._note_unsynced(doc_id, frame)
@@ -387,10 +389,3 @@ class SegmentLog:
         for doc_id, frame in self._overflow.shed(lambda i: self.index.state(i) >= State.URGENT_READY):
             self.index.remove(doc_id)
             self.lost.append(Stored.of_frame(frame))
-
-    def _now_ready(self, doc_id: int) -> None:
-        state = self.index.state(doc_id)
-        if state is State.PENDING:
-            self.index.set_state(doc_id, State.READY)
-        elif state is State.URGENT_PENDING:
-            self.index.set_state(doc_id, State.URGENT_READY)

@@ -46,6 +46,9 @@ HARD_SEGMENTS = 4
 """So many segments beyond the bound, whoever puts waits for room; before, it is made beside."""
 ENDURANCE_TBW = 10.0
 
+_PLAIN = int(Flag.RECORD)  # of an enum, each put would make one anew
+_URGENT = int(Flag.RECORD | Flag.URGENT)
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +104,7 @@ class Outbox:
 
     def put(self, records: Sequence[Record]) -> None:
         """Queue records, in order; returns when the alarms among them are durable. Never raises."""
-        items: list[tuple[bytes, Flag]] = []
+        items: list[tuple[bytes, int]] = []
         dropped: list[Dropped] = []
         urgent = False
         for record in records:
@@ -111,9 +114,9 @@ class Outbox:
                 dropped.append((record.boot, record.seq, record.kind.value))
                 continue
             urgent = urgent or record.urgent
-            items.append((body, Flag.RECORD | (Flag.URGENT if record.urgent else Flag.NONE)))
+            items.append((body, _URGENT if record.urgent else _PLAIN))
         with self._lock:
-            was_idle = not self._segments.needs_commit
+            was_idle = not urgent and not self._segments.needs_commit
             if items:
                 self._segments.append(items)
             for stored in self._segments.lost:
@@ -122,7 +125,7 @@ class Outbox:
             self._segments.lost.clear()
             is_full = self._segments.size_bytes > self._hard_bytes
             # an alarm is committed here: no need to wake the other thread, which would be in its way
-            if (was_idle and not urgent) or self._segments.unsynced_bytes >= COMMIT_BYTES:
+            if was_idle or self._segments.unsynced_bytes >= COMMIT_BYTES:
                 self._work.notify()
             if self._segments.card.trouble is not None:
                 self._tell_ready()
@@ -289,7 +292,7 @@ class Outbox:
                 written_bytes=self._wear.written_bytes,
                 written_bytes_a_day=self._wear.a_day_bytes,
                 card_life_years=self._wear.life_years,
-                damaged=log.damaged,
+                damaged=log.damaged + recovery.damaged_stretches,
                 in_memory=log.in_memory,
                 trouble=None if trouble is None else str(trouble),
                 recovered_records=recovery.records,

@@ -46,7 +46,7 @@ class Sweeper:
     def spent(self, unsynced: Container[int]) -> list[int]:
         """Return the segments that can go when the records in `unsynced` are durable."""
         spent: list[int] = []
-        if not self.card.may_be_tried or any(i not in unsynced for i in self.moved):
+        if not self.card.may_be_tried or (self.moved and any(i not in unsynced for i in self.moved)):
             return spent
         is_oldest = True
         for number in self._writer.sizes:

@@ -45,6 +45,8 @@ class SegmentWriter:
     def __init__(self, directory: Path, segment_bytes: int, sizes: dict[int, int], disk: Disk) -> None:
         self.sizes = sizes
         """Good bytes of each segment, oldest first."""
+        self.size_bytes = sum(sizes.values())
+        """Of all of them: each append asks."""
         self.active: int | None = None
         """The segment that is written to."""
         self.pages = 0
@@ -100,6 +102,7 @@ class SegmentWriter:
         else:
             self._disk.write_at(self._fds[segment], offset, data)
         self.sizes[segment] = end
+        self.size_bytes += len(data)
         self._dirty.add(segment)
         first, last = offset // PAGE_BYTES, (end - 1) // PAGE_BYTES
         self.pages += last - first + (first != self._page)
@@ -127,7 +130,7 @@ class SegmentWriter:
     def forget(self, numbers: Iterable[int]) -> None:
         """Forget segments that are removed."""
         for number in numbers:
-            self.sizes.pop(number, None)
+            self.size_bytes -= self.sizes.pop(number, 0)
             self._written_to.pop(number, None)
             self._dirty.discard(number)
             fd = self._fds.pop(number, None)
@@ -160,6 +163,7 @@ class SegmentWriter:
             raise
         self._fds[number] = fd
         self.sizes[number] = SEGMENT_HEADER_BYTES
+        self.size_bytes += SEGMENT_HEADER_BYTES
         self._make_ahead(number)
         self._names_dirty = True
         self.active = number
