@@ -1,4 +1,4 @@
-"""docs/operators.md done as typed, on a live systemd in the guest: install, status, upgrade, remove, and misery.
+"""docs/operators.md done as typed, on a live systemd: install, status, upgrade, remove, and misery.
 
 python -m scripts.virtual_pi.operations     as root; one line a finding, ends with 1 where one is wrong
 

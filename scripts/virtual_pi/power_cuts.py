@@ -49,6 +49,8 @@ port = "/dev/ttyS1"
 [broker]
 host = "10.0.2.2"
 port = {port}
+[upload]
+batch_s = 1.0
 [health]
 every_s = 5.0
 [detect.shock]
@@ -144,6 +146,8 @@ class PowerCuts:
 
     def __init__(self, folder: Path, *, seed: int, say: Callable[[str], None], niceness: int = 5) -> None:
         self.tally = Tally()
+        self.enough = threading.Event()
+        """Set, the cut that is under way is the last; what there is, is judged."""
         self._folder = folder
         self._rng = random.Random(seed)
         self._seed = seed
@@ -169,7 +173,7 @@ class PowerCuts:
                 VirtualBox(Trip(seed=self._seed), self._folder / "box", self._folder / "board"),
             ):
                 self._install(disk, gate, tar)
-                for _ in range(cuts):
+                while self.tally.cuts < cuts and not self.enough.is_set():
                     self._one_cut(disk, gate, watcher)
                 self._drain(disk, gate, watcher)
                 self._judge(watcher)
