@@ -50,7 +50,7 @@ port = "/dev/ttyS1"
 host = "10.0.2.2"
 port = {port}
 [upload]
-batch_s = 1.0
+batch_s = 1
 [health]
 every_s = 5.0
 [detect.shock]
