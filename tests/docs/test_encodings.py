@@ -13,7 +13,8 @@ from agent.records import Encoding, Record, decode, is_compact
 from agent.reduction import UploadSettings
 from firmware_bridge.virtual.streams import MOUNT_UP
 from tests.docs.contract import document, fault_of
-from tests.docs.test_asyncapi import HEAD, NO_RECORDS, run, trip_blocks, trip_specs
+from tests.docs.every_trip import HEAD, run, trip_blocks, trip_specs
+from tests.docs.test_asyncapi import NO_RECORDS
 from tests.house.tree import TOP
 
 

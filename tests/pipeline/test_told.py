@@ -12,7 +12,7 @@ from agent.records import Head, Kind
 from agent.reduction import UploadSettings
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
-from tests.docs.test_asyncapi import trip_blocks, trip_specs
+from tests.docs.every_trip import trip_blocks, trip_specs
 
 HEAD = Head(box="box-7", boot="0123456789abcdef", software="0.1.0")
 WALL_NS = 1_780_000_000_000_000_000
