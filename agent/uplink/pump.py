@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.records import Kind, publish_size_bytes
 from agent.uplink import explain
 from agent.uplink.allowance import Allowance
 from agent.uplink.queue import Parcel, Queue
+from agent.uplink.records_client import why_not
 from agent.uplink.session import Answer, Session
 from agent.uplink.settings import BrokerConfig
 from agent.uplink.window import Window
@@ -86,8 +87,7 @@ class Pump:
         """Let go of what has arrived, and send what there is room for."""
         self.settle()
         while self._session.lost is None and (parcels := self._next()):
-            for parcel in parcels:
-                self._send(parcel)
+            self._send(parcels)
 
     def settle(self) -> None:
         """Take the records out of the outbox that have arrived."""
@@ -178,28 +178,30 @@ class Pump:
             return 0 if len(window) else min(1, room.plain)
         return room.plain
 
-    def _send(self, parcel: Parcel) -> None:
-        size_bytes = publish_size_bytes(parcel.topic, parcel.payload)
-        most_bytes = self._session.limits.packet_max_bytes
-        if most_bytes is not None and size_bytes > most_bytes:
-            self._refuse(parcel.doc_id, f"it has {size_bytes} bytes, the broker takes at most {most_bytes}")
-            return
+    def _send(self, parcels: Sequence[Parcel]) -> None:
+        sized = [(p, publish_size_bytes(p.topic, p.payload)) for p in parcels]
+        good = [(p, size) for p, size in sized if not self._refused(p, size)]
         with self._cond:
             is_first = not len(self.window)
-            # Before it is sent: the answer may come before publish() returns.
-            self.window.add(parcel.doc_id, size_bytes)
-            if parcel.urgent:
-                self._urgent_sent.add(parcel.doc_id)
-            elif parcel.doc_id < self._live_from:
-                self._allowance.spend(size_bytes)
-            self._counts.published += 1
-            self._counts.published_bytes += size_bytes
-        try:
-            self._session.publish(parcel.doc_id, parcel.topic, parcel.payload)
-        except ValueError as error:  # a topic with a wildcard, or a payload beyond what MQTT can carry
-            with self._cond:
-                self.window.remove(parcel.doc_id)
-            self._refuse(parcel.doc_id, f"MQTT cannot carry it: {error}")
+            for parcel, size_bytes in good:
+                self.window.add(parcel.doc_id, size_bytes)
+                if parcel.urgent:
+                    self._urgent_sent.add(parcel.doc_id)
+                elif parcel.doc_id < self._live_from:
+                    self._allowance.spend(size_bytes)
+                self._counts.published_bytes += size_bytes
+            self._counts.published += len(good)
+        self._session.publish_all([(p.doc_id, p.topic, p.payload) for p, _ in good])
         if is_first:
             with self._cond:
                 self._cond.notify_all()  # the uplink's thread sees to it that an answer comes
+
+    def _refused(self, parcel: Parcel, size_bytes: int) -> bool:
+        most_bytes = self._session.limits.packet_max_bytes
+        if why := why_not(parcel.topic, parcel.payload):
+            self._refuse(parcel.doc_id, f"MQTT cannot carry it: {why}")
+        elif most_bytes is not None and size_bytes > most_bytes:
+            self._refuse(parcel.doc_id, f"it has {size_bytes} bytes, the broker takes at most {most_bytes}")
+        else:
+            return False
+        return True

@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from agent.errors import BrokerError
 from agent.timebase import measure_mark
 from agent.uplink import credentials, explain, through
 from agent.uplink.ear import Ear, Heard
+from agent.uplink.records_client import RecordsClient
 from agent.uplink.settings import BrokerConfig
 
 DEFAULT_RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, 3.2.2.3.3
@@ -92,12 +93,11 @@ class Session:
         self._on_turn = on_turn
         self._lock = threading.Lock()
         self._tokens: dict[int, tuple[int, float]] = {}  # packet id -> token, when it was sent
-        self._early: dict[int, Answer] = {}  # answers that overtook the return of publish()
         self._answered = threading.Event()  # CONNACK came, or the connection ended before it
         self._connected = self._closing = False
         self._thread: threading.Thread | None = None
         version = MQTTProtocolVersion.MQTTv5 if config.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        self._client = through.Client(
+        self._client = RecordsClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=version,
@@ -117,7 +117,7 @@ class Session:
             self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.on_connect = self._connack
         self._client.on_disconnect = self._disconnected
-        self._client.on_publish = self._published
+        self._client.on_puback = self._published
         # Its presence tells paho that another thread writes to the socket (see Client._packet_queue).
         self._client.on_socket_register_write = _leave_it_to_the_network_thread
         self._client.on_socket_open = _send_at_once
@@ -151,16 +151,18 @@ class Session:
 
     def publish(self, token: int, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send a message at QoS 1; `on_answer` will be called with `token`, unless the session ends."""
-        info = self._client.publish(topic, payload, qos=1, retain=retain)
-        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-            self._end(explain.lost_connection(self._config, mqtt.error_string(info.rc)))
-            return
-        with self._lock:
-            early = self._early.pop(info.mid, None)
-            if early is None:
-                self._tokens[info.mid] = (token, time.monotonic())
-        if early is not None:
-            self._on_answer(Answer(token, early.code, early.reason))
+        self.publish_all([(token, topic, payload)], retain=retain)
+
+    def publish_all(self, messages: Sequence[tuple[int, str, bytes]], *, retain: bool = False) -> None:
+        """Send messages, each with its token, in this order."""
+        with self._lock:  # from several threads; before they are sent: answers come by another one
+            now_s = time.monotonic()
+            packets = []
+            for token, topic, payload in messages:
+                packet_id = self._client.reserve()
+                self._tokens[packet_id] = (token, now_s)
+                packets.append((packet_id, topic, payload))
+            self._client.send(packets, retain=retain)
 
     def nudge(self) -> None:
         """Have `on_turn` called soon. From any thread; never waits."""
@@ -273,15 +275,10 @@ class Session:
             self.lost_code = code.value
         self._end(explain.lost_connection(self._config, str(code).lower()))
 
-    def _published(
-        self, _client: mqtt.Client, _data: Any, mid: int, code: ReasonCode, _props: Properties | None
-    ) -> None:
+    def _published(self, packet_id: int, code: int, reason: str) -> None:
         with self._lock:
-            sent = self._tokens.pop(mid, None)
-            if sent is None:
-                self._early[mid] = Answer(-1, code.value, str(code))
-                return
-        self._on_answer(Answer(sent[0], code.value, str(code)))
+            token, _ = self._tokens.pop(packet_id)
+        self._on_answer(Answer(token, code, reason))
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -298,7 +295,8 @@ class Session:
             self._thread.join(JOIN_TIMEOUT_S)
         # The client closes its socket when it goes; the callbacks would keep it from going.
         client = self._client
-        client.on_connect = client.on_disconnect = client.on_publish = None
+        client.on_connect = client.on_disconnect = None
+        client.on_puback = lambda *_: None
         if self._ear is not None:
             client.on_message = client.on_subscribe = None
 
@@ -339,7 +337,7 @@ def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:
 
 
 def _confirm_at_once(sock: Any) -> None:
-    """Let no acknowledgement wait at the broker until we have confirmed the one before (delayed ACK, RFC 1122).
+    """Let no PUBACK wait at the broker until we have confirmed the one before (delayed ACK, RFC 1122).
 
     Mosquitto leaves Nagle's algorithm on: with few records in flight each round would take 40 ms. The kernel
     forgets it soon, so it is said in every turn (tcp(7)).

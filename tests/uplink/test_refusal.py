@@ -86,15 +86,16 @@ def test_a_record_larger_than_the_broker_says_it_takes(
 def test_a_record_larger_than_the_broker_takes_without_saying(
     mosquitto: Start, subscribe: Subscribe, outbox: Outbox, start_uplink: MakeUplink, tmp_path: Path
 ) -> None:
-    """Mosquitto 2.0 answers with a code that PUBACK does not have, and paho hangs up on it."""
+    """Mosquitto 2.0 answers with a code that PUBACK does not have: it says which record it means."""
     broker = mosquitto("message_size_limit 1000")
     subscribe(broker)
     outbox.put([record(0), record(1, filler="x" * 2000), record(2)])
     watch = Watch()
     uplink = start_uplink(broker.config(unheard_wait_s=0.0), on_change=watch)
-    watch.connected(4)
+    watch.connected()
     uplink.stop(drain_s=PATIENCE_S)
     assert outbox.waiting() == 0 and list(reasons(tmp_path)) == [1]
+    assert "large (0x95)" in reasons(tmp_path)[1] and uplink.stats().connections == 1
 
 
 def test_a_topic_that_mqtt_does_not_know(
@@ -175,7 +176,7 @@ def test_the_window_keeps_places_for_alarms(
     outbox.flush()
     uplink = start_uplink(BrokerConfig(host=HOST, port=broker.port))
     sent = [broker.next_published() for _ in range(6)]
-    assert [b'"seq":19,' in sent[0][1], b'"seq":0,' in sent[1][1]] == [True, True], "the newest features first"
+    assert [b'"seq":19,' in sent[0][1], b'"seq":0,' in sent[1][1]] == [True, True], "the newest first"
     outbox.put(records(range(20, 24), Kind.ALARM))
     alarms = [broker.next_published() for _ in range(2)]
     assert [b'"seq":20,' in alarms[0][1], b'"seq":21,' in alarms[1][1]] == [True, True]

@@ -1,0 +1,114 @@
+"""paho's client with a short way for records: many of them in one packet of bytes, and their PUBACKs read so.
+
+paho reads each answer by four calls of the kernel and keeps a dozen objects for each message: most of the
+time of a drain. What is done here is done by the packet as MQTT has it (MQTT 5.0, 3.3 and 3.4; 3.1.1
+likewise); all else, and every packet that is not a plain PUBACK for a record, is paho's. It works by paho's
+inner parts; `requirements/` fixes its version, and the uplink's tests run every one of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from paho.mqtt.enums import MessageType, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.uplink import through
+
+READ_BYTES = 4096
+LEAST_QOS_1 = 0x02
+RETAIN = 0x01
+TOPIC_MAX_BYTES = 65_535  # MQTT 5.0, 1.5.4
+PAYLOAD_MAX_BYTES = 268_435_455 - TOPIC_MAX_BYTES - 8  # MQTT 5.0, 1.5.5, less what stands before it
+_U16 = struct.Struct("!H")
+
+
+def why_not(topic: str, payload: bytes) -> str:
+    """Return why MQTT cannot carry a message; nothing where it can."""
+    if not topic or "#" in topic or "+" in topic or "\0" in topic:
+        return f"no topic to publish on: {topic!r}"
+    if len(topic.encode()) > TOPIC_MAX_BYTES:
+        return "its topic is longer than 65535 bytes"
+    if len(payload) > PAYLOAD_MAX_BYTES:
+        return f"its payload has {len(payload)} bytes"
+    return ""
+
+
+class RecordsClient(through.Client):
+    """`on_puback(packet id, code, reason)` is called on the network thread."""
+
+    on_puback: Callable[[int, int, str], None] = staticmethod(lambda *_: None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._has_properties = kwargs.get("protocol") == MQTTProtocolVersion.MQTTv5
+        self._ids: set[int] = set()
+        self._heard = b""
+
+    def reserve(self) -> int:
+        """Return a packet id for a record."""
+        packet_id = self._mid_generate()
+        while packet_id in self._ids:
+            packet_id = self._mid_generate()
+        self._ids.add(packet_id)
+        return packet_id
+
+    def send(self, messages: Sequence[tuple[int, str, bytes]], *, retain: bool = False) -> None:
+        """Send messages at QoS 1: packet id, topic, payload."""
+        packets = b"".join(self._packet(*message, retain) for message in messages)
+        if packets and self._sock is not None:
+            self._packet_queue(MessageType.PUBLISH, packets, 0, 1)
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Take all that has come: select() does not know what is here already."""
+        code = super().loop_read(max_packets)
+        while code == MQTTErrorCode.MQTT_ERR_SUCCESS and self._heard and self._sock is not None:
+            code = super().loop_read(max_packets)
+        return code
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self._heard:
+            if bufsize >= READ_BYTES:
+                return super()._sock_recv(bufsize)
+            self._heard = super()._sock_recv(READ_BYTES)
+        part, self._heard = self._heard[:bufsize], self._heard[bufsize:]
+        return part
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if cmd != "PUBACK" or len(packet) < _U16.size:
+            return super()._handle_pubackcomp(cmd)
+        packet_id = _U16.unpack_from(packet)[0]
+        if packet_id not in self._ids:
+            return super()._handle_pubackcomp(cmd)
+        self._ids.discard(packet_id)
+        code = packet[_U16.size] if len(packet) > _U16.size else 0
+        self.on_puback(packet_id, code, _reason(code) if code else "")
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _packet(self, packet_id: int, topic: str, payload: bytes, retain: bool) -> bytes:
+        name = topic.encode()
+        left = _U16.size + len(name) + _U16.size + self._has_properties + len(payload)
+        head = bytearray([MessageType.PUBLISH | LEAST_QOS_1 | (RETAIN if retain else 0)])
+        while left > 0x7F:
+            head.append(left & 0x7F | 0x80)
+            left >>= 7
+        head.append(left)
+        no_properties = b"\0" if self._has_properties else b""
+        return b"".join(
+            (head, _U16.pack(len(name)), name, _U16.pack(packet_id), no_properties, payload),
+        )
+
+
+@functools.cache
+def _reason(code: int) -> str:
+    for kind in (PacketTypes.PUBACK, PacketTypes.DISCONNECT):  # mosquitto 2.0 says 0x95, which PUBACK has not
+        try:
+            return str(ReasonCode(kind, identifier=code))
+        except (KeyError, ValueError):
+            continue
+    return "for a reason of its own"
