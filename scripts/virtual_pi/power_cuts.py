@@ -153,7 +153,7 @@ class PowerCuts:
         self._seed = seed
         self._say = say
         self._niceness = niceness
-        self._truth = Truth(on_found=self._judge_probe)
+        self.truth = Truth(on_found=self._judge_probe)
         self._lock = threading.Lock()
         self._cache = Cache.default()
 
@@ -176,7 +176,7 @@ class PowerCuts:
                 while self.tally.cuts < cuts and not self.enough.is_set():
                     self._one_cut(disk, gate, watcher)
                 self._drain(disk, gate, watcher)
-                self._judge(watcher)
+                self.judge(_arrived(watcher), arrived_again=watcher.duplicates)
         finally:
             broker.kill()
         checked = subprocess.run(
@@ -218,7 +218,7 @@ class PowerCuts:
     def _hear(self, pi: VirtualPi, words: str) -> None:
         def hear(line: str) -> None:
             with self._lock:
-                self._truth.hear(line)
+                self.truth.hear(line)
 
         def serve() -> None:
             with contextlib.suppress(VirtualPiError):  # the power is cut
@@ -233,7 +233,7 @@ class PowerCuts:
         (gate.open if is_online else gate.shut)()
         with self._on(disk, with_box=True) as pi:
             self._look(pi)
-            self._hear(pi, f"probe {PROBE} {self._truth.next_seq}")
+            self._hear(pi, f"probe {PROBE} {self.truth.next_seq}")
             self._run_for(rng.uniform(SHORTEST_S, LONGEST_S))
             if rng.random() < 0.5:
                 is_online = not is_online
@@ -251,8 +251,8 @@ class PowerCuts:
         self._count(forgotten)
         self._say(
             f"cut {tally.cuts:2}: {time.monotonic() - began_s:.0f} s, {forgotten.unsure} sectors unsure, "
-            f"{forgotten.unsure - forgotten.newest} of them forgotten; {len(self._truth.alarms)} alarms and "
-            f"{len(self._truth.durable)} records of the probe durable, {len(watcher.messages)} arrived"
+            f"{forgotten.unsure - forgotten.newest} of them forgotten; {len(self.truth.alarms)} alarms and "
+            f"{len(self.truth.durable)} records of the probe durable, {len(watcher.messages)} arrived"
             f"{'' if tally.is_good else '; SOMETHING IS WRONG'}"
         )
 
@@ -282,7 +282,7 @@ class PowerCuts:
 
     def _judge_probe(self, found: dict[str, Any]) -> None:
         """Hold what the probe has found against all that was durable; it says that first."""
-        seqs, truth, after = found["found"], self._truth, f"after cut {self.tally.cuts}"
+        seqs, truth, after = found["found"], self.truth, f"after cut {self.tally.cuts}"
         if missing := truth.durable - truth.may_be_gone - set(seqs):
             self.tally.lost.append(f"{after}: the probe's {sorted(missing)}")
         if len(seqs) != len(set(seqs)):
@@ -296,7 +296,7 @@ class PowerCuts:
         """Switch it on without a box, so that nothing new comes, and let all out that waits."""
         with self._on(disk, with_box=False) as pi:
             self._look(pi)
-            self._hear(pi, f"probe {PROBE} {self._truth.next_seq}")
+            self._hear(pi, f"probe {PROBE} {self.truth.next_seq}")
             gate.open()
             end_s = time.monotonic() + DRAINED_S
             stats = f"{VENV}/bin/cargobox outbox stats --dir {OUTBOX} --json"
@@ -304,13 +304,14 @@ class PowerCuts:
                 threading.Event().wait(1.0)
             if waiting:
                 self.tally.lost.append(f"{waiting} records still wait {DRAINED_S:.0f} s after the last boot")
-            with contextlib.suppress(AssertionError):  # what has not come is named by _judge
-                watcher.until(lambda: self._truth.alarms <= _arrived(watcher), "alarm that was witnessed")
+            with contextlib.suppress(AssertionError):  # what has not come is named by judge
+                watcher.until(lambda: self.truth.alarms <= _arrived(watcher), "alarm that was witnessed")
             pi.power_off()
 
-    def _judge(self, watcher: Watcher) -> None:
-        tally, arrived = self.tally, _arrived(watcher)
-        if missing := self._truth.alarms - arrived:
+    def judge(self, arrived: set[tuple[str, int]], *, arrived_again: int) -> None:
+        """Hold what has arrived, as (boot, seq), against what was durable."""
+        tally = self.tally
+        if missing := self.truth.alarms - arrived:
             tally.lost.append(f"alarms {sorted(missing)}")
         boots: dict[str, set[int]] = {}
         for boot, seq in arrived:
@@ -318,9 +319,9 @@ class PowerCuts:
         for boot, seqs in boots.items():
             if holes := set(range(max(seqs))) - seqs:
                 tally.holes.append(f"boot {boot}: {sorted(holes)} of 0 to {max(seqs)}")
-        tally.alarms_witnessed = len(self._truth.alarms)
-        tally.probe_durable = len(self._truth.durable)
-        tally.records_arrived, tally.arrived_again = len(arrived), watcher.duplicates
+        tally.alarms_witnessed = len(self.truth.alarms)
+        tally.probe_durable = len(self.truth.durable)
+        tally.records_arrived, tally.arrived_again = len(arrived), arrived_again
         tally.boots = len(boots)
 
 
