@@ -174,8 +174,7 @@ def numbers() -> list[tuple[str, int]]:
 def upgraded(found: Findings) -> None:
     """An upgrade and the way back, by the symbolic link of the page."""
     typed(f"cp -a {VENV} {NEWER}")  # the guest has no network to install it from
-    for words in (f"sudo mv {VENV} {OLDER}", f"sudo ln -sfn {NEWER} {VENV}"):
-        typed(words)
+    typed(f"[ -L {VENV} ] || sudo mv {VENV} {OLDER}")
     for version in (NEWER, OLDER, NEWER):
         typed(f"sudo ln -sfn {version} {VENV}")
         before = shown("MainPID")["MainPID"]

@@ -144,7 +144,7 @@ class Lines:
 class PowerCuts:
     """The whole proof; `say` is told how it goes."""
 
-    def __init__(self, folder: Path, *, seed: int, say: Callable[[str], None], niceness: int = 5) -> None:
+    def __init__(self, folder: Path, *, seed: int, say: Callable[[str], None], niceness: int = 0) -> None:
         self.tally = Tally()
         self.enough = threading.Event()
         """Set, the cut that is under way is the last; what there is, is judged."""
