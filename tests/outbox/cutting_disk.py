@@ -29,19 +29,21 @@ class _File:
 
 @dataclass
 class CuttingDisk(Disk):
-    """Calls `on_cut` with the name of the step and each snapshot, once for each that is different.
+    """Calls `on_cut` with the name of the step and each snapshot.
 
     ``every``: of the bytes of a write, only each so-manieth; the first, all but the last, and none always.
+    ``shard`` (which, of how many): only its part of the cuts, so that several processes can do them all.
     """
 
     directory: Path
     on_cut: Callable[[str, Snapshot], None]
     every: int = 1
+    shard: tuple[int, int] = (0, 1)
     steps: Counter[str] = field(default_factory=Counter)
     _live: dict[str, _File] = field(default_factory=dict)
     _durable: dict[str, _File] = field(default_factory=dict)
     _open: dict[int, _File] = field(default_factory=dict)
-    _seen: set[int] = field(default_factory=set)
+    _calls: int = 0
 
     def __post_init__(self) -> None:
         if self.directory.exists():
@@ -50,10 +52,9 @@ class CuttingDisk(Disk):
 
     def _cut(self, what: str, torn: tuple[_File, int, bytes] | None = None) -> None:
         self.steps[what] += 1
-        for snapshot in self._ends(torn):
-            key = hash(tuple(sorted(snapshot.items())))
-            if key not in self._seen:
-                self._seen.add(key)
+        which, shards = self.shard
+        if (self._calls + (len(torn[2]) if torn else 0)) % shards == which:
+            for snapshot in self._ends(torn):
                 self.on_cut(what, snapshot)
 
     def _ends(self, torn: tuple[_File, int, bytes] | None) -> Iterator[Snapshot]:
@@ -65,6 +66,7 @@ class CuttingDisk(Disk):
         yield {name: patched(f, f.synced) for name, f in self._live.items()}
 
     def create(self, path: Path) -> int:
+        self._calls += 1
         self._cut("create")
         fd = super().create(path)
         self._open[fd] = self._live[path.name] = _File()
@@ -77,33 +79,39 @@ class CuttingDisk(Disk):
 
     def write_at(self, fd: int, offset: int, data: bytes) -> None:
         file = self._open[fd]
+        self._calls += 1
         for length in sorted({0, 1, len(data) - 1, *range(0, len(data), self.every)} - {-1}):
             self._cut("write", (file, offset, data[:length]))
         super().write_at(fd, offset, data)
         file.live = _over(file.live, offset, data)
 
     def sync(self, fd: int) -> None:
+        self._calls += 1
         self._cut("sync")
         super().sync(fd)
         self._open[fd].synced = self._open[fd].live
 
     def truncate(self, fd: int, size: int) -> None:
+        self._calls += 1
         self._cut("truncate")
         super().truncate(fd, size)
         self._open[fd].live = self._open[fd].live[:size]
 
     def remove(self, path: Path) -> None:
         if path.name in self._live:
+            self._calls += 1
             self._cut("remove")
         super().remove(path)
         self._live.pop(path.name, None)
 
     def rename(self, old: Path, new: Path) -> None:
+        self._calls += 1
         self._cut("rename")
         super().rename(old, new)
         self._live[new.name] = self._live.pop(old.name)
 
     def sync_directory(self, path: Path) -> None:
+        self._calls += 1
         self._cut("sync directory")
         super().sync_directory(path)
         if path == self.directory:
