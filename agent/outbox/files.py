@@ -98,7 +98,12 @@ class DirectoryLock:
         except OSError as error:
             if error.errno != errno.EROFS:
                 raise
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a card gone read-only can still be sent
+            try:
+                self._fd = os.open(
+                    path, os.O_RDONLY | os.O_CLOEXEC
+                )  # a card gone read-only can still be sent
+            except FileNotFoundError:  # there is nothing on it yet
+                raise error from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -1,7 +1,7 @@
 """Somebody behind the broker, in a process of its own: keeps all that comes, in that order.
 
-``python -m tests.card.listener PORT FILE`` says "ready" when it is subscribed, and ends when it has heard that
-the box is offline, which is the last that comes.
+``python -m tests.card.listener PORT FILE`` says "ready" when it is subscribed, and ends when it has heard
+that the box is offline, which is the last that comes.
 """
 
 from __future__ import annotations

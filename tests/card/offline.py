@@ -121,10 +121,16 @@ def _number(item: tuple[str, float]) -> int:
     return int(item[0])
 
 
-def stay(folder: Path, hours: Hours, days: float, max_bytes: int = DEFAULT_MAX_BYTES) -> Stay:
+def stay(
+    folder: Path,
+    hours: Hours,
+    days: float,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    segment_bytes: int = 1 << 20,
+) -> Stay:
     """Be offline for so many days, then drain; return what came of it."""
     it = Stay(days, max_bytes)
-    with Outbox(folder / "outbox", max_bytes=max_bytes) as outbox:
+    with Outbox(folder / "outbox", max_bytes=max_bytes, segment_bytes=segment_bytes) as outbox:
         began_s = time.monotonic()
         seqs = _fill(outbox, hours, it)
         it.filling_s = time.monotonic() - began_s

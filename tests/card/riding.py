@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import paho.mqtt.client as mqtt
 
+from agent.records import Kind
 from agent.timebase import wall_ns_of
 from tests.live.processes import Running, command
 from tests.live.watcher import Message, Watcher
@@ -34,6 +35,8 @@ class TimedWatcher(Watcher):
 
     def _take(self, client: mqtt.Client, data: Any, message: mqtt.MQTTMessage) -> None:
         came = Message(message.topic, bytes(message.payload), message.qos, message.retain)
+        if came.kind not in (*Kind, "status"):
+            return  # orders and their answers
         if came.kind != "status":
             self.came_s.setdefault((came.body["boot"], came.body["seq"]), time.time())
         super()._take(client, data, message)

@@ -97,13 +97,25 @@ def setting(folder: Path, card: Card, *, outbox: str = "", more: str = "") -> It
         yield Setting(folder, card, broker, watcher, config)
 
 
-def full(folder: Path, *, card: type[Card] = Ext4, seconds: float = 20.0, size_mib: int = 16) -> Told:
-    """Another file takes all the room while the agent writes; later it goes."""
+def full(
+    folder: Path,
+    *,
+    card: type[Card] = Ext4,
+    seconds: float = 20.0,
+    size_mib: int = 16,
+    at_once: bool = False,
+) -> Told:
+    """Another file takes all the room while the agent writes, or before (`at_once`); later it goes."""
     with setting(folder, card(folder, size_mib)) as at:
-        with at.ride("--record", at.card.path / "trip.mcap") as ride:
-            ride.phase("before", lambda p: p.alarms >= 1)
-            filled = at.card.fill()
-            during = ride.phase("full", lambda p: lasting(seconds)(p) and at.queue(ride.boot)["card_refuses"])
+        filled = at.card.fill() if at_once else 0
+        with at.ride(*(() if at_once else ("--record", at.card.path / "trip.mcap"))) as ride:
+            if not at_once:
+                ride.phase("before", lambda p: p.alarms >= 1)
+                filled = at.card.fill()
+            refuses = lasting(seconds)
+            during = ride.phase(
+                "full", lambda p: refuses(p) and at.queue(ride.boot).get("card_refuses", False)
+            )
             memory = at.queue(ride.boot)
             at.card.free()
             ride.phase("room again", lambda p: recovered(at, ride) and p.alarms >= 1)
@@ -113,7 +125,8 @@ def full(folder: Path, *, card: type[Card] = Ext4, seconds: float = 20.0, size_m
             f"another file took {filled >> 10} KiB; meanwhile up to {memory['in_memory']} in memory"
         )
         check(told, during, refused=True)
-        note_recording(told, ride)
+        if not at_once:
+            note_recording(told, ride)
         return told
 
 
@@ -141,26 +154,33 @@ def full_and_offline(folder: Path, *, card: type[Card] = Ext4, seconds: float = 
         return told
 
 
-def read_only(folder: Path, *, seconds: float = 20.0, size_mib: int = 16) -> Told:
+def read_only(folder: Path, *, seconds: float = 20.0, size_mib: int = 16, error: bool = True) -> Told:
     """ext4 finds an error and takes no write any more; then the agent starts on a card that is read-only."""
     card = Ext4(folder, size_mib)
+    rides, phases = [], []
     with setting(folder, card) as at:
-        with at.ride() as first:
-            first.phase("before", lambda p: p.alarms >= 1)
-            card.fail()
-            during = first.phase("read-only after an error", lasting(seconds))
-            first.end()
+        if error:
+            with at.ride() as first:
+                first.phase("before", lambda p: p.alarms >= 1)
+                card.fail()
+                phases.append(first.phase("read-only after an error", lasting(seconds)))
+                first.end()
+            rides.append(first)
         card.unmount()
         card.mend()
+        card.mount()
+        (card.path / "outbox").mkdir(exist_ok=True)
+        card.unmount()
         card.mount("ro")
         with at.ride() as second:
-            started = second.phase("started read-only", lasting(seconds))
+            phases.append(second.phase("started read-only", lasting(seconds)))
             card.allow_writing()
             second.phase("writable again", lambda p: recovered(at, second) and p.alarms >= 1)
             second.end()
-        told = told_of("a read-only card", at, [first, second])
-        check(told, during, refused=True)
-        check(told, started, refused=True)
+        rides.append(second)
+        told = told_of("a read-only card", at, rides)
+        for phase in phases:
+            check(told, phase, refused=True)
         return told
 
 
