@@ -24,6 +24,7 @@ from agent.commands.calibrate_logs import again, from_logs, thermal
 from agent.config import load_config
 from agent.errors import UsageError
 from agent.sources.log_file import WITH_MAP
+from agent.timebase import TimeQuality, measure_mark
 from calibration.gravity import Gravity, local_gravity
 
 LONGEST_DAYS = 36_500
@@ -85,6 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Calibrate: 0 with a good certificate, 1 refused, 130 stopped by the person."""
     _check(args)
+    _check_date()
     config = load_config(args.config)
     gravity = _gravity(args)
     if args.session is not None:
@@ -160,6 +162,17 @@ def _check(args: argparse.Namespace) -> None:
         if value is not None and not (math.isfinite(value) and value >= least):
             words_ = f"a number of {least:g} or more" if least != 1e-9 else "a number above 0"
             _refuse(f"{option} {value:g}", words_, "Correct it.")
+
+
+def _check_date() -> None:
+    """Refuse to sign by a clock that was never set: what was made in 1970 has run out. Raises UsageError."""
+    if measure_mark().quality is TimeQuality.UNSET:
+        raise UsageError(
+            "beginning a calibration",
+            got="a clock that was never set",
+            expected="the date, from which a certificate counts its days, and which tells the latest",
+            remedy="Give this computer a network and a time service, or `sudo date -s '2026-01-31 12:00'`.",
+        )
 
 
 def _refuse(got: str, expected: str, remedy: str) -> None:

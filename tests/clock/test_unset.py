@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import ssl
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.uplink import BrokerConfig, explain
 from agent.uplink.credentials import Expiry
 from tests.clock.kernel import Kernel
@@ -71,3 +73,14 @@ def test_what_runs_out_is_said_as_soon_as_the_date_is_known(
 
 def test_the_last_day_of_a_certificate_that_outlives_us() -> None:
     assert Expiry("ca_file", "ca.crt", 4_102_444_800.0).day == "2100-01-01 00:00 UTC"
+
+
+def test_nothing_is_signed_in_1970(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A certificate of that day would have run out by now, and be the oldest of all."""
+    Kernel(monkeypatch, offset_ns=0)
+    assert main(["calibrate", "accel", "--virtual", "--yes", "--json", "--out", str(tmp_path)]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["got"] == "a clock that was never set" and "date" in error["remedy"], error
+    assert not list(tmp_path.iterdir())
