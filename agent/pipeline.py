@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from agent.alignment import FOREVER_NS, Aligner
 from agent.blocks import NS_PER_S, Block, SensorFault, SiBlock, Silence
-from agent.correction import NO_CERTIFICATE, TEMPERATURE, Correction, NumbersOnly
+from agent.correction import TEMPERATURE, Correction, NumbersOnly
 from agent.detection import ContextWatch, DetectorSettings, make_detectors
 from agent.detection.believed import Believed, Word
-from agent.detection.finding import Detector, EventType, Finding
+from agent.detection.finding import Detector, Finding
 from agent.detection.sensor_fault import SensorFaults
 from agent.features.engine import Features, Tank
 from agent.features.table import Table
@@ -28,11 +27,11 @@ from agent.features.windows import WINDOW_NS
 from agent.gaps import Gap, GapWatch
 from agent.hops import TICK_NS
 from agent.mounting import Vector
-from agent.records import Head, Kind, Phase, Record, Severity, packed, publish_size_bytes, topic_of
-from agent.reduction import Batches, Reduction, UploadSettings
+from agent.records import Head, Kind, Record
+from agent.reduction import Batches, UploadSettings
+from agent.scribe import Scribe
 from agent.streams import StreamSpec, table_order
-from agent.tally import Tally
-from agent.timebase import TimeMark, TimeQuality, WallClock, rfc3339
+from agent.timebase import TimeMark
 from calibration.certificate import Certificate
 
 Item = Block | Silence | SensorFault | TimeMark
@@ -40,32 +39,14 @@ Item = Block | Silence | SensorFault | TimeMark
 # Windows are summed up between two ticks, so that nothing which a tick decides waits for that
 TELL_NS = TICK_NS // 2
 MOST_WINDOWS = 10  # summed up in one go; a batch ends with the last of them
-PACKABLE = (Kind.EVENT, Kind.GAP)  # what "auto" writes in MessagePack when the budget is short
 KEEP_MARKS_NS = 660 * NS_PER_S  # far more than lies between a decision and the horizon
 
 # what happens at the same instant is published in this order: what ended there before what began there
 _RANK_WINDOW, _RANK_HOP, _RANK_FAULT, _RANK_GAP, _RANK_SAMPLE = range(5)
 
 
-Body = dict[str, Any]
 _Occurrence = Finding | Gap | Table
 _Key = tuple[int, int, int, int]  # box time, rank, which stream or detector, which of its own
-
-
-class _Basis(NamedTuple):
-    """What a record stands on: the hash of the certificate, and how far that can be trusted."""
-
-    certificate: str
-    trust: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A record of features, written with the number that the next one gets."""
-
-    payload: bytes
-    published_bytes: int
-    mark: TimeMark
 
 
 class Pipeline:
@@ -89,10 +70,6 @@ class Pipeline:
         any_sensor: bool = False,
     ) -> None:
         self._specs = {spec.name: spec for spec in table_order(specs)}
-        encoding = upload.encoding if upload is not None else head.encoding
-        self._auto = encoding == "auto"
-        self._head = replace(head, encoding="msgpack" if encoding == "msgpack" else "json")
-        self._topics = {kind: topic_of(fleet, head.box, kind) for kind in Kind}
         # the temperature first: the others may be corrected by it
         order = sorted(self._specs, key=lambda name: name != TEMPERATURE)
         self._aligner = Aligner(order)
@@ -104,7 +81,6 @@ class Pipeline:
         self._detectors: tuple[Detector, ...] = make_detectors(
             detectors or DetectorSettings(), watched, mount_up, self._context
         )
-        self._said: dict[tuple[EventType, int], Severity] = {}
         self._watching: dict[str, list[tuple[int, Detector]]] = defaultdict(list)
         for rank, detector in enumerate(self._detectors):
             for name in detector.streams:
@@ -118,18 +94,16 @@ class Pipeline:
             self._specs.values(), weigher, Tank.of(slosh.length_m, slosh.fill_m, slosh.width_m)
         )
         self._rank = {name: i for i, name in enumerate(self._specs)}
-        self._cal = self._correction.certificate_of(tuple(self._specs))
         settings = upload or UploadSettings()
         self._step = max(k for k in range(1, MOST_WINDOWS + 1) if settings.batch_s % k == 0)
         self._batches = Batches(settings.batch_s, Table.joined)
-        self._reduction = Reduction(settings, draft=self._draft, join=Table.joined)
-        self._wall = WallClock()
+        self._scribe = Scribe(head, fleet, upload, self._correction, tuple(self._specs), self._features.told)
+        self._reduction, self._wall = self._scribe.reduction, self._scribe.wall
+        self.tally = self._scribe.tally
         self._tick = self._marks_due_ns = self._windows_due_ns = -FOREVER_NS
-        self._seq = 0
         self._faults = SensorFaults()
         self._believed = Believed(watched)
         self._gaps = GapWatch({spec.name: spec.rate_hz for spec in self._specs.values()})
-        self.tally = Tally()
 
     @property
     def streams(self) -> tuple[StreamSpec, ...]:
@@ -183,16 +157,12 @@ class Pipeline:
 
     def health(self, time_ns: int, body: Mapping[str, Any]) -> Record:
         """Number a record of how the box itself does; what it says, and of when, comes from outside."""
-        return self._told(Kind.HEALTH, time_ns, body)
+        return self._scribe.told(Kind.HEALTH, time_ns, body)
 
     def dropped(self, time_ns: int, body: Mapping[str, Any]) -> Record:
         """Number a gap record of records that were not kept; what it says comes from outside."""
         self.tally.gaps += 1
-        return self._told(Kind.GAP, time_ns, body)
-
-    def _told(self, kind: Kind, time_ns: int, body: Mapping[str, Any]) -> Record:
-        # paid by the samples so far: a clock that runs ahead of them must not make the budget forget them
-        return self._record(kind, time_ns, _Basis("", ""), body, self.tally.last_ns)
+        return self._scribe.told(Kind.GAP, time_ns, body)
 
     def _process(self, blocks: Sequence[Block], *, ended: bool = False) -> list[Record]:
         happened: list[tuple[_Key, _Occurrence]] = []
@@ -225,7 +195,7 @@ class Pipeline:
         if ended:
             rest = self._batches.rest()
             earned = self._features.raw_bytes(rest[1]) if rest is not None else np.empty(0)
-            records.extend(self._publish(draft) for draft in self._reduction.finish(rest, earned))
+            records.extend(self._scribe.publish(draft) for draft in self._reduction.finish(rest, earned))
         return records
 
     def _forget_marks(self, horizon_ns: int) -> None:
@@ -298,107 +268,9 @@ class Pipeline:
 
     def _records_of(self, key: _Key, occurrence: _Occurrence) -> list[Record]:
         if isinstance(occurrence, Finding):
-            return [self._event(occurrence)]
+            return [self._scribe.event(occurrence, self._context.at(occurrence.decided_ns).value)]
         if isinstance(occurrence, Gap):
-            return [self._gap(occurrence)]
+            return [self._scribe.gap(occurrence)]
         end, earned = key[3], self._features.raw_bytes(occurrence)
         draft = self._reduction.add(occurrence, earned, end)
-        return [] if draft is None else [self._publish(draft)]
-
-    def _event(self, finding: Finding) -> Record:
-        started = finding.phase is Phase.START
-        if started:
-            self.tally.events[finding.type.value] += 1
-        offset_ns = self._wall.at(finding.decided_ns).offset_ns
-        body: Body = {
-            "type": finding.type.value,
-            "id": f"{finding.type.value}-{finding.number}",
-            "phase": finding.phase.value,
-            "start": rfc3339(finding.start_ns + offset_ns),
-            "end": None if finding.end_ns is None else rfc3339(finding.end_ns + offset_ns),
-            "severity": int(finding.severity),
-            "values": dict(finding.values),
-            "streams": list(finding.streams),
-            "context": self._context.at(finding.decided_ns).value,
-        }
-        event = finding.type, finding.number
-        said = self._said.get(event, Severity.MINOR)
-        # an alarm when it becomes one, at its start or later, and when it grows from major to critical
-        newly = finding.phase is not Phase.END and finding.severity >= Severity.MAJOR
-        kind = Kind.ALARM if newly and finding.severity > said else Kind.EVENT
-        self._said[event] = max(said, finding.severity)
-        if finding.phase is Phase.END:
-            del self._said[event]
-        return self._record(kind, finding.decided_ns, self._basis(finding.streams, finding.decided_ns), body)
-
-    def _gap(self, gap: Gap) -> Record:
-        self.tally.gaps += 1
-        self.tally.missing[gap.stream] += gap.samples
-        offset_ns = self._wall.at(gap.told_ns).offset_ns
-        body: Body = {
-            "stream": gap.stream,
-            "first": gap.first,
-            "last": gap.last,
-            "reason": gap.reason,
-            "start": rfc3339(gap.start_ns + offset_ns),
-            "end": rfc3339(gap.end_ns + offset_ns),
-        }
-        return self._record(Kind.GAP, gap.told_ns, self._basis((gap.stream,), gap.told_ns), body)
-
-    def _draft(self, rows: Table, span: int) -> _Draft:
-        """Write the record of rows of `span` seconds: a column a feature, a list an axis."""
-        start_ns, end_ns = int(rows.index[0]) * WINDOW_NS, (int(rows.index[-1]) + span) * WINDOW_NS
-        offset_ns = self._wall.at(end_ns).offset_ns
-        body: Body = {"window_s": span}
-        if span > 1:
-            body["coarsened"] = "budget"
-        body |= {"start": rfc3339(start_ns + offset_ns), "n": len(rows)}
-        at = (rows.index - rows.index[0]) // span
-        if int(at[-1]) != len(rows) - 1:
-            body["at"] = at.tolist()
-        body |= self._features.told(rows)
-        basis = _Basis(self._cal, self._trust_of(tuple(self._specs), start_ns, end_ns))
-        payload = self._encode(end_ns, basis, body)
-        size_bytes = publish_size_bytes(self._topics[Kind.FEATURES], payload)
-        return _Draft(payload, size_bytes, self._wall.at(end_ns))
-
-    def _basis(self, streams: Sequence[str], time_ns: int) -> _Basis:
-        """Return what a record stands on that these streams made at `time_ns`."""
-        return _Basis(self._correction.certificate_of(streams), self._trust_of(streams, time_ns - 1, time_ns))
-
-    def _trust_of(self, streams: Sequence[str], start_ns: int, end_ns: int) -> str:
-        return self._correction.trust_of(streams, start_ns, end_ns, self._wall.at(end_ns))
-
-    def _encode(self, time_ns: int, basis: _Basis, body: Mapping[str, Any]) -> bytes:
-        mark = self._wall.at(time_ns)
-        return self._head.payload(
-            seq=self._seq,
-            time=rfc3339(time_ns + mark.offset_ns),
-            quality=mark.quality,
-            certificate=basis.certificate or NO_CERTIFICATE,
-            trust=basis.trust,
-            body=body,
-        )
-
-    def _record(
-        self, kind: Kind, time_ns: int, basis: _Basis, body: Mapping[str, Any], paid_ns: int | None = None
-    ) -> Record:
-        payload = self._encode(time_ns, basis, body)
-        second = (time_ns if paid_ns is None else paid_ns) // WINDOW_NS
-        if self._auto and kind in PACKABLE:
-            size_bytes = publish_size_bytes(self._topics[kind], payload)
-            payload = payload if self._reduction.bears(size_bytes, second) else packed(payload)
-        record = self._numbered(kind, payload, self._wall.at(time_ns))
-        self._reduction.spend(record.published_bytes, second)
-        return record
-
-    def _publish(self, draft: _Draft) -> Record:
-        return self._numbered(Kind.FEATURES, draft.payload, draft.mark)
-
-    def _numbered(self, kind: Kind, payload: bytes, mark: TimeMark) -> Record:
-        unsure_ns = None if mark.quality is TimeQuality.SYNCED else mark.offset_ns
-        record = Record(kind, self._head.boot, self._seq, self._topics[kind], payload, unsure_ns)
-        self._seq += 1
-        self.tally.published_bytes += record.published_bytes
-        self.tally.published[kind.value] += 1
-        return record
+        return [] if draft is None else [self._scribe.publish(draft)]

@@ -37,7 +37,7 @@ def test_a_week_of_marks_is_not_kept_and_changes_no_record() -> None:
             for first in range(mark_s, mark_s + 40, block_s):
                 values = np.full((block_s, 1), 5, np.float32)
                 out += pipeline.push(Block("temperature", first, clock, values))
-            most = max(most, len(pipeline._wall))
+            most = max(most, len(pipeline._scribe.wall))
         return out + pipeline.finish(), most
 
     (fine, few), (coarse, _) = records(4), records(40)
