@@ -63,6 +63,10 @@ KEYS: tuple[str, ...] = (
     "in_memory", "damaged", "written_bytes_a_day", "card_life_years", "card_refuses", "connected",
     "reconnects", "published", "acknowledged", "refused", "rate_hz", "nominal_hz", "missing", "python",
     "kernel", "firmware", "step_s",
+    # gaps and features that stand for records, cable and buses, credentials
+    "seqs", "of", "kind", "left_out", "cable", "buses", "frames", "lost", "refilled", "duplicates",
+    "disconnects", "reboots", "overflows", "transfers", "retried", "reopened", "busy_part", "maybe_twice",
+    "last_error", "certificate_days", "taken_over",
 )
 WORDS: tuple[str, ...] = (
     "none", "synced", "holdover", "unset", "trusted", "degraded", "not trusted",
@@ -75,7 +79,7 @@ WORDS: tuple[str, ...] = (
     "missing", "wrong_chip", "nack", "timeout", "stuck_bus", "bus_gone", "registers", "stuck_value",
     "saturated", "bad_data", "self_test", "board", "no answer", "an answer",
     "x", "y", "z", "forward", "backward", "left", "right", "lean", "resonance", "wet", "broken",
-    "short", "budget", "restamped",
+    "short", "budget", "restamped", "outbox_full", "refused",
 )
 # fmt: on
 

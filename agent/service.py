@@ -34,7 +34,7 @@ from agent.pipeline import Item, Pipeline
 from agent.recording import Recorder, Recording, closed
 from agent.records import Head, Record
 from agent.restamping import RestampingQueue, Stamps
-from agent.sources import LiveSource, Vector
+from agent.sources import LiveSource, Vector, counts_of
 from agent.streams import StreamSpec
 from agent.tally import Tally
 from agent.timebase import TimeMark, TimeQuality, measure_mark, new_boot_id
@@ -306,6 +306,11 @@ class Service:
             tally=lambda: self.tally,
             firmware=lambda: getattr(self._source, "firmware", ""),
             clock_steps=self._stamps.steps,
+            counts=lambda: counts_of(self._source),
+            credentials=lambda mark: (
+                credentials.days_left(self._config.broker, mark),
+                credentials.expiry_warnings(self._config.broker, mark),
+            ),
         )
         return Reporter(
             Monitor(around, time.monotonic()),

@@ -115,7 +115,9 @@ class Reception:
 
     def flush(self) -> list[Samples]:
         """Give up what is missing; return what was held back because of it."""
-        return [s for lane in self._lanes for s in self._placed(lane, lane.order.flush())]
+        left = [s for lane in self._lanes for s in self._placed(lane, lane.order.flush())]
+        self.count_refilled()
+        return left
 
     def resume(self) -> list[Samples]:
         """The session goes on after so long a silence that sequences may have wrapped."""
@@ -179,11 +181,13 @@ class Reception:
         for lane in self._lanes:
             if lane.order.waiting:
                 yield from self._placed(lane, lane.order.expire(now_ns, patience_ns))
+        self.count_refilled()
 
     def count_refilled(self) -> None:
         """Bring the counters up to date."""
         self._counters.refilled_frames = sum(lane.order.refilled for lane in self._lanes)
         self._counters.duplicate_frames = sum(lane.order.duplicates for lane in self._lanes)
+        self._counters.lost_frames = sum(lane.order.lost for lane in self._lanes)
 
     def _placed(self, lane: _Lane, ready: list[Ready[_Frame]]) -> Iterator[Samples]:
         for one in ready:

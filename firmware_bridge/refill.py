@@ -80,6 +80,8 @@ class FrameOrder(Generic[Frame]):
         self.refilled = 0
         """Frames that came because they were asked for."""
         self.duplicates = 0
+        self.lost = 0
+        """Frames that never came."""
 
     def begin(self, expected: int | None) -> None:
         """Another session, or one after a long silence: `expected` comes next, None: whatever comes."""
@@ -220,6 +222,7 @@ class FrameOrder(Generic[Frame]):
         """What is missing before `end` will not come; what was held back stays."""
         self._given_up_reason = reason
         while self._holes and self._holes[0].begin < end:
+            self.lost += min(end, self._holes[0].end) - self._holes[0].begin
             if self._holes[0].end <= end:
                 del self._holes[0]
             else:

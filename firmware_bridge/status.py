@@ -33,6 +33,8 @@ class Counters:
     refilled_frames: int = 0
     """Frames that were lost on the way and came when asked for again."""
     duplicate_frames: int = 0
+    lost_frames: int = 0
+    """Frames that were lost on the way, or found no room on the board, and never came."""
     sensor_lost: list[int] = field(default_factory=list)
     """Samples by stream that ran over in the sensor, as the board counts them."""
     ring_lost: list[int] = field(default_factory=list)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from agent.config import Config
 from agent.doctor.finding import Area, Finding, Patient, State, from_error
-from agent.errors import BrokerError
+from agent.errors import BrokerError, OutboxError
+from agent.outbox.inspect import iter_set_aside
 from agent.timebase import measure_mark
 from agent.uplink import BrokerConfig, credentials, explain
 from agent.uplink.session import Session
@@ -42,6 +45,27 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield _enter(patient.config, broker)
     except BrokerError as error:
         yield from_error(Area.BROKER, error)
+    yield from _refused(Path(patient.config.outbox.directory))
+
+
+def _refused(outbox: Path) -> Iterator[Finding]:
+    """Tell of records that the broker refused: its access list is asked by publishing alone, so not by us."""
+    try:
+        refused = list(iter_set_aside(outbox))
+    except OutboxError:
+        return  # not there yet: the disk's to tell
+    if refused:
+        reasons = Counter(str(one["reason"]) for one in refused)
+        words = ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
+        yield Finding(
+            Area.BROKER,
+            State.WARNING,
+            "refused records",
+            f"{len(refused)} refused by the broker and set aside, the last at {refused[-1]['t']}: {words}",
+            "Where it is not authorised, mend the broker's access list: docs/operators.md, Security, has one "
+            "that works. `cargobox outbox list` shows them; the file is set-aside.log in the outbox.",
+            {"set_aside": len(refused)},
+        )
 
 
 def _reach(broker: BrokerConfig) -> Finding:
@@ -102,7 +126,10 @@ def _enter(config: Config, broker: BrokerConfig) -> Finding:
     took_s = time.perf_counter() - begin_s
     limits = session.limits
     session.close()
-    who = f"as {broker.username}" if broker.username else "without a user name"
+    if broker.username:
+        who = f"as {broker.username}"
+    else:
+        who = "by the box's certificate" if broker.tls and broker.cert_file else "without a user name"
     return Finding(
         Area.BROKER,
         State.OK,

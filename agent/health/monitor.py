@@ -19,6 +19,7 @@ from agent.health.queue import Queue
 from agent.health.streams import Streams
 from agent.health.troubles import troubles
 from agent.health.versions import Versions
+from agent.health.wires import Wires
 from agent.outbox import OutboxStats
 from agent.restamping import Step
 from agent.streams import StreamSpec
@@ -40,6 +41,10 @@ class Surroundings:
     tally: Callable[[], Tally]
     firmware: Callable[[], str]
     clock_steps: Callable[[], list[Step]]
+    counts: Callable[[], Mapping[str, Any]] = dict
+    """Of cable and buses."""
+    credentials: Callable[[TimeMark], tuple[Mapping[str, float], list[str]]] = lambda _: ({}, [])
+    """For how many days the certificates are good, and what to say of that."""
 
     def probes(self, now_s: float, mark: Callable[[], TimeMark]) -> tuple[Probe, ...]:
         """Return all that is measured, in the order in which it is told."""
@@ -48,8 +53,10 @@ class Surroundings:
             Board(),
             Disk(self.directory),
             Queue(self.outbox, lambda: _wall_ns(mark())),
-            Link(self.uplink),
+            Link(self.uplink, lambda: self.credentials(mark())[0]),
             Streams(self.streams, self.tally, now_s),
+            Wires("cable", self.counts),
+            Wires("buses", self.counts),
             Versions(self.firmware),
         )
 
@@ -80,7 +87,8 @@ class Monitor:
                 body[probe.name] = told
         if steps := self._around.clock_steps():
             body["clock_steps"] = msgspec.to_builtins(steps)
-        judged = {**body, "tq": self._mark().quality.value}
+        mark = self._mark()
+        judged = {**body, "tq": mark.quality.value, "credentials": self._around.credentials(mark)[1]}
         found = dict(troubles(judged, self._before))
         body["troubles"] = list(found.values())
         turned = self._tell(found) or steps != self._before.get("steps", [])

@@ -44,10 +44,31 @@ def troubles(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Tro
     if (free_bytes := disk.get("free_bytes")) is not None and free_bytes < LEAST_FREE_BYTES:
         yield "disk", f"only {free_bytes / 1e6:.0f} MB are free on the card"
     if not body.get("link", {}).get("connected", True):
-        yield "link", "not connected to the broker"
+        why = body["link"].get("last_error")
+        yield "link", f"not connected to the broker{f': {why}' if why else ''}"
+    for number, words in enumerate(body.get("credentials", [])):
+        yield f"credentials {number}", words
+    yield from _of_wires(body, before)
     if body.get("tq") == "unset":
         yield "clock", "the clock was never set"
     yield from _of_streams(body.get("rates", {}), body.get("since_s", 0.0))
+
+
+def _of_wires(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Trouble]:
+    was = before.get("cable", {})
+    cable = {name: count - was.get(name, 0) for name, count in body.get("cable", {}).items()}
+    if (lost := cable.get("lost", 0)) > 0:
+        yield "cable", f"{lost} frame{'s were' if lost > 1 else ' was'} lost on the cable"
+    if (disconnects := cable.get("disconnects", 0)) > 0:
+        yield (
+            "disconnects",
+            f"the connection to the box broke {disconnects} time{'s' if disconnects > 1 else ''}",
+        )
+    for name, told in body.get("buses", {}).items():
+        known = before.get("buses", {}).get(name, {})
+        transfers, refused = (told[key] - known.get(key, 0) for key in ("transfers", "refused"))
+        if refused > LOSSY_PART * max(1, transfers):
+            yield f"{name} refused", f"{name}: {refused} of {transfers} transfers failed"
 
 
 def _of_streams(rates: Mapping[str, Mapping[str, float]], since_s: float) -> Iterator[Trouble]:

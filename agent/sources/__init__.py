@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from agent.blocks import Block, SensorFault, Silence
 from agent.streams import StreamSpec
@@ -34,3 +34,9 @@ class LiveSource(Source, Protocol):
     """A source that also knows how the sensor is mounted: which way is up in its axes, if anybody said."""
 
     mount_up: Vector | None
+
+
+def counts_of(source: LiveSource) -> Mapping[str, Any]:
+    """Return what a source counts of its cable or its buses, for ``health``; nothing where it has neither."""
+    counts = getattr(source, "counts", None)
+    return {} if counts is None else counts()

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
-from agent.sources import Item, LiveSource, Vector
+from agent.sources import Item, LiveSource, Vector, counts_of
 from agent.sources.drivers.base import Driver
 from agent.sources.gathered import Gathered
 from agent.streams import TABLE, StreamSpec
@@ -104,6 +105,10 @@ class GatheredSource:
                 yield item
         for one in gathered:
             yield from one.finish()
+
+    def counts(self) -> Mapping[str, Any]:
+        """Return what the source counts."""
+        return counts_of(self._source)
 
     def close(self) -> None:
         """Let go of it."""

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -141,7 +142,7 @@ class I2cBus:
         marks = WallMarks(self._now_ns)
         yield marks.first()
         self._begun_ns = self._now_ns()
-        self.port.busy_ns = self.port.transfers = 0
+        self.port.busy_ns = self.port.transfers = self.port.refused = 0
         self.lives = [
             ChipLife(
                 driver,
@@ -171,6 +172,19 @@ class I2cBus:
             mark = marks.due(now_ns)
             if mark is not None:
                 yield mark
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Return what the bus did and did not, since `items` began. From any thread."""
+        port = self.port
+        told = {
+            "transfers": port.transfers,
+            "refused": port.refused,
+            "retried": port.retried,
+            "reopened": port.reopened,
+            "busy_part": round(self.load, 3),
+            "overflows": sum(life.streams.overflows for life in self.lives),
+        }
+        return {"buses": {port.name: told}}
 
     def close(self) -> None:
         """Let go of the bus."""

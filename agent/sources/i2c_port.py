@@ -140,6 +140,8 @@ class I2cPort:
         """Time spent in transactions."""
         self.transfers = 0
         self.octets = 0
+        self.refused = 0
+        """Transactions that failed, each try by itself: nobody answered, or not to the end."""
         self.retried = 0
         """Transactions that were done once more, and then well."""
         self.reopened = 0
@@ -250,6 +252,7 @@ class I2cPort:
         self.octets += octets
 
     def _failure(self, address: int, error: OSError, began_ns: int) -> ChipError:
+        self.refused += 1
         took_ms = (self.now_ns() - began_ns) / 1e6
         words = error.strerror or os.strerror(error.errno or 0)
         doing = f"{self.name} 0x{address:02X}"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -123,6 +124,22 @@ class SerialBox:
             newer = marks.due(time.monotonic_ns())
             if newer is not None:
                 yield newer
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Return what went wrong on the cable and on the board, since `open`. From any thread."""
+        counters = self.link.counters
+        return {
+            "cable": {
+                "frames": counters.frames,
+                "lost": counters.lost_frames,
+                "refilled": counters.refilled_frames,
+                "duplicates": counters.duplicate_frames,
+                "damaged": counters.damaged_frames,
+                "disconnects": counters.disconnects,
+                "reboots": counters.reboots,
+                "overflows": sum(counters.sensor_lost) + sum(counters.ring_lost),
+            }
+        }
 
     def close(self) -> None:
         """Stop the board and let go of the port."""

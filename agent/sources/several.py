@@ -12,10 +12,11 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from agent.beats import beside, ended
 from agent.errors import ConfigError
-from agent.sources import Item, LiveSource, Vector
+from agent.sources import Item, LiveSource, Vector, counts_of
 from agent.streams import StreamSpec
 from firmware_bridge.errors import LinkError
 
@@ -50,6 +51,14 @@ class SeveralSources:
     def firmware(self) -> str:
         """Version of the microcontroller's program; empty without one."""
         return next((words for s in self._opened if (words := getattr(s, "firmware", ""))), "")
+
+    def counts(self) -> dict[str, Any]:
+        """Return what the sources count, those of several buses side by side."""
+        told: dict[str, Any] = {}
+        for source in tuple(self._opened):
+            for part, figures in counts_of(source).items():
+                told[part] = {**told.get(part, {}), **figures}
+        return told
 
     @property
     def waits_for(self) -> LinkError | None:

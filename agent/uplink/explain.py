@@ -29,6 +29,7 @@ RETRY_LATER = frozenset({0x89, 0x91, 0x97})
 """Server busy, packet identifier in use, quota exceeded: the record is good, the moment is not."""
 
 PROTOCOL_ERROR = 0x82
+TAKEN_OVER = 0x8E
 
 BLAMES_RECORD = frozenset({0x81, PROTOCOL_ERROR, NOT_AUTHORISED, 0x90, PACKET_TOO_LARGE, 0x99})
 """Ends of a connection that a single PUBLISH can bring about: malformed, protocol error, not authorised,
@@ -105,7 +106,9 @@ def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
     )
 
 
-def _refused_certificate(config: BrokerConfig, doing: str, error: ssl.SSLCertVerificationError) -> BrokerError:
+def _refused_certificate(
+    config: BrokerConfig, doing: str, error: ssl.SSLCertVerificationError
+) -> BrokerError:
     name = config.host
     if error.verify_code in _NAMES:
         return BrokerError(
@@ -120,8 +123,8 @@ def _refused_certificate(config: BrokerConfig, doing: str, error: ssl.SSLCertVer
             doing,
             got=f"its certificate is refused: {error.verify_message}",
             expected="a broker's certificate that is valid now",
-            remedy="Have the broker's certificate renewed. If `date` is wrong on the box, put its clock right. "
-            "Records wait meanwhile.",
+            remedy="Have the broker's certificate renewed. If `date` is wrong on the box, put its clock "
+            "right. Records wait meanwhile.",
         )
     if error.verify_code in _STRANGE:
         held = f"ca_file {config.ca_file!r}" if config.ca_file else "the authorities of this computer"
@@ -239,6 +242,18 @@ def lost_connection(config: BrokerConfig, why: str) -> BrokerError:
         expected="a connection that holds",
         remedy="The agent connects again by itself; nothing is lost. If it happens often, see the broker's "
         "log: two agents with one client_id push each other out.",
+    )
+
+
+def taken_over(config: BrokerConfig, client_id: str, box: str, pause_s: float) -> BrokerError:
+    """Return what it means that another client connected under our name (MQTT 5.0, 3.1.4: 0x8E)."""
+    return BrokerError(
+        f"sending for the box {box!r} to the broker {config.address}",
+        got=f"another client connected under this one's name, {client_id!r}: a second agent calls itself "
+        f"{box!r}, or has the same client_id",
+        expected="one agent a name: the broker lets only the latest of two stay",
+        remedy="Give one of them another [box] id (or client_id under [broker]), and start it again. Records "
+        f"wait; this one stays away for {pause_s:.0f} s, each time longer, and then takes its turn.",
     )
 
 

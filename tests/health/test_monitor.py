@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import time
@@ -29,6 +30,8 @@ WELL: dict[str, dict[str, Any]] = {
     "disk": {"free_bytes": 20 << 30},
     "link": {"connected": True},
     "rates": {"accel": {"rate_hz": 998.0, "nominal_hz": 1000.0, "missing": 5}},
+    "cable": {"frames": 20_000, "lost": 0, "disconnects": 0},
+    "buses": {"i2c-1": {"transfers": 3600, "refused": 2}},
 }
 
 
@@ -86,6 +89,13 @@ BAD: dict[str, tuple[dict[str, Mapping[str, Any]], str]] = {
         {"rates": {"accel": {"rate_hz": 600.0, "nominal_hz": 1e3, "missing": 0}}},
         "600 Hz instead of 1000",
     ),
+    "refused": (
+        {"link": {"connected": False, "last_error": "connecting: refused, expected more. Do so."}},
+        "not connected to the broker: connecting: refused",
+    ),
+    "cable": ({"cable": {"frames": 20_000, "lost": 6, "disconnects": 0}}, "6 frames were lost"),
+    "cable pulled": ({"cable": {"frames": 20_000, "lost": 0, "disconnects": 2}}, "broke 2 times"),
+    "bus": ({"buses": {"i2c-1": {"transfers": 7200, "refused": 90}}}, "i2c-1: 88 of 3600 transfers failed"),
     "lossy": (
         {"rates": {"accel": {"rate_hz": 950.0, "nominal_hz": 1e3, "missing": 3000}}},
         "lost 3000 samples",
@@ -102,7 +112,13 @@ def test_bad_and_good_again(what: str, caplog: pytest.LogCaptureFixture) -> None
     assert box.look() == ([], False)
     said, turned = box.look(**given)
     assert turned and len(said) == 1 and words in said[0], said
-    if what not in ("set aside", "damaged"):  # those are told when they happen
+    if what not in (
+        "set aside",
+        "damaged",
+        "cable",
+        "cable pulled",
+        "bus",
+    ):  # those are told when they happen
         assert box.look(**given) == (said, False)
     told = [r for r in caplog.records if r.levelno == logging.WARNING and words in r.getMessage()]
     assert len(told) == 1, [r.getMessage() for r in caplog.records]
@@ -126,6 +142,18 @@ def test_records_that_were_dropped_are_counted_since_the_last_look() -> None:
     assert box.look(queue={"dropped": 3})[0] == ["3 records not kept: the outbox is full"]
     assert box.look(queue={"dropped": 3})[0] == []
     assert box.look(queue={"dropped": 10})[0] == ["7 records not kept: the outbox is full"]
+
+
+def test_a_certificate_that_runs_out_is_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    box = Box()
+    said: list[str] = []
+    around = dataclasses.replace(box.monitor._around, credentials=lambda _: ({}, said))
+    box.monitor = Monitor(around, 0.0, probes=box.probes.values(), mark=lambda: box.mark)
+    assert box.look()[0] == []
+    said.append("the box's own certificate expires in 7 days")
+    assert box.look() == (said, True) and said[0] in caplog.text
+    said[0] = "the box's own certificate expires in 6 days"
+    assert box.look() == (said, False), "said once"
 
 
 def test_a_clock_that_was_never_set_and_then_is() -> None:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import pytest
 
 from agent.health.board import Board, ask_firmware
 from agent.health.disk import Disk
+from agent.health.link import Link
 from agent.health.process import Process
 from agent.health.streams import Streams
 from agent.health.versions import Versions
+from agent.health.wires import Wires
+from agent.sources import LiveSource, counts_of
+from agent.sources.gathered_source import GatheredSource
+from agent.sources.i2c_bus import I2cBus
+from agent.sources.serial_box import SerialBox
+from agent.sources.several import SeveralSources
 from agent.streams import TABLE
 from agent.tally import Tally
+from agent.uplink.sender import UplinkStats
 from tests.health.recorded import PI_4, lay_out
 
 
@@ -134,3 +144,37 @@ def test_a_count_that_goes_on_while_it_is_read() -> None:
 def test_versions() -> None:
     assert set(Versions(lambda: "0.2.0").look(0.0)) == {"python", "kernel", "firmware"}
     assert set(Versions(lambda: "").look(0.0)) == {"python", "kernel"}
+
+
+class Counted:
+    """A source that counts, and one that does not."""
+
+    def counts(self) -> dict[str, Any]:
+        return {"cable": {"frames": 7, "lost": 1}, "buses": {"i2c-1": {"transfers": 3}}}
+
+
+def test_the_cable_and_the_buses_tell_what_they_count() -> None:
+    source = cast(LiveSource, Counted())
+    assert Wires("cable", lambda: counts_of(source)).look(0.0) == {"frames": 7, "lost": 1}
+    assert Wires("buses", lambda: counts_of(source)).look(0.0) == {"i2c-1": {"transfers": 3}}
+    assert Wires("buses", lambda: counts_of(cast(LiveSource, object()))).look(0.0) == {}, "left out, not 0"
+
+
+def test_a_source_of_several_tells_of_all() -> None:
+    several = SeveralSources([])
+    several._opened = [cast(LiveSource, Counted()), cast(LiveSource, Counted())]
+    assert set(counts_of(cast(LiveSource, several))) == {"cable", "buses"}
+    assert counts_of(SerialBox("/dev/nowhere"))["cable"]["lost"] == 0
+    bus = I2cBus("/dev/i2c-7", [])
+    assert counts_of(GatheredSource(bus, {}))["buses"]["i2c-7"]["refused"] == 0
+
+
+def test_a_connection_tells_why_there_is_none_and_how_long_it_may_last() -> None:
+    off = UplinkStats(
+        state="waiting", published=9, acknowledged=5, refused=1, published_bytes=9, inflight=1, connections=2,
+        reconnects=1, last_error="its certificate is refused",
+    )  # fmt: skip
+    told = Link(lambda: off, lambda: {"cert_file": 6.9, "ca_file": 200.0}).look(0.0)
+    assert (told["maybe_twice"], told["last_error"], told["certificate_days"]) == (2, off.last_error, 6), told
+    told = Link(lambda: msgspec.structs.replace(off, state="connected")).look(0.0)
+    assert "last_error" not in told and "certificate_days" not in told, "it is over"
