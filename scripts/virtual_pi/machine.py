@@ -24,7 +24,7 @@ from scripts.virtual_pi import porter
 from scripts.virtual_pi.errors import VirtualPiError
 from scripts.virtual_pi.paths import Cache
 
-BOOT_TIMEOUT_S = 180.0
+BOOT_TIMEOUT_S = 300.0
 POWER_OFF_TIMEOUT_S = 60.0
 RECEIVE_BYTES = 1 << 18
 SEND_BYTES = 1 << 16

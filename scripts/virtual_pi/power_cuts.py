@@ -36,7 +36,7 @@ from tests.live.watcher import Watcher
 from tests.uplink.brokers import Mosquitto
 
 OUTBOX, PROBE = "/var/lib/cargobox/outbox", "/var/lib/probe"
-SERVICE_UP_S, DRAINED_S, FLUSH_COMES_S = 120.0, 240.0, 20.0
+INSTALLED_S, SERVICE_UP_S, DRAINED_S, FLUSH_COMES_S = 600.0, 300.0, 300.0, 20.0
 SHORTEST_S, LONGEST_S = 3.0, 8.0
 """So long it runs before a cut, once it reads the box."""
 PYTHON = f"cd {PROJECT} && exec {VENV}/bin/python -u -m scripts.virtual_pi.witness"
@@ -194,7 +194,7 @@ class PowerCuts:
         with VirtualPi(self._cache, tar, self._options(disk)) as pi:
             pi.put(WITNESSED.encode(), "/etc/systemd/system/cargobox.service.d/witness.conf")
             pi.put(CONFIGURATION.format(port=gate.port).encode(), "/etc/cargobox/cargobox.toml")
-            pi.check(INSTALL)
+            pi.check(INSTALL, timeout_s=INSTALLED_S)
             pi.power_off()
 
     @contextlib.contextmanager
