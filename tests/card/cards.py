@@ -87,7 +87,7 @@ class Ext4(Card):
         with self._image.open("wb") as file:
             file.truncate(self._size_mib << 20)
         # no room kept for root, who we are: full is full
-        done("mkfs.ext4", "-q", "-m", "0", self._image)
+        done("mkfs.ext4", "-q", "-m", "0", "-b", "4096", self._image)
         return super().__enter__()
 
     def mount(self, *options: str) -> None:
@@ -112,6 +112,11 @@ class Ext4(Card):
     def allow_writing(self) -> None:
         """Make one that was mounted read-only take writes."""
         done("mount", "-o", "remount,rw", self.path)
+
+    def written_sectors(self) -> int:
+        """Return what the device was given to write so far (Documentation/block/stat.rst)."""
+        done("sync", "--file-system", self.path)
+        return int(Path(f"/sys/block/{Path(self._device).name}/stat").read_text().split()[6])
 
     @contextlib.contextmanager
     def stuck(self) -> Iterator[None]:

@@ -24,6 +24,8 @@ from tests.live.watcher import Message, Watcher
 WATCHDOG_S = 10.0
 """What the unit would allow; the agent is to be heard of twice as often."""
 LOOK_S = 0.05
+PATIENCE_S = 180.0
+"""No state of a card is waited in for longer."""
 
 
 class TimedWatcher(Watcher):
@@ -143,6 +145,7 @@ class Ride:
             self._judge(phase)
             if until(phase):
                 return phase
+            assert phase.end_s - phase.begin_s < PATIENCE_S, f"{phase.line()}: for ever\n{self.agent.err}"
             time.sleep(LOOK_S)
 
     def end(self) -> None:

@@ -149,6 +149,13 @@ def full_and_offline(folder: Path, *, card: type[Card] = Ext4, seconds: float = 
             told.wrong.append(f"that records are not kept is said {said} times")
         if not told.accounts[0].told:
             told.wrong.append("no gap record tells of what memory could not hold")
+        health = [m.body["queue"] for m in at.watcher.of("health", boot=ride.boot)]
+        counted, in_memory = (max(q[key] for q in health) for key in ("dropped", "in_memory"))
+        told.notes.append(f"by the health records {counted} not kept, {in_memory} in memory at most")
+        if counted != told.accounts[0].told:
+            told.wrong.append(
+                f"{told.accounts[0].told} are told of, but {counted} counted by the health record"
+            )
         alarms_told = [m for m in at.watcher.of("gap") if m.body.get("kind") == "alarm"]
         told.notes.append(f"alarms not kept: {len(alarms_told)}")
         return told
