@@ -257,6 +257,19 @@ def taken_over(config: BrokerConfig, client_id: str, box: str, pause_s: float) -
     )
 
 
+def perhaps_taken_over(config: BrokerConfig, client_id: str, box: str, times: int) -> BrokerError:
+    """Return what it means that the broker hangs up again and again on who it has let in."""
+    return BrokerError(
+        f"sending for the box {box!r} to the broker {config.address}",
+        got=f"it closed the connection {times} times in a row without a word, though it lets us in: "
+        f"probably a second agent calls itself {box!r}, or has the same client_id, {client_id!r}",
+        expected="one agent a name: the broker lets only the latest of two stay",
+        remedy='See the broker\'s log (mosquitto: "already connected, closing old connection"). Give one of '
+        "them another [box] id (or client_id under [broker]), and start it again. Nothing is lost: both "
+        "take turns, more and more rarely.",
+    )
+
+
 def never_acknowledged(config: BrokerConfig) -> BrokerError:
     """Return what it means that a PUBACK does not come."""
     return BrokerError(

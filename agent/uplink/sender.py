@@ -33,6 +33,13 @@ from agent.uplink.settings import BrokerConfig
 from agent.uplink.topics import status_topic
 
 GOODBYE_TIMEOUT_S = 2.0
+RIVAL_TIMES = 10
+"""Up to so many times `taken_over_pause_s`, two agents with one name leave each other alone."""
+RIVAL_GONE_S = 3600.0
+"""A connection that held for so long had no rival."""
+RIVAL_SUSPECTED = 3
+"""A broker that hangs up so often, and lets us in each time, has another client of our name: mosquitto 2.0
+does not say so."""
 ANSWER_TOKEN = -2
 """Stands for the answer to an order, which is in no window: there is one at a time."""
 
@@ -51,6 +58,8 @@ class UplinkStats(msgspec.Struct, frozen=True, kw_only=True):
     inflight: int
     connections: int
     reconnects: int
+    taken_over: int = 0
+    """How often another client of the same name took this one's place at the broker, or seems to have."""
     last_error: str | None
     """In four parts; of the latest failure, also after it is over."""
 
@@ -89,6 +98,12 @@ class Uplink:
         self._announce = announce
         self._on_change = on_change
         self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s, random)
+        self._rival_backoff = Backoff(
+            config.taken_over_pause_s, RIVAL_TIMES * config.taken_over_pause_s, lambda: 0.5 + random() / 2
+        )
+        self._taken_over = 0
+        self._hung_up = 0
+        self._pause_s = 0.0  # before the next attempt; 0: as `_backoff` has it
         self._cond = threading.Condition()
         self._stop_at_s: float | None = None  # monotonic; set by stop()
         self._said = ""
@@ -96,7 +111,7 @@ class Uplink:
         self._last_error: BrokerError | None = None
         self._connections = 0
         self._counts = Counts()
-        self._allowance = Allowance(config.backlog_bytes_per_s)
+        self._allowance = Allowance(config.backlog_bytes_a_second)
         self._pump: Pump | None = None
         self._blame = Blame()
         self._thread: threading.Thread | None = None
@@ -141,6 +156,7 @@ class Uplink:
                 inflight=0 if self._pump is None else len(self._pump.window),
                 connections=self._connections,
                 reconnects=max(0, self._connections - 1),
+                taken_over=self._taken_over,
                 last_error=None if self._last_error is None else str(self._last_error),
             )
 
@@ -166,6 +182,7 @@ class Uplink:
                 error = self._serve(session)
             except BrokerError as refusal:
                 error = refusal
+                self._hung_up = 0  # it was the broker that was down
             except Exception as unforeseen:  # the uplink outlives its own mistakes
                 _log.exception("uplink: unforeseen error")
                 session.abort()
@@ -223,14 +240,29 @@ class Uplink:
             if self._watch(session, pump, sent_s):
                 session.nudge()
         if time.monotonic() - since_s >= self._config.stable_s:
-            self._backoff.reset()
+            if not session.hung_up or self._hung_up < RIVAL_SUSPECTED - 1:
+                self._backoff.reset()
             self._blame.forget()
         with self._cond:
             guilty = self._blame.after(session.lost_code, pump.window)
         if guilty is not None:
             self._refuse(guilty, f"the broker hangs up on it (0x{session.lost_code:02X})")
         session.abort()
-        return session.lost
+        return self._why_lost(session, time.monotonic() - since_s)
+
+    def _why_lost(self, session: Session, held_s: float) -> BrokerError | None:
+        if held_s >= RIVAL_GONE_S:
+            self._rival_backoff.reset()
+            self._hung_up = 0
+        self._hung_up = self._hung_up + 1 if session.hung_up else 0
+        if session.lost_code != explain.TAKEN_OVER:
+            if self._hung_up < RIVAL_SUSPECTED:
+                return session.lost
+            self._taken_over += 1
+            return explain.perhaps_taken_over(self._config, self._client_id, self._box, self._hung_up)
+        self._taken_over += 1
+        self._pause_s = self._rival_backoff.next_s()
+        return explain.taken_over(self._config, self._client_id, self._box, self._pause_s)
 
     def _watch(self, session: Session, pump: Pump, sent_s: float | None) -> bool:
         """Wait until something is to be looked at; return whether a pause is over.
@@ -295,7 +327,7 @@ class Uplink:
         self._last_error = error
         self._enter("waiting")
         with self._cond:
-            pause_s = self._backoff.next_s()
+            pause_s, self._pause_s = self._pause_s or self._backoff.next_s(), 0.0
             self._beat(pause_s + SLOW_S)
             self._cond.wait_for(lambda: self._stop_at_s is not None, pause_s)
 
@@ -312,7 +344,8 @@ class Uplink:
                 self._ear.answered(refusal)
         elif answer.token == STATUS_TOKEN:
             if refusal is not None:
-                _log.warning("uplink: the broker refuses the status topic: %s", refusal)
+                why = explain.not_allowed(self._config, "write", self._status_topic, refusal)
+                _log.warning("uplink: %s", why)
             with self._cond:
                 if self._pump is not None:
                     self._pump.window.remove(STATUS_TOKEN)

@@ -87,6 +87,8 @@ class Session:
         """Why the connection ended, once it has."""
         self.lost_code = 0
         """The reason code of the broker's DISCONNECT, or PROTOCOL_ERROR if it sent what is no MQTT."""
+        self.hung_up = False
+        """Whether the far end closed the connection without a word."""
         self._config = config
         self._on_answer = on_answer
         self._on_lost = on_lost
@@ -273,6 +275,8 @@ class Session:
             return
         if flags.is_disconnect_packet_from_server or code.value == explain.PROTOCOL_ERROR:
             self.lost_code = code.value
+        elif code.value == explain.FAILURE and self._ledger.trouble is None:
+            self.hung_up = True
         self._end(explain.lost_connection(self._config, str(code).lower()))
 
     def _published(self, packet_id: int, code: int, reason: str) -> None:

@@ -52,12 +52,12 @@ class BrokerConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     """Nothing is sent for so long after the broker said that its quota is used up."""
     inflight_max: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 100
     """Records sent and not yet acknowledged; a broker's Receive Maximum lowers it."""
-    backlog_bytes_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    backlog_bytes_a_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """At most so many bytes a second of what was put before the connection began; 0: as fast as the line is.
     Alarms and what is put meanwhile have no limit."""
     taken_over_pause_s: Seconds = 30.0
-    """How long to stay away at first after another client connected under this one's name; each time longer,
-    up to ten times as long."""
+    """How long to stay away at first after another client connected under this one's name; each time twice as
+    long, up to ten times this."""
 
     @property
     def address(self) -> str:

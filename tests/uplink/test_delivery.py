@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 from agent.outbox import Outbox
 from agent.outbox.inspect import iter_waiting
 from agent.records import Kind
-from agent.uplink import Uplink
+from agent.uplink import BrokerConfig, Uplink
 from tests.outbox.samples import record, records
-from tests.uplink.brokers import PATIENCE_S, Mosquitto, Subscriber
+from tests.uplink.brokers import HOST, PATIENCE_S, Mosquitto, ScriptedBroker, Subscriber
 from tests.uplink.watch import Watch
 
 pytestmark = pytest.mark.broker
@@ -167,14 +168,47 @@ def test_stop_without_a_broker_returns_and_keeps_all(
 
 
 def test_two_agents_with_one_name_are_told_of_each_other(
-    mosquitto: Start, start_uplink: MakeUplink, tmp_path: Path
+    mosquitto: Start, outbox: Outbox, start_uplink: MakeUplink, tmp_path: Path
 ) -> None:
+    """Mosquitto 2.0 closes the older connection without a word."""
     broker = mosquitto()
-    watch = Watch()
-    slow = {"reconnect_min_s": 3600.0, "reconnect_max_s": 3600.0}
-    start_uplink(broker.config(**slow), on_change=watch, random=lambda: 1.0)
-    watch.connected()
+    watches = Watch(), Watch()
+    slower = {"reconnect_min_s": 0.02, "reconnect_max_s": 10.0}
     with Outbox(tmp_path / "second") as second:
-        other = start_uplink(broker.config(**slow), second)
-        assert "two agents with one client_id" in watch.error().remedy
-        other.stop()
+        first = start_uplink(broker.config(**slower), on_change=watches[0], random=lambda: 1.0)
+        watches[0].connected()
+        began_s = time.monotonic()
+        other = start_uplink(broker.config(**slower), second, on_change=watches[1], random=lambda: 1.0)
+        for watch in watches:  # both are told
+            error = watch.error(3)
+            assert "'box'" in error.doing and "a second agent" in error.got, str(error)
+            assert "[box] id" in error.remedy, str(error)
+        took_s = time.monotonic() - began_s
+        stats = first.stats(), other.stats()
+        assert all(s.taken_over >= 1 and s.connections <= 6 for s in stats), stats
+        assert took_s >= 0.02 + 0.04, f"{took_s} s: each time they stay away for longer"
+        second.put(records(range(3)))
+        outbox.put(records(range(3, 6)))
+        other.stop(drain_s=PATIENCE_S)
+        first.stop(drain_s=PATIENCE_S)
+        stats = first.stats(), other.stats()
+        assert sum(s.connections for s in stats) < 20, f"no tight loop: {stats}"
+
+
+def test_a_broker_that_says_who_took_the_place(
+    scripted: Callable[..., ScriptedBroker], start_uplink: MakeUplink
+) -> None:
+    broker = scripted()
+    watch = Watch()
+    config = BrokerConfig(host=HOST, port=broker.port, taken_over_pause_s=0.05)
+    uplink = start_uplink(config, on_change=watch, random=lambda: 1.0)
+    for times in range(1, 4):
+        watch.connected(times)
+        began_s = time.monotonic()
+        broker.disconnect(0x8E)  # Session taken over (MQTT 5.0, 3.14.2.1)
+        error = watch.error(times)
+        assert "another client connected under this one's name, 'cargobox-box'" in error.got, str(error)
+        watch.connected(times + 1)
+        away_s = time.monotonic() - began_s
+        assert away_s >= 0.05 * 2 ** (times - 1), f"away for {away_s} s"
+    assert uplink.stats().taken_over == 3
