@@ -13,7 +13,7 @@ from agent.installation.units import UNIT
 from agent.outbox.inspect import outbox_stats
 
 PROPERTIES = (
-    "LoadState,ActiveState,SubState,Result,StatusText,ActiveEnterTimestamp,NRestarts,MainPID,MemoryCurrent"
+    "LoadState,ActiveState,SubState,Result,StatusText,StateChangeTimestamp,NRestarts,MainPID,MemoryCurrent"
 )
 LOG_LINES = 5
 PATIENCE_S = 20.0
@@ -80,7 +80,7 @@ def judged(shown: str | None, waiting: int | None, log: Sequence[str]) -> Standi
         trouble.append(words)
     return Standing(
         active=active,
-        since=of.get("ActiveEnterTimestamp", ""),
+        since=of.get("StateChangeTimestamp", ""),
         words=words,
         process=int(of.get("MainPID") or 0),
         restarts=int(of.get("NRestarts") or 0),
