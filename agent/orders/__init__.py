@@ -1,6 +1,7 @@
 """Orders to the box, from whoever holds a key that it trusts. ``desk.Desk`` hears, judges, does, answers.
 
-``form`` is how an order looks, ``judge`` whether it is obeyed (and touches nothing but the counters),
+``verbs`` is what there is to be told, and how to add to it. ``form`` is how an order looks,
+``judge`` whether it is obeyed (and touches nothing but the counters),
 ``memory`` the counters on the card, ``keys`` the signatures: Ed25519, RFC 8032.
 """
 

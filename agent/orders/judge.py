@@ -14,7 +14,8 @@ from agent.errors import OrderError
 from agent.orders.form import LONGEST_S, FormError, Order, open_envelope, read_order, signed_bytes
 from agent.orders.keys import Verify
 from agent.orders.memory import Memory
-from agent.orders.settings import HARMLESS, OrderSettings
+from agent.orders.settings import OrderSettings
+from agent.orders.verbs import VERBS, arguments_of
 from agent.timebase import TimeMark, TimeQuality
 
 SKEW_S = 120
@@ -98,13 +99,15 @@ class Judge:
             return "address", "it is for another box"
         if order.verb != verb or order.verb not in self._settings.allow:
             return "verb", "a verb that is not allowed, or another one than its topic says"
-        if order.args:
-            return "arguments", f"{order.verb} takes none"
+        try:
+            arguments_of(order)
+        except ValueError as error:
+            return "arguments", str(error)
         if not order.issued <= order.expires <= order.issued + LONGEST_S:
             return "lifetime", f"it is to be good for other than 0 to {LONGEST_S} s"
         now_s = (now.box_ns + now.offset_ns) / NS
         if now.quality is TimeQuality.UNSET:
-            if order.verb not in HARMLESS:
+            if not VERBS[order.verb].harmless:
                 return "clock", "the box does not know the date, so not how old the order is"
         elif order.expires + SKEW_S < now_s:
             return "expired", f"{now_s - order.expires:.0f} s too late"

@@ -9,8 +9,7 @@ import msgspec
 from agent.ranges import Positive
 
 Verb = Literal["status", "flush", "restart"]
-HARMLESS: frozenset[str] = frozenset({"status", "flush"})
-"""Change nothing: done also where the box does not know the date."""
+"""``verbs.VERBS`` says of each what it takes."""
 
 
 class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,7 +29,6 @@ from agent.outbox.inspect import iter_waiting, outbox_stats
 from agent.records import as_json
 from agent.support.secrets import SECRET_KEY, TAKEN_OUT, Blackener, of_configuration, of_files
 from agent.uplink.credentials import SECRET_KEYS, expiries, located
-from calibration.errors import CalibrationError
 
 LOG_LINES = 500
 MOST_RECORDS = 1000
@@ -109,18 +108,22 @@ def write_archive(out: Path, subject: Subject, *, with_data: bool, doctor: bool 
         parts["records.jsonl"] = lambda: "\n".join(records(subject))
     stem = out.name.removesuffix(".gz").removesuffix(".tar")
     descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
-        _add(archive, f"{stem}/README.txt", README)
-        for name, gather in parts.items():
-            _add(archive, f"{stem}/{name}", clean(_text(gather)))
+    try:
+        with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+            _add(archive, f"{stem}/README.txt", README)
+            for name, gather in parts.items():
+                _add(archive, f"{stem}/{name}", clean(_text(gather)))
+    except BaseException:
+        out.unlink()  # a part of an archive looks like a whole one
+        raise
     return ["README.txt", *parts]
 
 
 def _text(gather: Callable[[], Any]) -> str:
     try:
         found = gather()
-    except (FourPartError, CalibrationError, OSError, ValueError, subprocess.SubprocessError) as error:
-        found = {"error": str(error)}
+    except Exception as error:  # a box that needs a bug report may be broken in any way
+        found = {"error": str(error) or type(error).__name__}
     return found if isinstance(found, str) else json.dumps(found, indent=1, default=str)
 
 

@@ -22,9 +22,11 @@ LOOKS_SECRET = (
     re.compile(
         r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
     ),
-    re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+    re.compile(r"(?<=://)[^\s\"'<>]+(?=@)"),  # who, and perhaps the password, of a URL
     re.compile(
-        r"(?i)(?<=password[=:])\s*\S+|(?<=passwd[=:])\s*\S+|(?<=secret[=:])\s*\S+|(?<=token[=:])\s*\S+"
+        r"""(?ix) (?: pass(?:word|wd|phrase|code)? | pwd | secret | token | api[_-]?key | authorization )
+        (?: \\?["'] )? \s* [=:] \s* (?: bearer\s+ | basic\s+ )?
+        (?: \\?" [^"\n]* | ' [^'\n]* | [^\s"',}]+ )"""
     ),
 )
 

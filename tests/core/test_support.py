@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import tarfile
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from agent.cli import main
 from agent.outbox import Outbox
+from agent.support import archive
 from agent.support.archive import PART_BYTES, subject_of, system, write_archive
 from agent.support.secrets import TAKEN_OUT, Blackener, of_configuration
 from tests.outbox.samples import records
@@ -40,8 +43,8 @@ def configuration(tmp_path: Path) -> Path:
     return path
 
 
-def unpacked(archive: Path) -> dict[str, str]:
-    with tarfile.open(archive) as opened:
+def unpacked(file_of_all: Path) -> dict[str, str]:
+    with tarfile.open(file_of_all) as opened:
         parts = {}
         for entry in opened:
             file = opened.extractfile(entry)
@@ -92,7 +95,14 @@ def test_what_looks_like_a_secret_is_taken_for_one() -> None:
     clean = Blackener(['a"b\\secret'])
     for text in (
         "mqtts://box:verysecret@broker.test",
+        "mqtts://box:very/secret@home@broker.test",
+        "amqp://verysecret-token@broker.test",
         "password=verysecret",
+        '{"password": "verysecret and more secret", "x": 1}',
+        '"MQTT_PASSWORD=very-secret"',
+        "Authorization: Bearer verysecret",
+        "api_key: 'verysecret with words'",
+        '"said": "token=\\"very secret\\""',
         "-----BEGIN EC PRIVATE KEY-----\nverysecret\n-----END EC PRIVATE KEY-----",
         json.dumps({"said": 'a"b\\secret'}),
     ):
@@ -100,6 +110,71 @@ def test_what_looks_like_a_secret_is_taken_for_one() -> None:
         assert "secret" not in said.replace(TAKEN_OUT, ""), said
         assert TAKEN_OUT in said
     assert clean("the broker broker.test refuses") == "the broker broker.test refuses"
+
+
+def test_secrets_of_every_kind_stay_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a URL, in files, in the signing key beside them, in the environment, and quoted by the journal."""
+    monkeypatch.setenv("CARGOBOX_PASSWORD", "planted-in-the-environment")
+    key, name = "planted0in0the0key0", "planted-user"
+    (tmp_path / "box.pem").write_text(
+        f"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n{key}\n"
+    )
+    (tmp_path / "password").write_text("planted in the file\n")
+    path = tmp_path / "cargobox.toml"
+    path.write_text(
+        '[source.serial]\nport = "/dev/null"\n[outbox]\ndirectory = "outbox"\n[orders]\n'
+        'allow = ["status"]\nkeys = ["dispatch.key.pub"]\n[broker]\nport = 1\n'
+        f'host = "mqtt://{name}:planted-in-url@host"\nusername = "{name}"\npassword_file = "password"\n'
+        'key_file = "box.pem"\ncert_file = "box.pem"\n'
+    )
+    seen = [
+        "uplink: connecting to mqtt://planted-user:planted-in-url@host",
+        f"a line that quotes {key} and 'planted in the file' and planted-user",
+        '{"MESSAGE": "password: planted-by-hand"}',
+    ]
+    monkeypatch.setattr(archive, "log_lines", lambda _: seen)
+    out = tmp_path / "report.tar.gz"
+    write_archive(out, subject_of(path), with_data=False, doctor=False)
+    text = "".join(unpacked(out).values())
+    assert "planted" not in text, text[max(0, text.index("planted") - 200) :][:400]
+    assert "a line that quotes" in text, "the log is there, and only its secrets are not"
+
+
+def test_an_outbox_of_rubbish_and_a_part_that_breaks_cost_nothing_else(
+    configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(tmp_path / "outbox") as outbox:
+        outbox.put(records(range(50)))
+    for file in (tmp_path / "outbox").iterdir():
+        file.write_bytes(os.urandom(5000))
+
+    def broken() -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(archive, "versions", broken)
+    monkeypatch.setattr(archive, "log_lines", lambda _: ["x" * 3_000_000])
+    out = tmp_path / "report.tar.gz"
+    write_archive(out, subject_of(configuration), with_data=True, doctor=False)
+    parts = unpacked(out)
+    assert json.loads(parts["versions.json"]) == {"error": "RecursionError"}
+    assert json.loads(parts["outbox.json"])["waiting"] == 0 and parts["system.json"]
+    assert len(parts["log.txt"]) == PART_BYTES
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_an_archive(
+    configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the kernel then says EFBIG
+    monkeypatch.setattr(archive, "doctor_says", lambda _: os.urandom(200_000).hex())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most))
+    try:
+        status = main(["support", "--config", str(configuration), "--out", str(tmp_path / "x.tar.gz")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+        signal.signal(signal.SIGXFSZ, old)
+    assert status == 1 and "--out" in capsys.readouterr().err
+    assert not (tmp_path / "x.tar.gz").exists()
 
 
 def test_the_machine_is_told_of_without_root(tmp_path: Path) -> None:

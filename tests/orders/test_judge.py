@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.errors import OrderError
@@ -14,6 +15,8 @@ from agent.orders import Refusal
 from agent.orders.judge import REASONS
 from agent.orders.keys import make_pair, read_private, read_public
 from agent.orders.memory import Memory
+from agent.orders.settings import Verb
+from agent.orders.verbs import VERBS, VerbForm, arguments_of
 from agent.timebase import TimeMark, TimeQuality
 from tests.orders.signing import KEY_ID, NOW_S, OTHER, judge, mark, signed
 
@@ -124,3 +127,22 @@ def test_a_sender_of_the_future_does_not_shut_the_box_for_good(tmp_path: Path) -
     assert refused(tmp_path, signed(2), now=mark(quality=TimeQuality.HOLDOVER)).reason == "expired"
     judge(tmp_path).judge("status", signed(3), retained=False, now=mark())
     judge(tmp_path).judge("status", signed(4), retained=False, now=mark(quality=TimeQuality.HOLDOVER))
+
+
+def test_every_verb_of_the_configuration_has_a_form() -> None:
+    assert set(VERBS) == set(get_args(Verb))
+
+
+def test_a_verb_that_takes_arguments_gets_them_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Around(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        event: str
+        before_s: float = 60.0
+
+    monkeypatch.setitem(VERBS, "status", VerbForm(harmless=True, arguments=Around))
+    asked = signed(1, args={"event": "drop-1"})
+    _, taken = judge(tmp_path).judge("status", asked, retained=False, now=mark())
+    assert arguments_of(taken) == Around("drop-1")
+    for args in ({}, {"event": 7}, {"event": "x", "more": 1}):
+        assert refused(tmp_path, signed(2, args=args)).reason == "arguments"
