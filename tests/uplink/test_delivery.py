@@ -173,7 +173,7 @@ def test_two_agents_with_one_name_are_told_of_each_other(
     """Mosquitto 2.0 closes the older connection without a word."""
     broker = mosquitto()
     watches = Watch(), Watch()
-    slower = {"reconnect_min_s": 0.02, "reconnect_max_s": 10.0}
+    slower = {"reconnect_min_s": 0.02, "reconnect_max_s": 10.0, "unheard_wait_s": 0.0}
     with Outbox(tmp_path / "second") as second:
         first = start_uplink(broker.config(**slower), on_change=watches[0], random=lambda: 1.0)
         watches[0].connected()

@@ -1,0 +1,95 @@
+"""After a long time offline: alarms, how the box is now, and live records between those that wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from agent.outbox import Outbox
+from agent.records import Kind
+from agent.uplink import Uplink
+from agent.uplink.allowance import Allowance
+from agent.uplink.window import RESERVED_MAX
+from tests.outbox.samples import record, records
+from tests.uplink.brokers import PATIENCE_S, Mosquitto, Subscriber
+
+Start = Callable[..., Mosquitto]
+Subscribe = Callable[..., Subscriber]
+MakeUplink = Callable[..., Uplink]
+WAITING = 10_000
+
+
+def holds(subscriber: Subscriber, seq: int) -> bool:
+    return any(b'"seq":%d,' % seq in message.payload for message in subscriber.messages[-600:])
+
+
+@pytest.mark.broker
+def test_live_records_come_between_a_backlog_of_hours(
+    mosquitto: Start, subscribe: Subscribe, outbox: Outbox, start_uplink: MakeUplink
+) -> None:
+    broker = mosquitto()
+    subscriber = subscribe(broker)
+    outbox.put([*records(range(3), Kind.ALARM), *records(range(3, WAITING))])
+    outbox.put([record(WAITING, Kind.HEALTH), record(WAITING + 1)])
+    outbox.flush()
+    uplink = start_uplink(broker.config())
+    behind = []
+    for live in range(WAITING + 2, WAITING + 12):
+        subscriber.wait(lambda live=live: len(subscriber.messages) > 500 * (live - WAITING - 1))  # type: ignore[misc]
+        outbox.put([record(live)])
+        outbox.flush()
+        sent = uplink.stats().published
+        subscriber.wait(lambda live=live: holds(subscriber, live))  # type: ignore[misc]
+        behind.append(subscriber.seqs().index(live) - sent)
+    seqs = subscriber.seqs()
+    assert len(seqs) < WAITING, "the backlog was still there"
+    assert seqs[:3] == [0, 1, 2], f"alarms first: {seqs[:6]}"
+    assert sorted(seqs[3:5]) == [WAITING, WAITING + 1], f"then how the box is now: {seqs[:8]}"
+    assert max(behind) <= 120, (
+        f"records that came before each live one although they were behind it: {behind}"
+    )
+    backlog = [seq for seq in seqs[5:] if seq < WAITING]
+    assert backlog == sorted(backlog), "the backlog in its order"
+    outbox.put(records(range(WAITING + 12, WAITING + 2000)))
+    subscriber.wait(lambda: len(subscriber.messages) == 1 + WAITING + 2000)
+    live_ones = [seq for seq in subscriber.seqs() if seq >= WAITING + 2]
+    assert live_ones == sorted(live_ones), "live ones in theirs"
+    uplink.stop(drain_s=PATIENCE_S)
+    assert outbox.waiting() == 0
+
+
+@pytest.mark.broker
+def test_a_limit_of_the_backlog_holds_up_neither_alarms_nor_live_records(
+    mosquitto: Start, subscribe: Subscribe, outbox: Outbox, start_uplink: MakeUplink
+) -> None:
+    broker = mosquitto()
+    subscriber = subscribe(broker)
+    outbox.put(records(range(1000)))
+    outbox.flush()
+    size_bytes = record(500).published_bytes
+    uplink = start_uplink(broker.config(backlog_bytes_a_second=20.0 * size_bytes))
+    began_s = time.monotonic()
+    subscriber.wait(lambda: len(subscriber.messages) > 21 + RESERVED_MAX)
+    outbox.put([record(1000), record(1001, Kind.ALARM)])
+    subscriber.wait(lambda: {1000, 1001} <= set(subscriber.seqs()))
+    took_s = time.monotonic() - began_s
+    came = len(subscriber.seqs())
+    assert came <= 2 + 20 * (took_s + 1) + RESERVED_MAX, f"{came} in {took_s:.2f} s"
+    assert came < 500, "the live ones were not behind it"
+    assert outbox.waiting() > 0
+    uplink.stop()
+
+
+def test_an_allowance_is_as_its_rate_and_owes_what_was_too_much() -> None:
+    allowance = Allowance(100.0)
+    assert allowance.may(0.0)
+    allowance.spend(150)
+    assert not allowance.may(0.0)
+    assert allowance.due_s(0.0) == pytest.approx(0.51)
+    assert not allowance.may(0.4) and allowance.may(0.6)
+    assert allowance.may(1000.0)
+    allowance.spend(101)
+    assert not allowance.may(1000.0), "it saves up one second's worth and no more"
+    assert Allowance(0.0).may(0.0) and Allowance(0.0).due_s(5.0) == 5.0
