@@ -152,7 +152,11 @@ def _ask(broker: BrokerConfig, order: Order, payload: bytes, key: str, wait_s: f
                 answer = heard.get(timeout=left_s)
                 if answer is None:
                     raise listener.lost or BrokerError("waiting", got="the end", expected="", remedy="")
-                if (answer.get("key"), answer.get("counter")) == (key, order.counter):
+                ours = (answer.get("key"), answer.get("counter")) == (key, order.counter)
+                # anybody may speak there whom the broker lets
+                if ours and isinstance(
+                    answer.get("result" if answer.get("done") is True else "got"), dict | str
+                ):
                     return answer
     finally:
         listener.close()

@@ -29,6 +29,7 @@ from agent.orders import Refusal
 from agent.orders.keys import PUBLIC_HEAD, _pem
 from firmware_bridge.virtual import VirtualBox
 from scripts.benches import alarms as bench
+from scripts.benches.agent_config import configured
 from scripts.benches.alarm_trip import DETECT, AlarmTrip
 from tests.live.processes import Running, command
 from tests.orders.garbage import Garbage
@@ -163,14 +164,7 @@ def under_fire(
         port = "/dev/nowhere"
         if alarms:
             port = str(parts.enter_context(VirtualBox(trip, None, folder / "board")).port)
-        config = folder / "cargobox.toml"
-        config.write_text(
-            bench.CONFIG.format(
-                port=port, folder=folder, host=broker.host, broker_port=broker.port, protocol="5"
-            )
-            + ORDERS
-            + (DETECT if alarms else "")
-        )
+        config = configured(folder, port, broker, more=ORDERS + (DETECT if alarms else ""))
         line = Line(broker)
         parts.callback(line.close)
         agent = parts.enter_context(_agent(config, wait=not alarms))
