@@ -110,35 +110,50 @@ class Cuts:
         if known is not None:
             return known
         with tempfile.TemporaryDirectory(dir=self._scratch) as left:
-            for name, data in snapshot.items():
-                (Path(left) / name).write_bytes(data)
+            lay_out(snapshot, Path(left))
             with Outbox(Path(left), commit_window_s=NEVER_S) as outbox:
                 trouble = outbox.stats().trouble
-                taken = outbox.take(10_000, timeout_s=0)
-                lost = outbox.take_dropped(everything=True)
-            aside = [refused["document"]["seq"] for refused in iter_set_aside(Path(left))]
+                found = found_in(outbox, Path(left), self.promise.payloads)
         assert trouble is None, f"{trouble}, {where}"
-        explained = {s for loss in lost for first, last in loss.seqs for s in range(first, last + 1)}
-        explained |= {s for waiting in taken for s in self._explained(waiting)}
-        told = tuple(seq for waiting in taken for seq in self._told(waiting))
-        self._found[key] = found = Found(told, frozenset(explained | set(aside)))
+        self._found[key] = found
         if len(self._found) > REMEMBERED:
             self._found.popitem(last=False)
         self.opened.add(key)
         self._on_opened()
         return found
 
-    def _told(self, waiting: Waiting) -> list[int]:
-        document = decode(waiting.payload)  # a torn one could not be read
-        if "seqs" in document and waiting.kind == Kind.FEATURES:
-            return [seq for first, last in seqs_of(document) for seq in range(first, last + 1)]
-        assert waiting.payload == self.promise.payloads[waiting.seq]
-        return [waiting.seq]
 
-    def _explained(self, waiting: Waiting) -> list[int]:
-        if waiting.kind != Kind.GAP:
-            return []
-        return [seq for first, last in decode(waiting.payload)["seqs"] for seq in range(first, last + 1)]
+def lay_out(snapshot: Snapshot, directory: Path) -> None:
+    """Write what a cut leaves."""
+    for name, data in snapshot.items():
+        (directory / name).write_bytes(data)
+
+
+def found_in(outbox: Outbox, directory: Path, payloads: dict[int, bytes]) -> Found:
+    """Take all, and hold it against what was put."""
+    taken = outbox.take(10_000, timeout_s=0)
+    runs = [run for loss in outbox.take_dropped(everything=True) for run in loss.seqs]
+    explained = {seq for first, last in runs for seq in range(first, last + 1)}
+    explained |= {refused["document"]["seq"] for refused in iter_set_aside(directory)}
+    explained |= {seq for waiting in taken for seq in explained_by(waiting)}
+    told = tuple(seq for waiting in taken for seq in told_by(waiting, payloads))
+    return Found(told, frozenset(explained))
+
+
+def told_by(waiting: Waiting, payloads: dict[int, bytes]) -> list[int]:
+    """Return the numbers of the records that this one is, or stands for."""
+    document = decode(waiting.payload)  # a torn one could not be read
+    if "seqs" in document and waiting.kind == Kind.FEATURES:
+        return [seq for first, last in seqs_of(document) for seq in range(first, last + 1)]
+    assert waiting.payload == payloads[waiting.seq]
+    return [waiting.seq]
+
+
+def explained_by(waiting: Waiting) -> list[int]:
+    """Return the numbers of the records that this one says are lost."""
+    if waiting.kind != Kind.GAP:
+        return []
+    return [seq for first, last in decode(waiting.payload)["seqs"] for seq in range(first, last + 1)]
 
 
 def features(seq: int) -> Record:

@@ -57,6 +57,9 @@ class CuttingDisk(Disk):
             for snapshot in self._ends(torn):
                 self.on_cut(what, snapshot)
 
+    def _torn_at(self, size: int) -> list[int]:
+        return sorted({0, 1, size - 1, *range(0, size, self.every)} - {-1})
+
     def _ends(self, torn: tuple[_File, int, bytes] | None) -> Iterator[Snapshot]:
         def patched(file: _File, data: bytes) -> bytes:
             return data if torn is None or torn[0] is not file else _over(data, torn[1], torn[2])
@@ -80,7 +83,7 @@ class CuttingDisk(Disk):
     def write_at(self, fd: int, offset: int, data: bytes) -> None:
         file = self._open[fd]
         self._calls += 1
-        for length in sorted({0, 1, len(data) - 1, *range(0, len(data), self.every)} - {-1}):
+        for length in self._torn_at(len(data)):
             self._cut("write", (file, offset, data[:length]))
         super().write_at(fd, offset, data)
         file.live = _over(file.live, offset, data)
