@@ -21,7 +21,7 @@ from agent.outbox import Outbox
 from agent.records import Kind
 from agent.uplink import BrokerConfig, Uplink
 from tests.outbox.samples import record
-from tests.uplink.brokers import HOST, Mosquitto, Subscriber
+from tests.uplink.brokers import HOST, Mosquitto, ScriptedBroker, Subscriber
 from tests.uplink.rough_line import RoughLine
 
 NORMAL_HZ = 1.1
@@ -147,6 +147,42 @@ def rough_line(
             return outcome
     finally:
         line.close()
+        subscriber.close()
+        broker.kill()
+
+
+def mute_broker(folder: Path, *, count: int, connack: bytes | None) -> tuple[Outcome, str]:
+    """Have a broker that lets in (or not: no `connack`) and never acknowledges; then a real one in its place.
+
+    Return what came of it, and what the uplink said of the mute one.
+    """
+    mute = ScriptedBroker(connack=connack)
+    line = RoughLine(mute.port, 0)
+    line.is_rough = False
+    broker = Mosquitto(folder)
+    subscriber = Subscriber(broker.port)
+    try:
+        with Outbox(folder / "outbox", commit_window_s=0.0) as outbox:
+            config = BrokerConfig(
+                host=HOST,
+                port=line.port,
+                reconnect_min_s=0.01,
+                reconnect_max_s=0.05,
+                connect_timeout_s=0.3,
+                acknowledge_timeout_s=0.3,
+            )
+            uplink, maker = _uplink(config, outbox), _Maker(outbox, 1000.0)
+            maker.start()
+            until_s = time.monotonic() + PATIENCE_S
+            while (uplink.last_error is None or maker.made < count) and time.monotonic() < until_s:
+                time.sleep(0.01)
+            said = str(uplink.last_error)
+            assert subscriber.seqs() == [] and outbox.waiting() >= maker.made - 100, "all is kept"
+            line.broker_port = broker.port
+            return _finish(outbox, uplink, maker, subscriber), said
+    finally:
+        line.close()
+        mute.close()
         subscriber.close()
         broker.kill()
 

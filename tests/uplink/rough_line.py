@@ -25,7 +25,7 @@ class RoughLine:
     def __init__(self, broker_port: int, seed: int) -> None:
         self.is_rough = True
         self.hurts: Counter[str] = Counter()
-        self._broker_port = broker_port
+        self.broker_port = broker_port
         self._chance = random.Random(seed)
         self._listener = socket.create_server((HOST, 0))
         self.port = int(self._listener.getsockname()[1])
@@ -43,7 +43,7 @@ class RoughLine:
         while True:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection((HOST, self._broker_port))
+                far = socket.create_connection((HOST, self.broker_port))
             except OSError:
                 return
             for sock in (near, far):

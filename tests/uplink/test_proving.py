@@ -22,3 +22,16 @@ def test_a_line_that_cuts_delays_and_truncates(tmp_path: Path) -> None:
     assert (outcome.holes, outcome.left) == (0, 0), str(outcome)
     assert outcome.made > 100 and sum(outcome.hurts.values()) > 10, str(outcome)
     assert outcome.chains <= 3, f"newest, live and backlog, each in order: {outcome}"
+
+
+@pytest.mark.parametrize(
+    ("connack", "words"),
+    [(b"\x00\x00\x00", "no acknowledgement within 0.3 s"), (None, "no answer within 0.3 s")],
+)
+def test_a_broker_that_never_acknowledges_and_then_a_real_one(
+    tmp_path: Path, connack: bytes | None, words: str
+) -> None:
+    outcome, said = proving.mute_broker(tmp_path, count=300, connack=connack)
+    assert words in said and "expected" in said, said
+    assert (outcome.holes, outcome.left) == (0, 0), str(outcome)
+    assert outcome.made >= 300, str(outcome)
