@@ -295,14 +295,15 @@ def told_of(name: str, at: Setting, rides: list[Ride]) -> Told:
     return told
 
 
-MOST_LATE_MS = 5000.0
+MOST_LATE_MS = 15_000.0
+"""Less than a card is stuck for; on a quiet machine it is two seconds once, and else milliseconds."""
 MOST_GROWN_MIB = 24.0
 
 
 def check(told: Told, during: Phase, *, refused: bool, offline: bool = False) -> None:
     """Note what is not as promised."""
     before = told.phases[0]
-    if not during.alarms or (during.left < during.alarms - 1 and not offline):
+    if not during.alarms or (not during.left and not offline):
         told.wrong.append(f"{during.name}: of {during.alarms} alarms {during.left} left")
     if during.slowest_ms > MOST_LATE_MS and not offline:
         told.wrong.append(f"{during.name}: an alarm took {during.slowest_ms:.0f} ms")
