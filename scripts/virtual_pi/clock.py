@@ -9,7 +9,6 @@ promised stands in docs/guarantees.md; tests/clock has more cases, with a kernel
 from __future__ import annotations
 
 import ctypes
-import os
 import subprocess
 import sys
 import threading
@@ -26,7 +25,6 @@ from tests.live.watcher import Message, Watcher
 
 PORT = 1883
 ADJ_MAXERROR, ADJ_STATUS = 0x0004, 0x0010  # linux/timex.h
-IN_1970_S = 100.0
 AN_HOUR_S = 3600.0
 FEW, MANY = 8, 16
 NEAR_S = 1.0
@@ -100,11 +98,12 @@ def scenario(found: Findings, watcher: Watcher, real_s: float) -> None:
     """From 1970 to the second start. `real_s`: the date at which the kernel began."""
     pause = threading.Event()
     print("1970, no broker:", flush=True)
-    set_date(IN_1970_S, by_a_time_service=False)
+    # no kernel takes a date that is less than what it has been running for
+    set_date(time.clock_gettime(time.CLOCK_BOOTTIME) + 1.0, by_a_time_service=False)
     began_s = real_s + time.monotonic()
     systemctl("start", UNIT)
     waits(FEW)
-    found.say(time.time() < AN_HOUR_S, f"{FEW} records wait, made in {time.strftime('%Y')}")
+    found.say(time.gmtime().tm_year == 1970, f"{FEW} records wait, made in {time.gmtime().tm_year}")
     print("a time service sets the clock, then the broker comes:", flush=True)
     set_date(real_s + time.monotonic(), by_a_time_service=True)
     pause.wait(NOTICED_S)  # it is asked for now and then
@@ -134,5 +133,4 @@ def scenario(found: Findings, watcher: Watcher, real_s: float) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["TZ"] = "UTC"
     sys.exit(main())
