@@ -94,7 +94,11 @@ class Ext4(Card):
         """Mount it."""
         if not self._device:
             self._device = done("losetup", "--find", "--show", self._image)
-        done("mount", "-o", ",".join(("errors=remount-ro", *options)), self._device, self.path)
+        try:
+            done("mount", "-o", ",".join(("errors=remount-ro", *options)), self._device, self.path)
+        except CannotMount:
+            done("losetup", "--detach", self._device)
+            raise
 
     def __exit__(self, *reason: object) -> None:
         super().__exit__(*reason)
