@@ -147,6 +147,11 @@ class SegmentLog:
             except OSError as error:
                 self.card.refused("writing to", error)
 
+    def carry_bytes(self, segment: int) -> int:
+        """Return how many bytes `carry` would write."""
+        with self.lock:
+            return self._sweeper.carry_bytes(segment)
+
     def retry(self) -> float | None:
         """Offer the card again what it refused; return in how many seconds to ask next, or None."""
         with self.lock:

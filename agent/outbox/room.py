@@ -16,7 +16,7 @@ import msgspec
 
 from agent.errors import PayloadError
 from agent.outbox.documents import Waiting, decode_waiting, encode_record
-from agent.outbox.frames import FRAME_HEAD_BYTES, Flag, Why
+from agent.outbox.frames import FRAME_HEAD_BYTES, Flag, Why, encode_merged
 from agent.outbox.index import State
 from agent.outbox.log import SegmentLog
 from agent.outbox.losses import REFUSED, Loss, LossBook, losses_of
@@ -83,7 +83,8 @@ class Room:
         going = {i for ids, _ in merged for i in ids}
         staying = [s for s in stored if s.doc_id not in going]
         left_bytes = sum(FRAME_HEAD_BYTES + len(s.body) for s in staying)
-        left_bytes += sum(FRAME_HEAD_BYTES + len(body) for _, body in merged)
+        left_bytes += sum(len(encode_merged(0, ids[-1], ids[:-1], body)) for ids, body in merged)
+        left_bytes += self._log.carry_bytes(segment)  # else what is said of others is written anew for ever
         if size_bytes - left_bytes < size_bytes // WORTH:
             if len(ready) == len(stored):  # else what is in use now may be thinned later
                 self._thinned_out.add(segment)

@@ -69,11 +69,24 @@ class Sweeper:
         """Write anew what a segment says of others; return whether there was something. Raises OSError."""
         if segment == next(iter(self._writer.sizes), None) or segment in self.carried:
             return False
-        ids = [i for i in self._reader.finished(segment) if i not in self._index]
-        if ids:
-            self._writer.write(encode(Op.DONE, Why.ACKNOWLEDGED, ids[0], encode_runs(ids)), next_id)
+        frame = self._said(segment)
+        if frame:
+            self._writer.write(frame, next_id)
         self.carried.add(segment)
-        return bool(ids)
+        return bool(frame)
+
+    def carry_bytes(self, segment: int) -> int:
+        """Return how many bytes `carry` would write; none where the file cannot be read."""
+        if segment == next(iter(self._writer.sizes), None) or segment in self.carried:
+            return 0
+        try:
+            return len(self._said(segment))
+        except OSError:
+            return 0
+
+    def _said(self, segment: int) -> bytes:
+        ids = [i for i in self._reader.finished(segment) if i not in self._index]
+        return encode(Op.DONE, Why.ACKNOWLEDGED, ids[0], encode_runs(ids)) if ids else b""
 
     def remove(self, numbers: list[int]) -> None:
         """Remove segments."""

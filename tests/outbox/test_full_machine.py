@@ -25,8 +25,8 @@ from tests.outbox.cuts import explained_by, features, found_in, lay_out, told_by
 from tests.outbox.cutting_disk import CuttingDisk, Snapshot
 from tests.outbox.samples import BOOT, NEVER_S, record
 
-SEGMENT_BYTES = 1000
-MAX_BYTES = 5000
+SEGMENT_BYTES = 600
+MAX_BYTES = 2500
 KINDS = [Kind.FEATURES, Kind.FEATURES, Kind.FEATURES, Kind.EVENT, Kind.ALARM]
 STORM = 12
 
