@@ -165,12 +165,25 @@ def hold_the_recorder(agent: Agent) -> Callable[[], None]:
 
 
 def hold_the_uplink(agent: Agent) -> Callable[[], None]:
-    """Take its lock: the sender waits for it at once, and nobody else does once all is answered."""
+    """Hold it where it watches the connection: its lock would hold up the network thread, too."""
     while agent.service.uplink.state != "connected" or agent.service.uplink.stats().inflight:
         settle(agent, ALL)
     settle(agent, ALL)
-    agent.service.uplink._cond.acquire()
-    return agent.service.uplink._cond.release
+    uplink, go_on = agent.service.uplink, threading.Event()
+
+    def held(*_: object) -> bool:
+        go_on.wait()
+        return False
+
+    watch, uplink._watch = uplink._watch, held  # type: ignore[method-assign, assignment]
+    with uplink._cond:
+        uplink._cond.notify_all()
+
+    def let_go() -> None:
+        uplink._watch = watch  # type: ignore[method-assign]
+        go_on.set()
+
+    return let_go
 
 
 HOLDS = {
