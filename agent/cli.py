@@ -28,8 +28,10 @@ EXIT_INTERRUPTED = 130
 # a package of an extra → the extra that brings it
 EXTRAS: Mapping[str, str] = {
     "rich": "engineer",
-    "mcap": "engineer",
-    "zstandard": "engineer",
+    "idelib": "engineer",
+    "reportlab": "engineer",
+    "rosbags": "engineer",
+    "distributed": "cluster",
     "amqtt": "demo",
     "mpremote": "flash",
     "nacl": "orders",

@@ -15,10 +15,11 @@ from tests.house.tree import TOP
 EXTRAS = {
     "agent": (),
     "engineer": ("engineer",),
-    "demo": ("engineer", "demo"),
+    "cluster": ("cluster",),
+    "demo": ("demo",),
     "flash": ("flash",),
     "orders": ("orders",),
-    "dev": ("engineer", "flash", "demo", "orders", "dev"),
+    "dev": ("engineer", "cluster", "flash", "demo", "orders", "dev"),
 }
 PIN = re.compile(
     r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>\S+)(?P<rest>[^\n]*(?:\n    --hash=[^\n]*)*)", re.MULTILINE
@@ -69,7 +70,7 @@ def test_every_locked_file_is_known_by_its_hash(name: str) -> None:
     assert not loose, f"requirements/{name}.txt has lines that are no pins: {loose[:3]}"
 
 
-@pytest.mark.parametrize("name", ["agent", "engineer", "flash", "demo", "orders"])
+@pytest.mark.parametrize("name", ["agent", "engineer", "cluster", "flash", "demo", "orders"])
 def test_the_locks_agree(name: str) -> None:
     everything = pins("dev")
     other = {
