@@ -30,7 +30,7 @@ PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_CONT = 0x4206, 0x4207, 7  # linux/ptrace.
 PAUSE = threading.Event()  # never set: nothing tells of what systemd, or a held thread, does
 LOOK_S, TRIES = 0.25, 100
 WAITING = {"7", "23", "202", "230", "232", "270", "271", "281"}
-"""poll, select, futex, clock_nanosleep, epoll_wait, pselect6, ppoll, epoll_pwait: proc_pid_syscall(5), x86-64."""
+"""poll, select, futex, clock_nanosleep, epoll_wait, pselect6, ppoll, epoll_pwait: proc_pid_syscall(5)."""
 WATCHDOG_S = 30.0
 PATIENCE_S = 240.0
 PORT = 1883
