@@ -1,1 +1,1 @@
-"""The tests are a package: a package of others installs a `tests` of its own, which would stand before a mere folder."""
+"""A package, and not a mere folder: ebmlite brings a `tests` of its own, which would stand before one."""
