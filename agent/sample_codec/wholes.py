@@ -1,0 +1,307 @@
+"""Whole numbers in time, several axes of them, into symbols: predicted, and coded by how far off that was.
+
+How far off it will be is told by how far off it was: the mean of a fast and a slow running mean (of 8 and of
+64 samples) picks the table. So a shock is taken up within a few samples, and nothing is sent for it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from agent.sample_codec import tables
+from agent.sample_codec.ans import Reader, Writer
+from agent.sample_codec.prediction import (
+    COEFFICIENT_BITS,
+    FIT_BITS,
+    MOST_ROWS,
+    ORDERS,
+    VALUE_BITS,
+    Order,
+    Predictor,
+    fit_rows,
+)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_ORDER_BITS, _SHAPE_BITS, _SHIFT_BITS, _SPREAD_BITS = 2, 3, 4, 7
+_FAST_BITS, _SLOW_BITS = 3, 6
+_MOST_NUMBER_BITS = 62
+_FAR = 8  # so many spreads from the mean, the first sample is the better offset
+_USUAL_SHAPE = 4
+_ESCAPE_BITS = 24  # what an escape costs, about
+_TO_MAGNITUDE = COEFFICIENT_BITS - tables.FRACTION_BITS
+_TO_CELLS = COEFFICIENT_BITS - 2  # a prediction in quarter counts
+assert tables.CELLS == 1 << 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """``offset`` is what a value of 0 stands for; ``spread`` tells how large differences are, see `_spread`."""
+
+    offset: int
+    spread: int
+
+
+@dataclass(slots=True)
+class _Plan:
+    """One way to code values: (n * axes,) each, but for ``order``."""
+
+    order: int
+    predicted: Ints
+    indices: Ints
+    bits: float
+
+
+def write(wholes: Ints, out: Writer) -> None:
+    """Add (n, axes) whole numbers that differ by less than 2^26 within an axis."""
+    for begin in range(0, len(wholes), MOST_ROWS):
+        _write_part(wholes[begin : begin + MOST_ROWS], out)
+
+
+def read(rows: int, axes: int, data_bytes: int, source: Reader) -> Ints:
+    """Read (rows, axes). Raises ValueError, also where `data_bytes` are too few for that many."""
+    parts = []
+    for begin in range(0, rows, MOST_ROWS):
+        parts.append(_read_part(min(MOST_ROWS, rows - begin), axes, data_bytes, source))
+    return np.concatenate(parts)
+
+
+def _write_part(wholes: Ints, out: Writer) -> None:
+    moving = (wholes != wholes[0]).any(axis=0)
+    for is_moving, first in zip(moving.tolist(), wholes[0].tolist(), strict=True):
+        out.raw(is_moving, 1)
+        if not is_moving:
+            out.number(first)
+    if not moving.any():
+        return
+    values = wholes[:, moving]
+    axes = [_axis_of(values[:, i]) for i in range(values.shape[1])]
+    for axis in axes:
+        out.raw(axis.spread, _SPREAD_BITS)
+        out.number(axis.offset >> _offset_bits(axis.spread))
+    values = values - np.array([axis.offset for axis in axes])
+    shift = max(0, int(np.abs(values).max()).bit_length() - FIT_BITS)
+    plans = [_plan(values, axes, shift, order) for order in range(len(ORDERS))]
+    plan = min(plans, key=lambda plan: plan.bits)
+    flat = values.ravel()
+    costs = [_cost(flat, plan.predicted, plan.indices, shape) for shape in range(len(tables.SHAPES))]
+    shape = costs.index(min(costs))
+    out.raw(shift, _SHIFT_BITS)
+    out.raw(plan.order, _ORDER_BITS)
+    out.raw(shape, _SHAPE_BITS)
+    _write_residuals(flat, plan, shape, out)
+
+
+def _axis_of(values: Ints) -> _Axis:
+    steps = np.abs(np.diff(values))
+    magnitude = int(steps.sum()) * (1 << tables.FRACTION_BITS) // len(steps)
+    spread = _spread_index(magnitude)
+    offset = int(values.sum()) // len(values)
+    first = int(values[0])
+    if abs(first - offset) * (1 << tables.FRACTION_BITS) > _FAR * magnitude:
+        offset = first
+    coarse = _offset_bits(spread)
+    return _Axis((offset + (1 << coarse >> 1)) >> coarse << coarse, spread)
+
+
+def _spread_index(magnitude: int) -> int:
+    magnitude = max(magnitude, tables.LEAST_MAGNITUDE)
+    length = magnitude.bit_length()
+    return length << 1 | magnitude >> (length - 2) & 1
+
+
+def _spread(index: int) -> int:
+    """Return the mean difference that an index stands for, in 64ths of a count."""
+    return (5 + 2 * (index & 1)) << (index >> 1) >> 3
+
+
+def _offset_bits(spread: int) -> int:
+    """Return how many low bits of an offset are not worth their room."""
+    return max(0, (spread >> 1) - tables.FRACTION_BITS - 1)
+
+
+def _predictor(order: Order, axes: list[_Axis], shift: int) -> Predictor:
+    unit = float(1 << (tables.FRACTION_BITS + shift))
+    return Predictor(len(axes), order, np.array([_spread(axis.spread) / unit for axis in axes]))
+
+
+def _start(axis: _Axis) -> int:
+    return _spread(axis.spread)
+
+
+def _plan(values: Ints, axes: list[_Axis], shift: int, order: int) -> _Plan:
+    rows, count = values.shape
+    predictor = _predictor(ORDERS[order], axes, shift)
+    reach = predictor.reach
+    padded = np.zeros(reach + rows * count)
+    padded[reach:] = values.ravel()
+    windows = sliding_window_view(padded, reach)
+    fitted = np.floor(padded / (1 << shift))
+    fit_windows = sliding_window_view(fitted, reach)
+    predicted = np.empty((rows, count), np.int64)
+    begin = 0
+    for end in fit_rows(rows):
+        for axis in range(count):
+            here = windows[begin * count + axis : end * count : count]
+            predicted[begin:end, axis] = here @ predictor.weights[axis]
+        if end < rows:
+            predictor.learn(fit_windows, slice(begin, end), fitted[reach:])
+        begin = end
+    magnitudes = np.abs((values << tables.FRACTION_BITS) - (predicted >> _TO_MAGNITUDE))
+    indices = np.stack(
+        [_indices(magnitudes[:, i].tolist(), _start(axes[i])) for i in range(count)], axis=1
+    )
+    flat = predicted.ravel()
+    return _Plan(order, flat, indices.ravel(), _cost(values.ravel(), flat, indices.ravel(), _USUAL_SHAPE))
+
+
+def _indices(magnitudes: list[int], start: int) -> Ints:
+    fast, slow = start << _FAST_BITS, start << _SLOW_BITS
+    indices = []
+    for magnitude in magnitudes:
+        indices.append(tables.scale_index(_mean(fast, slow)))
+        fast += magnitude - (fast >> _FAST_BITS)
+        slow += magnitude - (slow >> _SLOW_BITS)
+    return np.array(indices, np.int64)
+
+
+def _mean(fast: int, slow: int) -> int:
+    return ((fast << _SLOW_BITS - _FAST_BITS) + slow >> _SLOW_BITS + 1) + tables.LEAST_MAGNITUDE
+
+
+def _cells(
+    values: Ints, predicted: Ints, indices: Ints, shape: int
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return start and width (start -1: escape), the distance in quarter counts, and the low bits' number."""
+    low = np.maximum(0, (indices >> tables.SUB_BITS) - tables.EVEN_FROM)
+    centres = (predicted - (((1 << low) - 1) << (COEFFICIENT_BITS - 1))) >> (low + _TO_CELLS)
+    starts, widths, offsets = tables.intervals(values >> low, centres, indices, shape)
+    return starts, widths, offsets, low
+
+
+def _cost(values: Ints, predicted: Ints, indices: Ints, shape: int) -> float:
+    starts, widths, _, low = _cells(values, predicted, indices, shape)
+    known = starts >= 0
+    bits = tables.PLACES * int(known.sum()) - float(np.log2(widths[known]).sum())
+    return bits + float(low.sum()) + _ESCAPE_BITS * int((~known).sum())
+
+
+def _write_residuals(values: Ints, plan: _Plan, shape: int, out: Writer) -> None:
+    starts, widths, offsets, low = _cells(values, plan.predicted, plan.indices, shape)
+    joined = np.minimum(low, tables.MOST_LOW_BITS)
+    even = values & ((1 << low) - 1)
+    alone = np.flatnonzero((starts < 0) | (low > joined)).tolist()
+    codes = (starts << joined) + (even >> (low - joined)) * widths
+    bits = joined + tables.PLACES
+    begin = 0
+    for at in [*alone, len(values)]:
+        out.many(codes[begin:at], widths[begin:at], bits[begin:at])
+        begin = at + 1
+        if at == len(values):
+            break
+        if starts[at] < 0:
+            width = tables.table(int(plan.indices[at]), shape).listed[0]
+            out.many(np.array([0]), width << joined[at : at + 1], bits[at : at + 1])
+            out.number(int(offsets[at]) >> 2)
+            out.raw(int(even[at]), int(low[at]))
+        else:
+            out.many(codes[at : at + 1], widths[at : at + 1], bits[at : at + 1])
+            out.raw(int(even[at]), int(low[at] - joined[at]))
+
+
+def _read_part(rows: int, count: int, data_bytes: int, source: Reader) -> Ints:
+    wholes = np.zeros((rows, count), np.int64)
+    moving = []
+    for i in range(count):
+        if source.raw(1):
+            moving.append(i)
+        else:
+            wholes[:, i] = source.number()
+    if not moving:
+        return wholes
+    if rows * len(moving) > tables.MOST_VALUES_A_BYTE * data_bytes:
+        raise ValueError(f"{data_bytes} bytes that claim {rows * len(moving)} numbers")
+    axes = []
+    for _ in moving:
+        spread = source.raw(_SPREAD_BITS)
+        if not 0 <= (spread >> 1) <= VALUE_BITS + tables.FRACTION_BITS + 1:
+            raise ValueError("coded samples with a spread that none can have")
+        offset = source.number() << _offset_bits(spread)
+        if abs(offset) >> _MOST_NUMBER_BITS:
+            raise ValueError("coded samples with an offset that none can have")
+        axes.append(_Axis(offset, spread))
+    shift = source.raw(_SHIFT_BITS)
+    order = source.raw(_ORDER_BITS)
+    shape = source.raw(_SHAPE_BITS)
+    values = _read_residuals(rows, axes, shift, ORDERS[order], shape, source)
+    wholes[:, moving] = values + np.array([axis.offset for axis in axes])
+    return wholes
+
+
+def _read_residuals(
+    rows: int, axes: list[_Axis], shift: int, order: Order, shape: int, source: Reader
+) -> Ints:
+    predictor = _predictor(order, axes, shift)
+    count, reach = len(axes), predictor.reach
+    padded = np.zeros(reach + rows * count)
+    fitted = np.zeros(reach + rows * count)
+    fit_windows = sliding_window_view(fitted, reach)
+    fast = [_start(axis) << _FAST_BITS for axis in axes]
+    slow = [_start(axis) << _SLOW_BITS for axis in axes]
+    numbered = list(range(count))
+    begin, at = 0, 0
+    for end in fit_rows(rows):
+        weights = list(predictor.weights)
+        for _ in range(begin, end):
+            for axis in numbered:
+                predicted = int(padded[at : at + reach].dot(weights[axis]))
+                index = tables.scale_index(_mean(fast[axis], slow[axis]))
+                value = _read_value(predicted, index, shape, source)
+                padded[at + reach] = value
+                at += 1
+                magnitude = abs((value << tables.FRACTION_BITS) - (predicted >> _TO_MAGNITUDE))
+                fast[axis] += magnitude - (fast[axis] >> _FAST_BITS)
+                slow[axis] += magnitude - (slow[axis] >> _SLOW_BITS)
+        if end < rows:
+            here = slice(begin * count + reach, end * count + reach)
+            fitted[here] = np.floor(padded[here] / (1 << shift))
+            predictor.learn(fit_windows, slice(begin, end), fitted[reach:])
+        begin = end
+    return padded[reach:].astype(np.int64).reshape(rows, count)
+
+
+def _read_value(predicted: int, index: int, shape: int, source: Reader) -> int:
+    found = tables.table(index, shape)
+    low = tables.low_bits(index)
+    joined = min(low, tables.MOST_LOW_BITS)
+    centre = (predicted - (((1 << low) - 1) << (COEFFICIENT_BITS - 1))) >> (low + _TO_CELLS)
+    place = source.peek(tables.PLACES + joined)
+    edges = found.listed
+    slot = place >> joined
+    if slot < edges[0]:
+        source.take(0, edges[0] << joined, tables.PLACES + joined)
+        distance = source.number()
+        value = distance + (centre + (tables.CELLS - 1) >> 2)
+        value = value << low | source.raw(low)
+    else:
+        cell = bisect_right(edges, slot) - 1 - tables.CELLS * found.half
+        value = (cell + tables.CELLS // 2 + centre) >> 2
+        first = tables.CELLS * value - centre - tables.CELLS // 2 + tables.CELLS * found.half
+        if first < 0 or first + tables.CELLS >= len(edges):
+            raise ValueError("coded samples that no writer writes")
+        start = edges[first]
+        width = edges[first + tables.CELLS] - start
+        even = (place - (start << joined)) // width
+        source.take((start << joined) + even * width, width, tables.PLACES + joined)
+        value = value << joined | even
+        if low > joined:
+            value = value << (low - joined) | source.raw(low - joined)
+    if not -(1 << VALUE_BITS) < value < 1 << VALUE_BITS:
+        raise ValueError("coded samples beyond what they can be")
+    return value
