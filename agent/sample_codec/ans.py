@@ -14,6 +14,7 @@ import numpy.typing as npt
 MOST_BITS = 32  # of one symbol
 RAW_BITS = 24  # of one symbol without a model
 LENGTH_BITS = 6  # of a number of any size: how many bits follow
+MOST_SMALL = 128
 _WORD_BITS = 32
 _WORD_BYTES = 4
 _WORD = (1 << _WORD_BITS) - 1
@@ -43,6 +44,14 @@ class Writer:
         folded = 2 * value if value >= 0 else -2 * value - 1
         self.raw(folded.bit_length(), LENGTH_BITS)
         self.raw(folded, max(0, folded.bit_length() - 1))
+
+    def small(self, value: int) -> None:
+        """Add a whole number of either sign that is near 0, in a Rice code of one low bit."""
+        folded = 2 * value if value >= 0 else -2 * value - 1
+        for _ in range(folded >> 1):
+            self.raw(0, 1)
+        self.raw(1, 1)
+        self.raw(folded, 1)
 
     def raws(self, values: Ints, counts: Ints) -> None:
         """Add of each of `values` as many bits as `counts` says: (n,) each, at most 52."""
@@ -111,6 +120,16 @@ class Reader:
         if not length:
             return 0
         folded = 1 << (length - 1) | self.raw(length - 1)
+        return folded >> 1 if not folded & 1 else -(folded >> 1) - 1
+
+    def small(self) -> int:
+        """Read a whole number of either sign that is near 0."""
+        high = 0
+        while not self.raw(1):
+            high += 1
+            if high > MOST_SMALL:
+                raise ValueError("coded samples that no writer writes")
+        folded = high << 1 | self.raw(1)
         return folded >> 1 if not folded & 1 else -(folded >> 1) - 1
 
     def raws(self, counts: Ints) -> Ints:

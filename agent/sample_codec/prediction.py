@@ -25,6 +25,7 @@ VALUE_BITS = 27  # of a sample from its offset: with 64 coefficients of 17 bits,
 FIT_BITS = 18  # in fitting: squares of 32,768 samples stay below 2^53
 MOST_ROWS = 1 << 15
 MOST_LINKED_AXES = 6  # more axes are predicted each by itself
+_PRIOR = 0.5  # weight of the prior: of so many samples with one spread for a value
 _FIRST_FIT, _LONGEST_BLOCK = 6, 128
 
 Floats = npt.NDArray[np.float64]
@@ -84,7 +85,7 @@ class Predictor:
         self._columns = np.array(columns)
         self._absent = np.array(absent)
         size = self._columns.shape[1]
-        penalty = 4.0 * np.array(lags) * spread[np.array(sources)] * spread[np.array(sources)]
+        penalty = _PRIOR * np.array(lags) * spread[np.array(sources)] * spread[np.array(sources)]
         self._gram = np.zeros((axes, size, size))
         self._gram[:, np.arange(size), np.arange(size)] = penalty
         self._moment = np.zeros((axes, size))
@@ -93,14 +94,15 @@ class Predictor:
         self.weights = np.zeros((axes, self.reach))
         self._spread_out(np.eye(1, size).repeat(axes, axis=0))
 
-    def learn(self, windows: Floats, rows: slice, values: Floats) -> None:
+    def learn(self, windows: Floats, rows: slice, values: Floats, damping: Floats) -> None:
         """Fit anew: `windows` (n * axes, reach), `values` (n * axes,) as fitted, of which `rows` are new."""
         for axis in range(self._axes):
             here = slice(rows.start * self._axes + axis, rows.stop * self._axes, self._axes)
             known = windows[here][:, self._columns[axis]]
             known[:, self._absent[axis]] = 0.0
+            known = np.floor(known * damping[:, axis, None])
             self._gram[axis] += known.T @ known
-            self._moment[axis] += values[here] @ known
+            self._moment[axis] += np.floor(values[here] * damping[:, axis]) @ known
         self._spread_out(_solve(self._gram, self._moment))
 
     def _spread_out(self, solution: Floats) -> None:

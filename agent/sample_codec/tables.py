@@ -4,30 +4,31 @@ A table is for one scale and one of `SHAPES`. Its cells are quarters of a count,
 not be whole: a residual has the interval of the four cells around it. The first interval is the escape for
 what lies beyond. Built from +, -, *, / alone, which IEEE 754 rounds alike on every machine; no libm.
 
-Scales: a mean magnitude in 64ths of a count, as a float of three bits behind the point: `scale_index`.
+Scales: a mean magnitude in 256ths of a count, as a float of three bits behind the point: `scale_index`.
 From 16 counts on, the low bits of a residual are as good as even, and one table an eighth of an octave does.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 PLACES = 20  # an interval is so many 2^-20
-FRACTION_BITS = 6  # of a mean magnitude
+FRACTION_BITS = 8  # of a mean magnitude
 SUB_BITS = 3  # steps in an octave: 8
 LEAST_MAGNITUDE = 1 << SUB_BITS
-EVEN_FROM = 10  # bit length of a mean magnitude of 8 up to 16 counts: the widest table
+EVEN_FROM = 12  # bit length of a mean magnitude of 8 up to 16 counts: the widest table
 MOST_LOW_BITS = 12  # MOST_BITS of ans less PLACES
 CELLS = 4  # a count
 _REACH = 12  # scales that a table spans, either way
 _SIMPSON = 4
 _LEAST_ESCAPE = 1 << (PLACES - 14)
 _MOST_LIKELY = (1 << PLACES) - (1 << (PLACES - 6))
-"""Bound of what one residual may take: it costs at least 0.022 bits, so few bytes cannot claim many samples."""
+"""What one residual may take: it costs 0.022 bits or more, so few bytes cannot claim many samples."""
 MOST_VALUES_A_BYTE = 360
 
 # Degrees of freedom (odd), and the scale for a mean magnitude of 1.
@@ -47,8 +48,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """``edges``: (cells + 1,) where each cell begins in 2^20, the escape before the first; ``half``: counts
-    to either side of the prediction. ``listed``: the same edges for `bisect`."""
+    """The intervals of residuals.
+
+    ``edges``: (cells + 1,) where each cell begins in 2^20, the escape before the first; ``listed``: the
+    same for `bisect`. ``half``: how many counts to either side of the prediction.
+    """
 
     edges: Ints
     listed: list[int]
@@ -59,6 +63,13 @@ def scale_index(magnitude: int) -> int:
     """Return the index of a mean magnitude: its bit length and the three bits behind the first."""
     length = magnitude.bit_length()
     return length << SUB_BITS | (magnitude >> (length - 1 - SUB_BITS)) & (LEAST_MAGNITUDE - 1)
+
+
+def scale_indices(magnitudes: Ints) -> Ints:
+    """Return `scale_index` of each, (n,) below 2^53."""
+    lengths = np.frexp(magnitudes.astype(np.float64))[1].astype(np.int64)
+    first = magnitudes >> (lengths - 1 - SUB_BITS)
+    return lengths << SUB_BITS | first & (LEAST_MAGNITUDE - 1)
 
 
 def low_bits(index: int) -> int:
@@ -72,12 +83,12 @@ def table(index: int, shape: int) -> Table:
     return _built(length << SUB_BITS | index & (LEAST_MAGNITUDE - 1), shape)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _built(index: int, shape: int) -> Table:
     freedom, factor = SHAPES[shape]
     first = LEAST_MAGNITUDE + (index & (LEAST_MAGNITUDE - 1)) + 0.5
     magnitude = first * 2.0 ** ((index >> SUB_BITS) - 1 - SUB_BITS - FRACTION_BITS)
-    scale = magnitude * factor
+    scale = _scale(magnitude, factor, shape % 2 == 1)
     half = int(_REACH * scale) + 2
     cells = 2 * CELLS * half
     # the density at the edges and inside of each cell; composite Simpson over the cell
@@ -101,6 +112,17 @@ def _built(index: int, shape: int) -> Table:
         edges = cut.astype(np.int64)
     edges += (1 << PLACES) - int(edges[-1])
     return Table(edges, edges.tolist(), half)
+
+
+def _scale(magnitude: float, factor: float, settled: bool) -> float:
+    """Return the scale for a mean magnitude of whole counts, which rounding makes larger, or hides.
+
+    ``settled``: predictions stand near whole counts, as where little ever changes.
+    """
+    square = (magnitude * factor) * (magnitude * factor)
+    if settled:
+        return max(math.sqrt(max(0.0, square - 1 / 24)), 0.2 + min(magnitude, 0.5))
+    return max(math.sqrt(max(0.0, square - 1 / 12)), 0.2 + min(magnitude, 0.5) / 2)
 
 
 def intervals(wholes: Ints, centres: Ints, indices: Ints, shape: int) -> tuple[Ints, Ints, Ints]:

@@ -1,7 +1,7 @@
 """Whole numbers in time, several axes of them, into symbols: predicted, and coded by how far off that was.
 
 How far off it will be is told by how far off it was: the mean of a fast and a slow running mean (of 8 and of
-64 samples) picks the table. So a shock is taken up within a few samples, and nothing is sent for it.
+32 samples) picks the table. So a shock is taken up within a few samples, and nothing is sent for it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,16 @@ from agent.sample_codec.prediction import (
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_ORDER_BITS, _SHAPE_BITS, _SHIFT_BITS, _SPREAD_BITS = 2, 3, 4, 7
-_FAST_BITS, _SLOW_BITS = 3, 6
+RANGE_BITS = VALUE_BITS - 1  # within an axis
+_ORDER_BITS, _SHAPE_BITS, _SHIFT_BITS = 2, 3, 5
+_FAST_BITS, _SLOW_BITS = 3, 5
 _MOST_NUMBER_BITS = 62
+_SHIFT_BIAS = FIT_BITS
+_USUAL_SPREAD = 30  # of differences of a hundred counts
 _FAR = 8  # so many spreads from the mean, the first sample is the better offset
 _USUAL_SHAPE = 4
+_LONG_ROWS = 1500  # from so many on, low orders are not tried
+_DAMPED = 2  # octaves below the spread from which on a row counts less
 _ESCAPE_BITS = 24  # what an escape costs, about
 _TO_MAGNITUDE = COEFFICIENT_BITS - tables.FRACTION_BITS
 _TO_CELLS = COEFFICIENT_BITS - 2  # a prediction in quarter counts
@@ -42,7 +47,7 @@ assert tables.CELLS == 1 << 2
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """``offset`` is what a value of 0 stands for; ``spread`` tells how large differences are, see `_spread`."""
+    """``offset``: what a value of 0 stands for; ``spread``: how large differences are, see `_spread`."""
 
     offset: int
     spread: int
@@ -56,6 +61,11 @@ class _Plan:
     predicted: Ints
     indices: Ints
     bits: float
+
+
+def fits(wholes: Ints) -> bool:
+    """Tell whether `write` takes these."""
+    return bool((wholes.max(axis=0) - wholes.min(axis=0) < 1 << RANGE_BITS).all())
 
 
 def write(wholes: Ints, out: Writer) -> None:
@@ -74,20 +84,25 @@ def read(rows: int, axes: int, data_bytes: int, source: Reader) -> Ints:
 
 def _write_part(wholes: Ints, out: Writer) -> None:
     moving = (wholes != wholes[0]).any(axis=0)
+    out.raw(bool(moving.all()), 1)
     for is_moving, first in zip(moving.tolist(), wholes[0].tolist(), strict=True):
-        out.raw(is_moving, 1)
+        if not moving.all():
+            out.raw(is_moving, 1)
         if not is_moving:
             out.number(first)
     if not moving.any():
         return
     values = wholes[:, moving]
     axes = [_axis_of(values[:, i]) for i in range(values.shape[1])]
+    spread = _USUAL_SPREAD
     for axis in axes:
-        out.raw(axis.spread, _SPREAD_BITS)
+        out.small(axis.spread - spread)
+        spread = axis.spread
         out.number(axis.offset >> _offset_bits(axis.spread))
     values = values - np.array([axis.offset for axis in axes])
-    shift = max(0, int(np.abs(values).max()).bit_length() - FIT_BITS)
-    plans = [_plan(values, axes, shift, order) for order in range(len(ORDERS))]
+    shift = int(np.abs(values).max()).bit_length() - FIT_BITS + _SHIFT_BIAS
+    orders = range(len(ORDERS)) if len(values) < _LONG_ROWS else range(len(ORDERS) - 2, len(ORDERS))
+    plans = [_plan(values, axes, shift, order) for order in orders]
     plan = min(plans, key=lambda plan: plan.bits)
     flat = values.ravel()
     costs = [_cost(flat, plan.predicted, plan.indices, shape) for shape in range(len(tables.SHAPES))]
@@ -117,7 +132,7 @@ def _spread_index(magnitude: int) -> int:
 
 
 def _spread(index: int) -> int:
-    """Return the mean difference that an index stands for, in 64ths of a count."""
+    """Return the mean difference that an index stands for, in 256ths of a count."""
     return (5 + 2 * (index & 1)) << (index >> 1) >> 3
 
 
@@ -127,7 +142,7 @@ def _offset_bits(spread: int) -> int:
 
 
 def _predictor(order: Order, axes: list[_Axis], shift: int) -> Predictor:
-    unit = float(1 << (tables.FRACTION_BITS + shift))
+    unit = 2.0 ** (tables.FRACTION_BITS + shift - _SHIFT_BIAS)
     return Predictor(len(axes), order, np.array([_spread(axis.spread) / unit for axis in axes]))
 
 
@@ -142,42 +157,62 @@ def _plan(values: Ints, axes: list[_Axis], shift: int, order: int) -> _Plan:
     padded = np.zeros(reach + rows * count)
     padded[reach:] = values.ravel()
     windows = sliding_window_view(padded, reach)
-    fitted = np.floor(padded / (1 << shift))
+    fitted = np.floor(padded * 2.0 ** (_SHIFT_BIAS - shift))
     fit_windows = sliding_window_view(fitted, reach)
     predicted = np.empty((rows, count), np.int64)
+    indices = np.empty((rows, count), np.int64)
+    running = [_Running(axis) for axis in axes]
     begin = 0
     for end in fit_rows(rows):
         for axis in range(count):
             here = windows[begin * count + axis : end * count : count]
             predicted[begin:end, axis] = here @ predictor.weights[axis]
+        off = (values[begin:end] << tables.FRACTION_BITS) - (predicted[begin:end] >> _TO_MAGNITUDE)
+        for axis in range(count):
+            indices[begin:end, axis] = running[axis].follow(np.abs(off[:, axis]).tolist())
         if end < rows:
-            predictor.learn(fit_windows, slice(begin, end), fitted[reach:])
+            damping = _damping(indices[begin:end], axes)
+            predictor.learn(fit_windows, slice(begin, end), fitted[reach:], damping)
         begin = end
-    magnitudes = np.abs((values << tables.FRACTION_BITS) - (predicted >> _TO_MAGNITUDE))
-    indices = np.stack(
-        [_indices(magnitudes[:, i].tolist(), _start(axes[i])) for i in range(count)], axis=1
-    )
     flat = predicted.ravel()
     return _Plan(order, flat, indices.ravel(), _cost(values.ravel(), flat, indices.ravel(), _USUAL_SHAPE))
 
 
-def _indices(magnitudes: list[int], start: int) -> Ints:
-    fast, slow = start << _FAST_BITS, start << _SLOW_BITS
-    indices = []
-    for magnitude in magnitudes:
-        indices.append(tables.scale_index(_mean(fast, slow)))
-        fast += magnitude - (fast >> _FAST_BITS)
-        slow += magnitude - (slow >> _SLOW_BITS)
-    return np.array(indices, np.int64)
+class _Running:
+    """How far off predictions of an axis were of late."""
+
+    def __init__(self, axis: _Axis) -> None:
+        self.fast = _start(axis) << _FAST_BITS
+        self.slow = _start(axis) << _SLOW_BITS
+
+    def follow(self, magnitudes: list[int]) -> Ints:
+        """Return the index of the scale for each of these, before it was known."""
+        fast, slow = self.fast, self.slow
+        means = []
+        for magnitude in magnitudes:
+            means.append(_mean(fast, slow))
+            fast += magnitude - (fast >> _FAST_BITS)
+            slow += magnitude - (slow >> _SLOW_BITS)
+        self.fast, self.slow = fast, slow
+        return tables.scale_indices(np.array(means, np.int64))
+
+
+def _damping(indices: Ints, axes: list[_Axis]) -> Floats:
+    """Return (n, axes) what rows count in fitting: 1, or the less the further off predictions were."""
+    usual = np.array([axis.spread >> 1 for axis in axes])
+    over = np.maximum(0, (indices >> tables.SUB_BITS) - usual + _DAMPED)
+    return np.asarray(np.ldexp(1.0, -over.astype(np.int32)), np.float64)
 
 
 def _mean(fast: int, slow: int) -> int:
-    return ((fast << _SLOW_BITS - _FAST_BITS) + slow >> _SLOW_BITS + 1) + tables.LEAST_MAGNITUDE
+    """Return the mean of both means; the slow one forgets a shock as soon as the fast one is far below it."""
+    fast <<= _SLOW_BITS - _FAST_BITS
+    slow = min(slow, 2 * fast)
+    mean = fast + slow >> _SLOW_BITS + 1
+    return mean if mean > tables.LEAST_MAGNITUDE else tables.LEAST_MAGNITUDE
 
 
-def _cells(
-    values: Ints, predicted: Ints, indices: Ints, shape: int
-) -> tuple[Ints, Ints, Ints, Ints]:
+def _cells(values: Ints, predicted: Ints, indices: Ints, shape: int) -> tuple[Ints, Ints, Ints, Ints]:
     """Return start and width (start -1: escape), the distance in quarter counts, and the low bits' number."""
     low = np.maximum(0, (indices >> tables.SUB_BITS) - tables.EVEN_FROM)
     centres = (predicted - (((1 << low) - 1) << (COEFFICIENT_BITS - 1))) >> (low + _TO_CELLS)
@@ -218,8 +253,9 @@ def _write_residuals(values: Ints, plan: _Plan, shape: int, out: Writer) -> None
 def _read_part(rows: int, count: int, data_bytes: int, source: Reader) -> Ints:
     wholes = np.zeros((rows, count), np.int64)
     moving = []
+    all_move = source.raw(1)
     for i in range(count):
-        if source.raw(1):
+        if all_move or source.raw(1):
             moving.append(i)
         else:
             wholes[:, i] = source.number()
@@ -228,9 +264,10 @@ def _read_part(rows: int, count: int, data_bytes: int, source: Reader) -> Ints:
     if rows * len(moving) > tables.MOST_VALUES_A_BYTE * data_bytes:
         raise ValueError(f"{data_bytes} bytes that claim {rows * len(moving)} numbers")
     axes = []
+    spread = _USUAL_SPREAD
     for _ in moving:
-        spread = source.raw(_SPREAD_BITS)
-        if not 0 <= (spread >> 1) <= VALUE_BITS + tables.FRACTION_BITS + 1:
+        spread += source.small()
+        if not tables.SUB_BITS < spread >> 1 <= VALUE_BITS + tables.FRACTION_BITS + 1:
             raise ValueError("coded samples with a spread that none can have")
         offset = source.number() << _offset_bits(spread)
         if abs(offset) >> _MOST_NUMBER_BITS:
@@ -254,14 +291,16 @@ def _read_residuals(
     fit_windows = sliding_window_view(fitted, reach)
     fast = [_start(axis) << _FAST_BITS for axis in axes]
     slow = [_start(axis) << _SLOW_BITS for axis in axes]
+    indices = np.zeros((rows, count), np.int64)
     numbered = list(range(count))
     begin, at = 0, 0
     for end in fit_rows(rows):
         weights = list(predictor.weights)
-        for _ in range(begin, end):
+        for row in range(begin, end):
             for axis in numbered:
                 predicted = int(padded[at : at + reach].dot(weights[axis]))
                 index = tables.scale_index(_mean(fast[axis], slow[axis]))
+                indices[row, axis] = index
                 value = _read_value(predicted, index, shape, source)
                 padded[at + reach] = value
                 at += 1
@@ -270,8 +309,9 @@ def _read_residuals(
                 slow[axis] += magnitude - (slow[axis] >> _SLOW_BITS)
         if end < rows:
             here = slice(begin * count + reach, end * count + reach)
-            fitted[here] = np.floor(padded[here] / (1 << shift))
-            predictor.learn(fit_windows, slice(begin, end), fitted[reach:])
+            fitted[here] = np.floor(padded[here] * 2.0 ** (_SHIFT_BIAS - shift))
+            damping = _damping(indices[begin:end], axes)
+            predictor.learn(fit_windows, slice(begin, end), fitted[reach:], damping)
         begin = end
     return padded[reach:].astype(np.int64).reshape(rows, count)
 
