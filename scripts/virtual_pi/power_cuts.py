@@ -155,6 +155,7 @@ class PowerCuts:
         self._niceness = niceness
         self.truth = Truth(on_found=self._judge_probe)
         self._lock = threading.Lock()
+        self._opened = threading.Event()
         self._cache = Cache.default()
 
     def run(self, cuts: int) -> Tally:
@@ -233,7 +234,7 @@ class PowerCuts:
         (gate.open if is_online else gate.shut)()
         with self._on(disk, with_box=True) as pi:
             self._look(pi)
-            self._hear(pi, f"probe {PROBE} {self.truth.next_seq}")
+            self._probe(pi)
             self._run_for(rng.uniform(SHORTEST_S, LONGEST_S))
             if rng.random() < 0.5:
                 is_online = not is_online
@@ -280,6 +281,13 @@ class PowerCuts:
         kernel = pi.run("dmesg | grep -E 'EXT4-fs (error|warning)|I/O error|JBD2: .*(error|Invalid)'").output
         self.tally.file_system_errors += [f"{after}: {line}" for line in kernel.splitlines()]
 
+    def _probe(self, pi: VirtualPi) -> None:
+        """Let the probe open its outbox, and write; return when it has said what it found."""
+        self._opened.clear()
+        self._hear(pi, f"probe {PROBE} {self.truth.next_seq}")
+        if not self._opened.wait(SERVICE_UP_S):
+            self.tally.lost.append(f"after cut {self.tally.cuts}: the probe's outbox does not open")
+
     def _judge_probe(self, found: dict[str, Any]) -> None:
         """Hold what the probe has found against all that was durable; it says that first."""
         seqs, truth, after = found["found"], self.truth, f"after cut {self.tally.cuts}"
@@ -291,12 +299,13 @@ class PowerCuts:
         if found["damaged"]:
             self.tally.damaged.append(f"{after}: the probe's: {found['findings']}")
         self.tally.torn_tails += found["torn_bytes"] > 0
+        self._opened.set()
 
     def _drain(self, disk: ForgetfulDisk, gate: Gate, watcher: Watcher) -> None:
         """Switch it on without a box, so that nothing new comes, and let all out that waits."""
         with self._on(disk, with_box=False) as pi:
             self._look(pi)
-            self._hear(pi, f"probe {PROBE} {self.truth.next_seq}")
+            self._probe(pi)
             gate.open()
             end_s = time.monotonic() + DRAINED_S
             stats = f"{VENV}/bin/cargobox outbox stats --dir {OUTBOX} --json"
