@@ -135,8 +135,8 @@ SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 # For the threads that go before the others; and the kernel's word on its clock, which without a capability
-# can only be read. ProtectClock= would forbid that, too.
-SystemCallFilter=sched_setscheduler adjtimex
+# can only be read (the C library asks by either name). ProtectClock= would forbid that, too.
+SystemCallFilter=sched_setscheduler adjtimex clock_adjtime
 
 [Install]
 WantedBy=multi-user.target
