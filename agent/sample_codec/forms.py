@@ -36,7 +36,8 @@ UNITS = (
     math.pi / 180,
     math.pi / 180_000,
 )
-_MOST_DECIMALS = 9
+_POWERS_OF_TEN = tuple(float(10**decimals) for decimals in range(10))
+_MOST_DECIMALS = len(_POWERS_OF_TEN) - 1
 _STEP_BITS = 6
 _OWN_STEP = (1 << _STEP_BITS) - 1
 _MOST_PATCHED = 0.03  # of all values
@@ -167,7 +168,7 @@ def _read_lattice(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, s
 
 def _size_of(step: int) -> float:
     decimals, unit = divmod(step, len(UNITS))
-    return float(UNITS[unit] / 10.0**decimals)
+    return float(UNITS[unit] / _POWERS_OF_TEN[decimals])
 
 
 def _of_lattice(numbers: Ints, step: int | None, size: float, dtype: np.dtype[Any]) -> Values:
@@ -175,7 +176,7 @@ def _of_lattice(numbers: Ints, step: int | None, size: float, dtype: np.dtype[An
         wide = numbers * size
     else:
         decimals, unit = divmod(step, len(UNITS))
-        wide = numbers / 10.0**decimals * UNITS[unit]
+        wide = numbers / _POWERS_OF_TEN[decimals] * UNITS[unit]
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(wide.astype(dtype))
 

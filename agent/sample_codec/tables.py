@@ -87,7 +87,7 @@ def table(index: int, shape: int) -> Table:
 def _built(index: int, shape: int) -> Table:
     freedom, factor = SHAPES[shape]
     first = LEAST_MAGNITUDE + (index & (LEAST_MAGNITUDE - 1)) + 0.5
-    magnitude = first * 2.0 ** ((index >> SUB_BITS) - 1 - SUB_BITS - FRACTION_BITS)
+    magnitude = math.ldexp(first, (index >> SUB_BITS) - 1 - SUB_BITS - FRACTION_BITS)
     scale = _scale(magnitude, factor, shape % 2 == 1)
     half = int(_REACH * scale) + 2
     cells = 2 * CELLS * half

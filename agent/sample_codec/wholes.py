@@ -6,6 +6,7 @@ How far off it will be is told by how far off it was: the mean of a fast and a s
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -142,7 +143,7 @@ def _offset_bits(spread: int) -> int:
 
 
 def _predictor(order: Order, axes: list[_Axis], shift: int) -> Predictor:
-    unit = 2.0 ** (tables.FRACTION_BITS + shift - _SHIFT_BIAS)
+    unit = math.ldexp(1.0, tables.FRACTION_BITS + shift - _SHIFT_BIAS)
     return Predictor(len(axes), order, np.array([_spread(axis.spread) / unit for axis in axes]))
 
 
@@ -157,7 +158,7 @@ def _plan(values: Ints, axes: list[_Axis], shift: int, order: int) -> _Plan:
     padded = np.zeros(reach + rows * count)
     padded[reach:] = values.ravel()
     windows = sliding_window_view(padded, reach)
-    fitted = np.floor(padded * 2.0 ** (_SHIFT_BIAS - shift))
+    fitted = np.floor(np.ldexp(padded, _SHIFT_BIAS - shift))
     fit_windows = sliding_window_view(fitted, reach)
     predicted = np.empty((rows, count), np.int64)
     indices = np.empty((rows, count), np.int64)
@@ -309,7 +310,7 @@ def _read_residuals(
                 slow[axis] += magnitude - (slow[axis] >> _SLOW_BITS)
         if end < rows:
             here = slice(begin * count + reach, end * count + reach)
-            fitted[here] = np.floor(padded[here] * 2.0 ** (_SHIFT_BIAS - shift))
+            fitted[here] = np.floor(np.ldexp(padded[here], _SHIFT_BIAS - shift))
             damping = _damping(indices[begin:end], axes)
             predictor.learn(fit_windows, slice(begin, end), fitted[reach:], damping)
         begin = end
