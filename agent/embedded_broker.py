@@ -168,7 +168,7 @@ def _free_port() -> int:
 
 def _become_mosquitto(port: int, directory: Path) -> None:
     parent = os.getppid()
-    # Not SIGTERM: mosquitto forgets one that comes between its word that it runs and its loop. It keeps nothing.
+    # Not SIGTERM: mosquitto forgets one that comes between its "running" and its loop. It keeps nothing.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)  # the parent ended before the kernel knew of our wish
