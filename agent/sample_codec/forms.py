@@ -5,8 +5,8 @@
   one of those that decimals and units give, or the shortest that gives back every value (as the
   ``FloatMult`` of pcodec and the decimals of ALP do: A. Afroozeh et al., SIGMOD 2023). Whole numbers may
   be multiples of something once more: `stepped`.
-* SPLIT: other floats: the upper part as fixed point, with half a dozen bits below the noise, predicted; and
-  the lower bits of the mantissa as they are, as many as the exponent leaves: `split`.
+* SPLIT: floats with a step and an offset for each axis: `affine`; or any others: the upper part as fixed
+  point, some bits below the noise, predicted; and the rest of the mantissa as it is: `split`.
 * BITS: anything else: the bit pattern as an integer in the order of the numbers.
 
 `write` always tries the way back; values that a lattice does not give (a NaN, a -0.0) are sent beside it.
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.sample_codec import split, stepped, steps, wholes
+from agent.sample_codec import affine, split, stepped, steps, wholes
 from agent.sample_codec.ans import Reader, Writer
 
 Ints = npt.NDArray[np.int64]
@@ -33,6 +33,7 @@ UNITS = (
     1.0,
     _STANDARD_GRAVITY_MPS2,
     _STANDARD_GRAVITY_MPS2 / 1000,
+    9.81,  # what many programs take for it
     math.pi / 180,
     math.pi / 180_000,
 )
@@ -65,6 +66,11 @@ def write(values: Values) -> tuple[Form, Writer]:
         if _write_lattice(values, out):
             return Form.LATTICE, out
         out = Writer()
+        out.raw(1, 1)
+        if affine.write(values, out):
+            return Form.SPLIT, out
+        out = Writer()
+        out.raw(0, 1)
         if split.write(values, out):
             return Form.SPLIT, out
         out = Writer()
@@ -82,6 +88,8 @@ def read(form: Form, dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int
         return _read_whole(dtype, rows, axes, data_bytes, source)
     if form is Form.LATTICE:
         return _read_lattice(dtype, rows, axes, data_bytes, source)
+    if source.raw(1):
+        return affine.read(dtype, rows, axes, data_bytes, source)
     return split.read(dtype, rows, axes, data_bytes, source)
 
 
@@ -231,17 +239,11 @@ def _read_bits(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, sour
     ordered = upper << spare | lower
     if dtype.kind == "i":
         return ordered.astype(dtype)
-    # the order of negative floats is against that of their patterns
-    patterns = np.where(ordered < 0, ordered ^ ((1 << (width - 1)) - 1), ordered)
-    return patterns.astype(np.dtype(f"i{dtype.itemsize}")).view(dtype)
+    return affine.of_ordered(ordered, dtype)
 
 
 def _ordered(values: Values) -> Ints:
-    if values.dtype.kind == "i":
-        return values.astype(np.int64)
-    width = values.dtype.itemsize * 8
-    patterns = values.view(np.dtype(f"i{values.dtype.itemsize}")).astype(np.int64)
-    return np.where(patterns < 0, patterns ^ ((1 << (width - 1)) - 1), patterns)
+    return values.astype(np.int64) if values.dtype.kind == "i" else affine.ordered(values)
 
 
 def _each(values: Ints, count: int) -> tuple[Ints, Ints]:

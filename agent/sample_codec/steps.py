@@ -69,7 +69,7 @@ def _common(levels: Floats, half: Floats, least: float) -> float:
     for parts in (1, 2, 3):
         low, high = _bounds(levels, half, least / parts)
         if low < high:
-            return _shortest(low, high)
+            return shortest(low, high)
     return 0.0
 
 
@@ -92,12 +92,12 @@ def _bounds(levels: Floats, half_ulp: Floats, step: float) -> tuple[float, float
     return float(((levels - half_ulp) / numbers).max()), float(((levels + half_ulp) / numbers).min())
 
 
-def _shortest(low: float, high: float) -> float:
+def shortest(low: float, high: float) -> float:
     """Return the number between the two with the fewest bits."""
     exponent = math.frexp(high)[1]
     for bits in range(1, 53):
         unit = math.ldexp(1.0, exponent - bits)
-        number = math.ceil(low / unit) * unit
+        number = math.floor(low / unit + 1) * unit
         if low < number < high:
             return number
     return (low + high) / 2

@@ -143,6 +143,15 @@ def test_the_step_in_decimals_is_found_and_what_breaks_it_is_sent_beside() -> No
     assert len(tens) < 1.01 * plain + 8, f"{len(tens)} bytes for counts in {plain}"
 
 
+def test_calibrated_counts_are_found_out_with_an_offset_for_each_axis() -> None:
+    counts = ride(600)
+    plain = len(given_back(counts.astype(np.int32)))
+    scaled = counts * np.array([0.0123456789, 0.011, 0.0131]) + np.array([0.3331, -5.17, 2.29])
+    for name, more in (("float32", 0.2), ("float64", 2.5)):  # doubles are rounded twice, in their last bit
+        size = len(given_back(scaled.astype(name)))
+        assert size < plain + 48 + more * counts.size / 8, f"{name}: {size} bytes for counts in {plain}"
+
+
 def test_noise_costs_what_it_holds_and_no_more() -> None:
     random = np.random.default_rng(5)
     for sigma in (0.6, 3.0, 40.0, 5000.0):
@@ -193,6 +202,8 @@ PIECES = (
     (ride(80) * 1e-3).astype(np.float32),
     (ride(80) / 7).astype(np.float32),
     (ride(80) / 7).astype(np.float64),
+    np.random.default_rng(2).standard_normal((80, 2)),
+    (ride(80) * 0.0123 + 0.77).astype(np.float32),
     np.random.default_rng(1).integers(-(2**31), 2**31, (50, 2)).astype(np.int32),
 )
 

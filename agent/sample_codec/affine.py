@@ -1,0 +1,181 @@
+"""Floats that are an offset plus a whole number times a step, each axis with its own: calibrated counts.
+
+Which offset and step give every value back is a question of two unknowns: for a step, the offsets that put
+each value within half a unit in its last place are an interval, and how wide that is, is concave in the step.
+What rounding elsewhere has left is sent as whole numbers of such units: nearly always zeros, which cost
+nearly nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.sample_codec import stepped, steps, wholes
+from agent.sample_codec.ans import Reader, Writer
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Values = npt.NDArray[Any]
+
+_LEAST_LEVELS = 4
+_MOST_LEVEL = 1e30
+_MOST_CORRECTION_BITS = 20
+_LEAST_GAIN_BITS = 2.0
+_SEARCHES = 60
+_DOUBLE_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A value is ``offset`` + number * ``step``."""
+
+    offset: float
+    step: float
+
+
+def write(values: Values, out: Writer) -> bool:
+    """Add (n, axes) finite floats; False where they are not of this kind, and what was added is no use."""
+    if not np.isfinite(values).all() or not float(np.abs(values).max()) < _MOST_LEVEL:
+        return False
+    scales = []
+    for axis in range(values.shape[1]):
+        scale = _scale_of(values[:, axis])
+        if scale is None:
+            return False
+        scales.append(scale)
+    numbers = np.stack(
+        [
+            np.rint((values[:, i].astype(np.float64) - scale.offset) / scale.step).astype(np.int64)
+            for i, scale in enumerate(scales)
+        ],
+        axis=1,
+    )
+    corrections = ordered(values) - ordered(_back(numbers, scales, values.dtype))
+    if np.abs(corrections).max() >> _MOST_CORRECTION_BITS or not wholes.fits(numbers):
+        return False
+    for scale in scales:
+        steps.write(scale.step, out)
+        out.raw(scale.offset != 0, 1)
+        if scale.offset:
+            out.raw(scale.offset < 0, 1)
+            steps.write(abs(scale.offset), out)
+    wholes.write(corrections, out)
+    stepped.write(numbers, out)
+    return True
+
+
+def read(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
+    """Read (rows, axes) floats. Raises ValueError."""
+    scales = []
+    for _ in range(axes):
+        step, offset = steps.read(source), 0.0
+        if source.raw(1):
+            sign = -1.0 if source.raw(1) else 1.0
+            offset = sign * steps.read(source)
+        scales.append(Scale(offset, step))
+    corrections = wholes.read(rows, axes, data_bytes, source)
+    numbers = stepped.read(rows, axes, data_bytes, source)
+    back = ordered(_back(numbers, scales, dtype)) + corrections
+    return of_ordered(back, dtype)
+
+
+def ordered(values: Values) -> Ints:
+    """Return floats as integers in the same order, so that neighbours differ by 1."""
+    width = values.dtype.itemsize * 8
+    patterns = values.view(np.dtype(f"i{values.dtype.itemsize}")).astype(np.int64)
+    return np.where(patterns < 0, patterns ^ ((1 << (width - 1)) - 1), patterns)
+
+
+def of_ordered(numbers: Ints, dtype: np.dtype[Any]) -> Values:
+    """Return the floats. Raises ValueError where a number is that of none."""
+    width = dtype.itemsize * 8
+    if (
+        width < _DOUBLE_BITS
+        and (np.abs(numbers) >> (width - 1)).max() > 0
+        and (numbers.min() < -(1 << (width - 1)) or numbers.max() >= 1 << (width - 1))
+    ):
+        raise ValueError(f"coded samples beyond {dtype}")
+    patterns = np.where(numbers < 0, numbers ^ ((1 << (width - 1)) - 1), numbers)
+    return np.asarray(patterns.astype(np.dtype(f"i{dtype.itemsize}")).view(dtype))
+
+
+def _back(numbers: Ints, scales: list[Scale], dtype: np.dtype[Any]) -> Values:
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = numbers * np.array([scale.step for scale in scales])
+        wide = wide + np.array([scale.offset for scale in scales])
+        return np.ascontiguousarray(wide.astype(dtype))
+
+
+def _scale_of(values: Values) -> Scale | None:
+    levels = np.unique(values)
+    half = np.spacing(np.abs(levels)).astype(np.float64) / 2
+    at = levels.astype(np.float64)
+    if len(levels) < _LEAST_LEVELS:
+        return None
+    if at.dtype == values.dtype:
+        half = half * 4  # rounded more than once
+    gaps = np.diff(at)
+    gaps = gaps[gaps > 4 * half[1:]]
+    if not len(gaps) or gaps.min() < steps.LEAST_LEVEL:
+        return None
+    origin = int(np.argmin(np.abs(at)))
+    step = _step_of(at - at[origin], float(gaps.min()))
+    if (
+        step <= 0
+        or math.log2(step) - np.log2(np.maximum(half, steps.LEAST_LEVEL)).mean() < _LEAST_GAIN_BITS + 1
+    ):
+        return None
+    numbers = np.rint((at - at[origin]) / step)
+    reach = float(np.abs(numbers).max())
+    width = 4 * float(half.max()) / reach
+    low, high = step - width, step + width
+    for _ in range(_SEARCHES):
+        third = (high - low) / 3
+        if _room(at, half, numbers, low + third) < _room(at, half, numbers, high - third):
+            low += third
+        else:
+            high -= third
+    best = (low + high) / 2
+    room = _room(at, half, numbers, best)
+    spare = max(room, float(half.min())) / reach / 8
+    step = steps.shortest(best - spare, best + spare)
+    if not step > steps.LEAST_LEVEL:
+        return None
+    lowest = float((at - half - numbers * step).max())
+    highest = float((at + half - numbers * step).min())
+    if not lowest < highest:
+        middle, spare = (lowest + highest) / 2, float(half.min()) / 8
+        lowest, highest = middle - spare, middle + spare
+    sign = 1.0 if highest >= -lowest else -1.0
+    near, far = sorted((abs(lowest), abs(highest)))
+    offset = sign * steps.shortest(near if lowest * highest > 0 else far / 2, far)
+    return Scale(offset if abs(offset) > steps.LEAST_LEVEL else 0.0, step)
+
+
+def _room(at: Floats, half: Floats, numbers: Floats, step: float) -> float:
+    """Return how wide the interval of offsets is in which every value stays within its last place."""
+    rest = at - numbers * step
+    return float((rest + half).min() - (rest - half).max())
+
+
+def _step_of(distances: Floats, least: float) -> float:
+    """Return the step of which all distances are multiples, about; 0: none."""
+    sizes = np.abs(distances[distances != 0])
+    for parts in (1, 2, 3):
+        step, limit = least / parts, 8.0
+        while True:
+            near = sizes <= step * limit
+            if near.any():
+                numbers = np.maximum(np.rint(sizes[near] / step), 1.0)
+                if (np.abs(sizes[near] - numbers * step) > 0.3 * step).any():
+                    break
+                step = float((sizes[near] * numbers).sum() / (numbers * numbers).sum())
+            if near.all():
+                return step
+            limit *= 2
+    return 0.0
