@@ -44,6 +44,7 @@ VERBS: Mapping[str, str] = {
     "run": "the service, in the foreground",
     "record": "raw streams of a box to an MCAP log",
     "replay": "logs through the same pipeline as the live agent",
+    "compare": "two runs of the same logs: what appeared, vanished, moved, changed",
     "flash": "the firmware onto the board, the old one kept until the new one has answered",
     "calibrate": "a sensor against gravity, known masses or the weather, to a certificate",
     "listen": "what boxes publish, in plain words, in either encoding",
