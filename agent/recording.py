@@ -2,7 +2,8 @@
 
 What is handed over is bounded by items: a card that is slow for long holds the one who hands over back, as it
 would without a thread, but not for longer than two seconds. A card that is too slow, or refuses, ends the
-recording, and nothing else.
+recording, and nothing else. A ring (``agent.recorder.ring``) holds nobody back and does not end: what there is no
+place for is skipped, and told of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.beats import SLOW_S, Beats
 from agent.errors import FourPartError, LogFileError
@@ -39,9 +40,19 @@ class Recorder(Protocol):
 class Recording:
     """Hands items from the pipeline's thread to the recorder's, which is `run`."""
 
-    def __init__(self, recorder: Recorder, beats: Beats) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        beats: Beats,
+        *,
+        name: str = "recorder",
+        skipped: Callable[[Sequence[Item]], None] | None = None,
+    ) -> None:
+        """`skipped`: told of what there is no place for; without it, the recording ends there."""
+        self.name = name
         self._recorder: Recorder | None = recorder
         self._beats = beats
+        self._skipped = skipped
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._room = threading.Event()
         self._is_too_slow = False
@@ -52,6 +63,12 @@ class Recording:
         """Queue items; wait while there is no room, as long as nobody has given up."""
         if self._recorder is None or self._is_too_slow:
             return
+        if self._skipped is not None:
+            if self._items.qsize() >= MOST_ITEMS:
+                self._skipped(items)
+                return
+            self._put(items)
+            return
         until_s = time.monotonic() + PATIENCE_S
         while self._items.qsize() >= MOST_ITEMS and not self._is_too_slow and not given_up():
             beat()
@@ -60,10 +77,16 @@ class Recording:
             if time.monotonic() >= until_s and self._items.qsize() >= MOST_ITEMS:
                 self._is_too_slow = True
                 log.error("%s", _too_slow())
-        if self._is_too_slow:
-            return
+        if not self._is_too_slow:
+            self._put(items)
+
+    def _put(self, items: Sequence[Item]) -> None:
         for item in items:
             self._items.put(item)
+
+    def tell(self, word: Any) -> None:
+        """Queue something that is no sample, whatever waits there: the recorder must know of it."""
+        self._items.put(word)
 
     def no_more(self) -> None:
         """Say that all was handed over."""
@@ -71,7 +94,7 @@ class Recording:
 
     def run(self) -> None:
         """Write what comes, until there is no more."""
-        beat = self._beats.of("recorder")
+        beat = self._beats.of(self.name)
         while True:
             beat(SLOW_S)
             try:

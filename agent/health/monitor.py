@@ -16,6 +16,7 @@ from agent.health.link import Link
 from agent.health.probe import Probe
 from agent.health.process import Process
 from agent.health.queue import Queue
+from agent.health.recorder import Recorder
 from agent.health.streams import Streams
 from agent.health.troubles import troubles
 from agent.health.versions import Versions
@@ -43,6 +44,8 @@ class Surroundings:
     clock_steps: Callable[[], list[Step]]
     counts: Callable[[], Mapping[str, Any]] = dict
     """Of cable and buses."""
+    recorder: Callable[[], Mapping[str, Any]] = dict
+    """Of the ring of raw recordings."""
     credentials: Callable[[TimeMark], tuple[Mapping[str, float], list[str]]] = lambda _: ({}, [])
     """For how many days the certificates are good, and what to say of that."""
 
@@ -53,6 +56,7 @@ class Surroundings:
             Board(),
             Disk(self.directory),
             Queue(self.outbox, lambda: _wall_ns(mark())),
+            Recorder(self.recorder),
             Link(self.uplink, lambda: self.credentials(mark())[0]),
             Streams(self.streams, self.tally, now_s),
             Wires("cable", self.counts),
@@ -85,6 +89,8 @@ class Monitor:
         for probe in self._probes:
             if told := dict(probe.look(now_s)):
                 body[probe.name] = told
+        if withheld := self._around.tally().withheld_snippets:
+            body["withheld_snippets"] = withheld
         if steps := self._around.clock_steps():
             body["clock_steps"] = msgspec.to_builtins(steps)
         mark = self._mark()

@@ -39,7 +39,13 @@ def troubles(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Tro
         known = before.get("queue", {}).get(key, count if key == "set_aside" else 0)
         if (more := count - known) > 0:
             yield key, f"{more} record{'' if more == 1 else 's'} {words}"
-    if (years := queue.get("card_life_years")) is not None and years < LEAST_LIFE_YEARS:
+    recorder = body.get("recorder", {})
+    if recorder.get("paused"):
+        yield "recorder", f"recordings pause: {recorder.get('trouble', 'the card refuses')}"
+    if (more := recorder.get("let_go", 0) - before.get("recorder", {}).get("let_go", 0)) > 0:
+        yield "let_go", f"recordings of {more} incident{'' if more == 1 else 's'} are no longer kept: no room"
+    lives = [part["card_life_years"] for part in (queue, recorder) if part.get("card_life_years")]
+    if lives and (years := 1 / sum(1 / life for life in lives)) < LEAST_LIFE_YEARS:
         yield "wear", f"at this rate the card is worn out in {years:.1f} years"
     if (free_bytes := disk.get("free_bytes")) is not None and free_bytes < LEAST_FREE_BYTES:
         yield "disk", f"only {free_bytes / 1e6:.0f} MB are free on the card"

@@ -8,9 +8,9 @@ Format: mcap.dev/spec.
 from __future__ import annotations
 
 import contextlib
-import os
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -33,17 +33,64 @@ from mcap.records import (
     SummaryOffset,
 )
 
+from agent.outbox.files import Disk
+
 MAGIC = b"\x89MCAP0\r\n"
 Compression = Literal["zstd", "none"]
 _FOOTER_BEFORE_CRC = 1 + 8 + 8 + 8
 
 
+@dataclass(slots=True)
+class Content:
+    """What a file that was never ended holds, and where its last whole record ends."""
+
+    end: int
+    schemas: dict[int, Schema] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+    chunks: list[ChunkIndex] = field(default_factory=list)
+    metadata: list[MetadataIndex] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=dict)
+
+
 class McapFile:
     """Writes one file. Raises OSError; the file then ends after the last whole chunk."""
 
-    def __init__(self, path: Path, *, library: str, compression: Compression, overwrite: bool) -> None:
-        # unbuffered: what a full card refuses must not come back with the next write
-        self._file = path.open("wb" if overwrite else "xb", buffering=0)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        library: str,
+        compression: Compression,
+        overwrite: bool = False,
+        disk: Disk | None = None,
+    ) -> None:
+        self._begin(disk or Disk(), compression)
+        if overwrite:
+            self._disk.remove(path)
+        self._fd = self._disk.create(path)
+        self._write(MAGIC + _bytes_of(Header(profile="", library=library)))
+
+    @classmethod
+    def going_on(cls, path: Path, disk: Disk, content: Content) -> McapFile:
+        """Open a file that was never ended, to end it: what stands behind its last whole record goes."""
+        self = cls.__new__(cls)
+        self._begin(disk, "zstd")
+        self._fd = disk.open_write(path)
+        self._offset = content.end
+        self._schemas, self._channels = content.schemas, content.channels
+        self._chunks, self._metadata, self._counts = content.chunks, content.metadata, content.counts
+        self._messages = sum(content.counts.values())
+        self._start_ns = min((chunk.message_start_time for chunk in content.chunks), default=None)
+        self._end_ns = max((chunk.message_end_time for chunk in content.chunks), default=0)
+        try:
+            disk.truncate(self._fd, content.end)
+        except OSError:
+            disk.close(self._fd)
+            raise
+        return self
+
+    def _begin(self, disk: Disk, compression: Compression) -> None:
+        self._disk = disk
         self._offset = 0
         self._messages = 0
         self._compress = _compressor(compression)
@@ -57,7 +104,11 @@ class McapFile:
         self._end_ns = 0
         self._chunk = RecordBuilder()
         self._chunk_index: dict[int, list[tuple[int, int]]] = {}
-        self._write(MAGIC + _bytes_of(Header(profile="", library=library)))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._offset
 
     @property
     def chunk_size(self) -> int:
@@ -111,7 +162,11 @@ class McapFile:
         if self._chunk_index:
             self._write_chunk()
         if sync:
-            os.fsync(self._file.fileno())
+            self.sync()
+
+    def sync(self) -> None:
+        """See what was written onto the card."""
+        self._disk.sync(self._fd)
 
     def _write_chunk(self) -> None:
         data = _taken(self._chunk)
@@ -158,9 +213,13 @@ class McapFile:
             self.end_chunk(sync=False)
             self._write(_bytes_of(DataEnd(data_section_crc=0)))
             self._write(self._summary() + MAGIC)
-            os.fsync(self._file.fileno())
+            self.sync()
         finally:
-            self._file.close()
+            self.leave()
+
+    def leave(self) -> None:
+        """Close it as it is, without an end."""
+        self._disk.close(self._fd)
 
     def _summary(self) -> bytes:
         start = self._offset
@@ -202,15 +261,12 @@ class McapFile:
 
     def _write(self, data: bytes) -> None:
         """Write all of `data` or, where the card takes only a part, none of it."""
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            self._disk.write_at(self._fd, self._offset, data)
         except OSError:
             # half a chunk in the middle would hide those behind it from a stock reader
             with contextlib.suppress(OSError):
-                self._file.truncate(self._offset)
-                self._file.seek(self._offset)
+                self._disk.truncate(self._fd, self._offset)
             raise
         self._offset += len(data)
 

@@ -7,7 +7,7 @@ is what came since the last sync, `sync_s` at most.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +29,7 @@ from agent.mcap_codec import (
     encode_silence,
     storable,
 )
+from agent.outbox.files import Disk
 from agent.recorder.mcap_file import Compression, McapFile
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark
@@ -58,9 +59,20 @@ class McapRecorder:
         compression: Compression = "zstd",
         sync_s: float = DEFAULT_SYNC_S,
         overwrite: bool = False,
+        disk: Disk | None = None,
+        sync_chunks: bool = False,
     ) -> None:
-        """Begin the file. Raises UsageError if there is one already, LogFileError if it cannot be made."""
+        """Begin the file. Raises UsageError if there is one already, LogFileError if it cannot be made.
+
+        `sync_chunks`: see each chunk onto the card, not only every `sync_s`.
+        """
         self.path = Path(path)
+        self.stored: dict[str, tuple[int, int]] = {}
+        """Stream → the index behind the last sample that is on the card, and the time of that sample."""
+        self._written: dict[str, tuple[int, int]] = {}  # not yet synced
+        self._in_chunk: dict[str, tuple[int, int]] = {}
+        self._sync_chunks = sync_chunks
+        disk = disk or Disk()
         self._info = RecordingInfo(
             box=box,
             boot=boot,
@@ -79,11 +91,20 @@ class McapRecorder:
         self._chunk_begun_s = self._synced_s = time.monotonic()
         try:
             self._file = McapFile(
-                self.path, library=f"cargobox {software}", compression=compression, overwrite=overwrite
+                self.path,
+                library=f"cargobox {software}",
+                compression=compression,
+                overwrite=overwrite,
+                disk=disk,
             )
-            self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
-            self._file.end_chunk(sync=True)
-            _sync_folder(self.path.parent)
+            try:
+                self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
+                self._file.end_chunk(sync=True)
+                disk.sync_directory(self.path.parent)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.leave()
+                raise
         except FileExistsError as error:
             raise UsageError(
                 self._doing,
@@ -136,6 +157,28 @@ class McapRecorder:
         except OSError as error:
             raise self._failed(error) from error
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in the file so far."""
+        return self._file.size_bytes
+
+    def note(self, name: str, words: Mapping[str, str]) -> None:
+        """Write a metadata record of another name than ours. Raises LogFileError."""
+        try:
+            self._file.add_metadata(name, words)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def leave(self) -> None:
+        """Give the recording up: it ends behind the last chunk that the card took, without an index."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(OSError):
+                self._file.sync()
+                self._take_as_stored()
+            with contextlib.suppress(OSError):
+                self._file.leave()
+
     def close(self) -> None:
         """End the recording; a second call does nothing. Raises LogFileError."""
         if self._closed:
@@ -150,6 +193,8 @@ class McapRecorder:
             # once more at the end, in case the one at the beginning is what gets damaged
             self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
             self._file.close()
+            self._written |= self._in_chunk
+            self._take_as_stored()
         except OSError as error:
             raise self._failed(error) from error
 
@@ -171,6 +216,7 @@ class McapRecorder:
 
     def _put_block(self, block: Block) -> None:
         self._heard_ns[block.stream] = max(self._heard_ns[block.stream], block.last_ns)
+        self._in_chunk[block.stream] = block.end, block.last_ns
         self._put(self._channels.of_block(block), block.start_ns, encode_block(block))
 
     def _put_silence(self, silence: Silence) -> None:
@@ -222,11 +268,19 @@ class McapRecorder:
         self._end_chunk(now_s)
 
     def _end_chunk(self, now_s: float) -> None:
-        sync = now_s - self._synced_s >= self._sync_s
-        self._file.end_chunk(sync=sync)
+        sync = self._sync_chunks or now_s - self._synced_s >= self._sync_s
+        self._file.end_chunk(sync=False)
+        self._written |= self._in_chunk
+        self._in_chunk.clear()
         self._chunk_begun_s = now_s
         if sync:
+            self._file.sync()
             self._synced_s = now_s
+            self._take_as_stored()
+
+    def _take_as_stored(self) -> None:
+        self.stored |= self._written
+        self._written.clear()
 
     def _failed(self, error: OSError) -> FourPartError:
         return LogFileError(
@@ -235,12 +289,3 @@ class McapRecorder:
             expected="a card that takes what is written",
             remedy="Check free space (`df -h`) and whether the card has become read-only (`dmesg`).",
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """See the name of a new file onto the card: fsync(2) of the file alone does not."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

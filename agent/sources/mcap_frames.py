@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from mcap.opcode import Opcode
 
@@ -47,7 +48,7 @@ class ChunkError(Exception):
     """The content of a chunk is not what its checksum says."""
 
 
-def frames(data: mmap.mmap, *, after: int | None = None) -> Iterator[Frame | Damage]:
+def frames(data: mmap.mmap | bytes, *, after: int | None = None) -> Iterator[Frame | Damage]:
     """Yield records up to the end of the data section, and what lies between as `Damage`.
 
     `after`: begin by looking for the next chunk beyond this place, that of a chunk found to be bad.
@@ -76,7 +77,7 @@ def frames(data: mmap.mmap, *, after: int | None = None) -> Iterator[Frame | Dam
         at += _HEAD.size + length
 
 
-def _believable(data: mmap.mmap, at: int) -> int | None:
+def _believable(data: mmap.mmap | bytes, at: int) -> int | None:
     """Return the length of the content of the record at `at`, or None if it contradicts itself."""
     if at + _HEAD.size > len(data):
         return None
@@ -100,7 +101,7 @@ def _believable(data: mmap.mmap, at: int) -> int | None:
     return length if ours else None
 
 
-def _chunk_end(data: mmap.mmap, begin: int, end: int) -> int | None:
+def _chunk_end(data: mmap.mmap | bytes, begin: int, end: int) -> int | None:
     if end - begin < _CHUNK.size + _U64.size:
         return None
     name_length = _CHUNK.unpack_from(data, begin)[4]
@@ -110,7 +111,7 @@ def _chunk_end(data: mmap.mmap, begin: int, end: int) -> int | None:
     return int(at + _U64.size + _U64.unpack_from(data, at)[0])
 
 
-def _next_chunk(data: mmap.mmap, at: int) -> int | None:
+def _next_chunk(data: mmap.mmap | bytes, at: int) -> int | None:
     """Return where the next thing that looks like a chunk begins."""
     mark = bytes([Opcode.CHUNK])
     while (at := data.find(mark, at)) >= 0:
@@ -118,6 +119,16 @@ def _next_chunk(data: mmap.mmap, at: int) -> int | None:
             return at
         at += 1
     return None
+
+
+def profile_of(path: Path) -> str:
+    """Return what the header says of the file's conventions ("ros2"); empty for ours, and for no MCAP."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC) + _HEAD.size + _U32.size)
+        if head[: len(MAGIC)] != MAGIC or len(head) < len(MAGIC) + _HEAD.size + _U32.size:
+            return ""
+        (length,) = _U32.unpack_from(head, len(head) - _U32.size)
+        return file.read(min(length, 64)).decode("utf-8", errors="replace")
 
 
 def open_chunk(content: bytes) -> bytes:

@@ -7,12 +7,15 @@ is told and becomes a jump of the index.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import struct
 import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from mcap.data_stream import ReadDataStream
@@ -40,7 +43,19 @@ from agent.timebase import TimeMark
 LOST_REASON = "log"
 _RECORD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
+COPIED_BYTES = 32 << 20
 _TELL = 5  # so many damaged places are told one by one
+
+
+def _content(file: BinaryIO) -> contextlib.AbstractContextManager[mmap.mmap | bytes]:
+    """Return what is in a file; of a small one that nobody has ended a copy: who writes it may yet cut it."""
+    file.seek(0, os.SEEK_END)
+    if file.tell() <= COPIED_BYTES:
+        file.seek(-min(file.tell(), len(MAGIC)), os.SEEK_END)
+        if file.read() != MAGIC:
+            file.seek(0)
+            return contextlib.nullcontext(file.read())
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 class McapLog:
@@ -90,7 +105,7 @@ class McapLog:
                     expected=f"an MCAP file: {MAGIC.hex(' ')}",
                     remedy="Check that the file was copied whole, and that it is a recording.",
                 )
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            with _content(file) as data:
                 self._info = self._find_info(data)
         self._channels = Channels(self._info.streams)
         return table_order(self._info.streams)
@@ -98,7 +113,7 @@ class McapLog:
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    def _find_info(self, data: mmap.mmap) -> RecordingInfo:
+    def _find_info(self, data: mmap.mmap | bytes) -> RecordingInfo:
         """Return the first undamaged copy of our metadata: one stands at the beginning, one at the end."""
         others = set()
         trouble = ""
@@ -141,7 +156,7 @@ class McapLog:
 
     def _stored(self, stop: threading.Event | None) -> Iterator[LogItem]:
         self._known()
-        with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with self._path.open("rb") as file, _content(file) as data:
             whole = False
             after: int | None = None
             done = False

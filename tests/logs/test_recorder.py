@@ -19,6 +19,7 @@ from mcap.reader import make_reader
 from agent.blocks import Block, FaultKind, FaultPhase, ListedClock, RegularClock, SensorFault
 from agent.errors import LogFileError, UsageError
 from agent.mcap_codec import RecordingInfo
+from agent.outbox.files import Disk
 from agent.recorder import mcap_file
 from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
@@ -120,7 +121,7 @@ def test_what_was_recorded_is_on_the_card_after_a_while(
     now_s = [100.0]
     synced: list[int] = []
     monkeypatch.setattr("agent.recorder.mcap_writer.time.monotonic", lambda: now_s[0])
-    monkeypatch.setattr("agent.recorder.mcap_file.os.fsync", synced.append)
+    monkeypatch.setattr("agent.outbox.files.os.fdatasync", synced.append)
     path = tmp_path / "log.mcap"
     recorder = recorder_at(path, sync_s=5.0)
     clock = RegularClock.of_rate(1.0)
@@ -166,18 +167,15 @@ def test_a_full_card_is_told_and_what_was_written_stays(
         recorder.write(item)
     recorder.flush()
     size = path.stat().st_size
-    inner = recorder._file._file
 
-    class Full:
-        def __getattr__(self, name: str) -> object:
-            return getattr(inner, name)
-
-        def write(self, data: memoryview) -> int:
-            if inner.tell() > size:
+    class Full(Disk):
+        def write_at(self, fd: int, offset: int, data: bytes) -> None:
+            if offset > size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return inner.write(data[: len(data) // 2])
+            super().write_at(fd, offset, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(recorder._file, "_file", Full())
+    monkeypatch.setattr(recorder._file, "_disk", Full())
     with pytest.raises(LogFileError, match="No space left on device") as caught:
         for item in trip.items[half:]:
             recorder.write(item)

@@ -1,0 +1,81 @@
+"""What was measured and not recorded, until a gap record says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.blocks import Block
+from agent.timebase import rfc3339
+
+KIND = "recording"
+CARD = "card"
+"""It did not take them, or had no room."""
+SLOW = "slow"
+"""It was slower than the sensors for longer than the queue holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Samples `first` to `last` of a stream that are in no recording."""
+
+    stream: str
+    first: int
+    last: int
+    start_ns: int
+    end_ns: int
+    reason: str
+
+    def body(self, boot: str, offset_ns: int) -> dict[str, Any]:
+        """Return the body of the gap record that tells of it."""
+        return {
+            "kind": KIND,
+            "of": boot,
+            "stream": self.stream,
+            "first": self.first,
+            "last": self.last,
+            "reason": self.reason,
+            "start": rfc3339(self.start_ns + offset_ns),
+            "end": rfc3339(self.end_ns + offset_ns),
+        }
+
+
+class MissingBook:
+    """Safe across threads: the recorder's notes, the pipeline's asks."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        """Over all, in this run."""
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, str], Missed] = {}
+
+    def add(self, stream: str, first: int, last: int, start_ns: int, end_ns: int, reason: str) -> None:
+        """Note samples; what follows on what is noted already becomes one with it."""
+        with self._lock:
+            self.samples += last - first + 1
+            key = stream, reason
+            known = self._open.get(key)
+            if known is None:
+                self._open[key] = Missed(stream, first, last, start_ns, end_ns, reason)
+            else:
+                self._open[key] = replace(known, last=max(last, known.last), end_ns=max(end_ns, known.end_ns))
+
+    def blocks(self, items: Sequence[object], reason: str) -> None:
+        """Note the samples among items."""
+        for item in items:
+            if isinstance(item, Block):
+                self.add(item.stream, item.first, item.end - 1, item.start_ns, item.last_ns, reason)
+
+    def take(self) -> list[Missed]:
+        """Return what no record has told of yet, and forget it."""
+        with self._lock:
+            found, self._open = list(self._open.values()), {}
+        return found
+
+    @property
+    def streams(self) -> Mapping[tuple[str, str], Missed]:
+        """What no record has told of yet."""
+        with self._lock:
+            return dict(self._open)
