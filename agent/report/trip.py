@@ -1,0 +1,225 @@
+"""What the agent said of one trip: its events, gaps, features and figures, read from a replay's folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.errors import LogFileError, UsageError
+from agent.records import Kind, decode, packed, publish_size_bytes
+from agent.replay.runner import RECORDS_FILE, SUMMARY_FILE
+from agent.timebase import wall_ns_of
+
+NS_PER_S = 1e9
+Document = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Event:
+    """One event, of all that was said of it. Times in seconds since 1970; ``end_s`` None: not over."""
+
+    id: str
+    type: str
+    start_s: float
+    end_s: float | None
+    severity: int
+    values: dict[str, Any]
+    streams: tuple[str, ...]
+    context: str
+    trust: str
+    alarm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MissingSamples:
+    """Samples of a stream that never came."""
+
+    stream: str
+    samples: int
+    reason: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(slots=True)
+class Trip:
+    """A trip as its records tell it. ``sent``: records and bytes by kind, as JSON but for snippets."""
+
+    folder: Path
+    summary: Document
+    box: str = ""
+    boot: str = ""
+    software: str = ""
+    start_s: float = 0.0
+    events: list[Event] = field(default_factory=list)
+    gaps: list[MissingSamples] = field(default_factory=list)
+    features: list[Document] = field(default_factory=list)
+    sent: dict[str, tuple[int, int]] = field(default_factory=dict)
+    certificates: Counter[str] = field(default_factory=Counter)
+    trust: list[tuple[float, str]] = field(default_factory=list)
+    qualities: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def duration_s(self) -> float:
+        """From the first sample to the last."""
+        return float(self.summary.get("duration_s", 0.0))
+
+    @property
+    def end_s(self) -> float:
+        """When it ended."""
+        return self.start_s + self.duration_s
+
+    @property
+    def worst(self) -> int:
+        """The gravest severity; 0 where nothing happened."""
+        return max((event.severity for event in self.events), default=0)
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether the clock was ever set: without, times are only right among each other."""
+        return not self.qualities or set(self.qualities) != {"unset"}
+
+
+def is_trip(folder: Path) -> bool:
+    """Return whether a folder holds what a replay writes."""
+    return (folder / SUMMARY_FILE).is_file() and (folder / RECORDS_FILE).is_file()
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return ``summary.json`` of a folder. Raises LogFileError."""
+    return read_json(folder / SUMMARY_FILE)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON document. Raises LogFileError."""
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(path, str(error)) from error
+    if not isinstance(found, dict):
+        raise _unreadable(path, "no document with keys")
+    return found
+
+
+def read_trip(folder: Path) -> Trip:
+    """Read a folder that `replay` wrote. Raises UsageError where it is none, LogFileError."""
+    if not is_trip(folder):
+        raise UsageError(
+            f"reading the trip in {folder}",
+            got=f"no {RECORDS_FILE} and {SUMMARY_FILE} there" if folder.is_dir() else "no such folder",
+            expected="a folder that `cargobox replay LOG --out DIR` wrote",
+            remedy="Replay the log first, or correct the path.",
+        )
+    trip = Trip(folder, read_summary(folder))
+    try:
+        _take_all(trip, folder / RECORDS_FILE)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(folder / RECORDS_FILE, f"a record that is none of ours: {error!r}") from error
+    trip.box = trip.box or str(trip.summary.get("box") or "")
+    trip.boot = trip.boot or str(trip.summary.get("boot") or "")
+    trip.software = str(trip.summary.get("software") or trip.software)
+    trip.events.sort(key=lambda event: event.start_s)
+    return trip
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                parts = _DECODER.decode(line)
+                yield parts.topic, bytes(parts.payload)
+
+
+class _Line(msgspec.Struct):
+    topic: str
+    payload: msgspec.Raw
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+def _take_all(trip: Trip, path: Path) -> None:
+    events: dict[str, Event] = {}
+    count: Counter[str] = Counter()
+    size_bytes: Counter[str] = Counter()
+    first_s: float | None = None
+    for topic, payload in _lines(path):
+        kind = topic.rsplit("/", 1)[-1]
+        said = decode(payload)
+        count[kind] += 1
+        wire = packed(payload) if kind == Kind.SNIPPET else payload
+        size_bytes[kind] += publish_size_bytes(topic, wire)
+        trip.box, trip.boot = str(said.get("box", "")), str(said.get("boot", ""))
+        trip.software = str(said.get("sw", ""))
+        trip.qualities[str(said.get("tq", ""))] += 1
+        time_s = seconds_of(said["t"])
+        if "trust" in said:
+            trip.trust.append((time_s, str(said["trust"])))
+        if (certificate := str(said.get("cal", "none"))) != "none":
+            trip.certificates[certificate] += 1
+        began_s = time_s
+        if kind in {Kind.ALARM, Kind.EVENT}:
+            _take_event(events, said, alarm=kind == Kind.ALARM)
+            began_s = seconds_of(said["start"])
+        elif kind == Kind.GAP and "stream" in said:
+            gap = MissingSamples(
+                str(said["stream"]),
+                int(said["last"]) - int(said["first"]) + 1,
+                str(said["reason"]),
+                seconds_of(said["start"]),
+                seconds_of(said["end"]),
+            )
+            trip.gaps.append(gap)
+            began_s = gap.start_s
+        elif kind == Kind.FEATURES:
+            trip.features.append(said)
+            began_s = seconds_of(said["start"])
+        first_s = began_s if first_s is None else min(first_s, began_s)
+    trip.events = list(events.values())
+    trip.sent = {kind: (count[kind], size_bytes[kind]) for kind in count}
+    trip.start_s = first_s or 0.0
+
+
+def _take_event(events: dict[str, Event], said: Document, *, alarm: bool) -> None:
+    """Put what one phase says to what is known of the event."""
+    name = str(said["id"])
+    end_s = None if said["end"] is None else seconds_of(said["end"])
+    values, severity = dict(said["values"]), int(said["severity"])
+    if name not in events:
+        events[name] = Event(
+            id=name,
+            type=str(said["type"]),
+            start_s=seconds_of(said["start"]),
+            end_s=end_s,
+            severity=severity,
+            values=values,
+            streams=tuple(str(stream) for stream in said["streams"]),
+            context=str(said.get("context", "unknown")),
+            trust=str(said.get("trust", "")),
+            alarm=alarm,
+        )
+        return
+    event = events[name]
+    event.severity = max(event.severity, severity)
+    event.values.update(values)
+    event.end_s = end_s
+    event.alarm = event.alarm or alarm
+
+
+def seconds_of(time: str) -> float:
+    """Return the seconds since 1970 of a time of ours. Raises ValueError."""
+    return wall_ns_of(time) / NS_PER_S
+
+
+def _unreadable(path: Path, got: str) -> LogFileError:
+    return LogFileError(
+        f"reading {path}",
+        got=got,
+        expected="what `cargobox replay` writes, whole",
+        remedy="Replay the log again.",
+    )

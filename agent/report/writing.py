@@ -1,0 +1,123 @@
+"""Writes the report of one trip: reads the folder, and the log where there is one, and lays it out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.config import Config
+from agent.errors import FourPartError
+from agent.report.climate import TemperatureRecord, temperature_record
+from agent.report.document import document_of
+from agent.report.page import page_of
+from agent.report.panels import Band, Panel, panels_of_features, panels_of_samples
+from agent.report.samples import Samples, read_samples
+from agent.report.trip import Trip, read_trip
+from agent.report.words import story
+
+REPORT_FILE = "report.html"
+PDF_FILE = "report.pdf"
+
+
+@dataclass(slots=True)
+class Findings:
+    """A trip with all that a page says of it."""
+
+    trip: Trip
+    story: str
+    panels: list[Panel]
+    samples: Samples | None
+    temperatures: list[TemperatureRecord]
+    notes: list[str] = field(default_factory=list)
+
+
+def write_report(
+    out: Path,
+    *,
+    log: Path | None = None,
+    map_path: Path | None = None,
+    config: Config | None = None,
+    pdf: bool = False,
+) -> Path:
+    """Write ``report.html`` into a folder that `replay` wrote, ``report.pdf`` too if asked; return its path.
+
+    ``log``: for full rate and a finer timeline; without it, the one that ``summary.json`` names, if it is still
+    there. Raises a FourPartError; ModuleNotFoundError where a PDF is asked for and reportlab is missing.
+    """
+    found = findings(out, log=log, map_path=map_path, config=config or Config())
+    clips = found.samples.clips if found.samples is not None else {}
+    up = found.samples.up if found.samples is not None else None
+    page = page_of(found, document_of(found.trip, found.panels, clips, up))
+    _write(out / REPORT_FILE, page.encode())
+    if pdf:
+        from agent.report.pdf import pdf_of
+
+        _write(out / PDF_FILE, pdf_of(found))
+    return out / REPORT_FILE
+
+
+def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Config) -> Findings:
+    """Read all that there is of a trip."""
+    trip = read_trip(out)
+    named = log is not None
+    notes: list[str] = []
+    if log is None and (said := trip.summary.get("log")):
+        log = Path(str(said))
+        if map_path is None and (said := trip.summary.get("map")):
+            map_path = Path(str(said))
+        if not log.exists():
+            notes.append(f"The log {log} is no longer there: no samples at full rate.")
+            log = None
+    samples: Samples | None = None
+    if log is not None:
+        try:
+            samples = read_samples(log, trip, config, map_path)
+        except FourPartError as error:
+            if named:
+                raise
+            notes.append(f"The log could not be read again, so there are no samples at full rate: {error}")
+    bands = _bands(trip, config)
+    if samples is None:
+        panels = panels_of_features(trip, bands)
+        notes.append("Lines are of the features that went up, not of the samples.")
+    else:
+        panels = panels_of_samples(samples, bands)
+        if samples.left_out:
+            notes.append(
+                f"{samples.left_out} of {len(trip.events)} events, the lesser ones, are shown without samples at "
+                "full rate: the page would be too large."
+            )
+    temperatures = _temperatures(samples, panels, bands.get("°C", (None, None)))
+    climate = temperatures[0].words() if temperatures else ""
+    return Findings(trip, story(trip, climate), panels, samples, temperatures, notes)
+
+
+def _bands(trip: Trip, config: Config) -> dict[str, Band]:
+    """Return what the cargo may have: as configured, or else as the events say that it was watched."""
+    temperature, humidity = config.detect.temperature, config.detect.humidity
+    bands: dict[str, Band] = {
+        "°C": (temperature.low_degc, temperature.high_degc),
+        "%": (humidity.low_percent, humidity.high_percent),
+    }
+    for event in trip.events:
+        for kind, unit, ending in (("temperature", "°C", "degc"), ("humidity", "%", "percent")):
+            if event.type == kind and bands[unit] == (None, None):
+                bands[unit] = event.values.get(f"low_{ending}"), event.values.get(f"high_{ending}")
+    return bands
+
+
+def _temperatures(samples: Samples | None, panels: list[Panel], band: Band) -> list[TemperatureRecord]:
+    if samples is not None:
+        given = [(name, times_s, degc) for name, (times_s, degc) in samples.temperatures.items()]
+    else:
+        given = [(p.stream, p.times_s, p.lines[0].low) for p in panels if p.unit == "°C"]
+    made = [temperature_record(name, times_s, degc, *band) for name, times_s, degc in given]
+    return [record for record in made if record is not None]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    os.replace(part, path)
