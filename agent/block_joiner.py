@@ -42,7 +42,7 @@ class BlockJoiner:
             return []
         ready: list[Block] = []
         lane = self._lanes.setdefault(block.stream, _Pending())
-        if lane.blocks and not _continues(lane.blocks[-1], block):
+        if lane.blocks and not continues(lane.blocks[-1], block):
             ready += self._give(lane)
         if not lane.blocks:
             lane.start_ns = block.start_ns
@@ -102,7 +102,8 @@ def join(blocks: list[Block]) -> Block:
     return Block(head.stream, head.first, clock, values, quality, head.missing_reason)
 
 
-def _continues(before: Block, block: Block) -> bool:
+def continues(before: Block, block: Block) -> bool:
+    """Return whether `block` goes on where `before` ends: its indices, its clock, the kind of its values."""
     if before.end != block.first or before.values.dtype != block.values.dtype:
         return False
     if before.values.shape[1:] != block.values.shape[1:]:

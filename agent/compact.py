@@ -67,6 +67,10 @@ KEYS: tuple[str, ...] = (
     "seqs", "of", "kind", "left_out", "cable", "buses", "frames", "lost", "refilled", "duplicates",
     "disconnects", "reboots", "overflows", "transfers", "retried", "reopened", "busy_part", "maybe_twice",
     "last_error", "certificate_days", "taken_over",
+    # snippets
+    "events", "part", "parts", "axes", "unit", "sample_bits", "scale", "offset", "full_scale", "box_s",
+    "box_ns", "runs", "period_ps", "after_ns", "since", "times_ns", "flagged", "flags", "dtype", "codec",
+    "data", "withheld_snippets",
 )
 WORDS: tuple[str, ...] = (
     "none", "synced", "holdover", "unset", "trusted", "degraded", "not trusted",

@@ -5,6 +5,7 @@ Relative paths count from the folder of the file. ``docs/operators.md`` shows a 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +18,9 @@ from agent.detection.profiles import ProfileName, under
 from agent.errors import ConfigError, did_you_mean
 from agent.orders.settings import OrderSettings
 from agent.ranges import NAME, Positive
+from agent.recorder.settings import RecorderSettings
 from agent.reduction import UploadSettings
+from agent.snippets.settings import SnippetSettings
 from agent.sources.i2c_settings import I2cSettings, check_buses
 from agent.streams import TABLE, StreamClass, StreamSpec, Unit
 from agent.typed_toml import read_table, typed
@@ -147,8 +150,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     streams: dict[str, StreamOverride] = {}
     detect: DetectorSettings = DetectorSettings()
     upload: UploadSettings = UploadSettings()
+    snippets: SnippetSettings = SnippetSettings()
     certificates: CertificateSettings = CertificateSettings()
     outbox: OutboxSettings = OutboxSettings()
+    recorder: RecorderSettings = RecorderSettings()
     broker: BrokerConfig = BrokerConfig()
     orders: OrderSettings = OrderSettings()
     health: HealthSettings = HealthSettings()
@@ -194,18 +199,28 @@ def _check_override(name: str, override: StreamOverride, spec: StreamSpec) -> No
         )
 
 
-def load_config(path: Path | None) -> Config:
-    """Read the configuration at `path`; all defaults where there is none. Raises ConfigError."""
-    if path is None:
+def load_config(path: Path | None, changes: Mapping[str, Any] | None = None) -> Config:
+    """Read the configuration at `path`; all defaults where there is none. Raises ConfigError.
+
+    `changes`: values by key with dots, ``detect.shock.peak_mps2``, that go before what the file says.
+    """
+    if path is None and not changes:
         return Config()
-    table = read_table(
-        path, what="configuration", remedy="Check the path given to --config, and that this user may read it."
-    )
-    doing = f"reading the configuration {path}"
+    doing = " ".join(["reading the configuration", *([str(path)] if path is not None else [])])
+    table: dict[str, Any] = {}
+    if path is not None:
+        remedy = "Check the path given to --config, and that this user may read it."
+        table = read_table(path, what="configuration", remedy=remedy)
+    if changes:
+        doing += " with " + ", ".join(f"{key} = {value!r}" for key, value in changes.items())
+        _change(table, {k: v for k, v in changes.items() if k.startswith("cargo.")}, doing)
     cargo = table.get("cargo")
     profile = cargo.get("profile") if isinstance(cargo, dict) else None
-    _check_budget(table, doing)
     merged = under(profile, table) if isinstance(profile, str) else table
+    if changes:
+        merged = copy.deepcopy(merged)
+        _change(merged, changes, doing)  # what is asked for by hand goes before the profile
+    _check_budget(merged, doing)
     config = typed(merged, Config, doing=doing, remedy=REMEDY)
     _check_rising(config, doing)
     check_buses(config.source.i2c, doing)
@@ -232,7 +247,7 @@ def load_config(path: Path | None) -> Config:
             expected="a public key, of whoever may order that",
             remedy="`cargobox order --key FILE make-key` makes a pair; FILE.pub goes here.",
         )
-    here = path.resolve().parent
+    here = path.resolve().parent if path is not None else Path.cwd()
     files = ("password_file", "ca_file", "cert_file", "key_file")
     named = {name: getattr(config.broker, name) for name in files}
     return msgspec.structs.replace(
@@ -241,6 +256,10 @@ def load_config(path: Path | None) -> Config:
             config.broker, **{name: _beside(here, file) for name, file in named.items() if file}
         ),
         outbox=msgspec.structs.replace(config.outbox, directory=str(here / config.outbox.directory)),
+        recorder=msgspec.structs.replace(
+            config.recorder,
+            directory=str(here / config.recorder.directory) if config.recorder.directory else "",
+        ),
         orders=msgspec.structs.replace(
             config.orders,
             keys=tuple(str(here / key) for key in config.orders.keys),
@@ -250,6 +269,40 @@ def load_config(path: Path | None) -> Config:
             files=tuple(str(here / f) for f in config.certificates.files),
             folder=str(here / config.certificates.folder) if config.certificates.folder else "",
         ),
+    )
+
+
+def _change(table: dict[str, Any], changes: Mapping[str, Any], doing: str) -> None:
+    """Set keys with dots; a number among them is a place in a list, which has its default if not told."""
+    defaults = msgspec.json.decode(msgspec.json.encode(Config()))
+    for name, value in changes.items():
+        *above, last = name.split(".")
+        at: Any = table
+        default: Any = defaults
+        for key, below in zip(above, [*above[1:], last], strict=True):
+            default = default.get(key) if isinstance(default, dict) else None
+            if isinstance(at, list):
+                at = at[_place(key, at, doing)]
+            elif isinstance(at, dict):
+                at = at.setdefault(key, copy.deepcopy(default) if below.isdecimal() and default else {})
+            if not isinstance(at, dict | list):
+                raise ConfigError(
+                    doing,
+                    got=f"{name}: {key} as a table",
+                    expected=f"a key without others behind it: {key} = {at!r}",
+                    remedy=REMEDY,
+                )
+        at[_place(last, at, doing) if isinstance(at, list) else last] = value
+
+
+def _place(key: str, entries: list[Any], doing: str) -> int:
+    if key.isdecimal() and int(key) < len(entries):
+        return int(key)
+    raise ConfigError(
+        doing,
+        got=f"{key!r} as a place in a list",
+        expected=f"0 to {len(entries) - 1}, of {entries!r}",
+        remedy="Name the entry by its place, counted from 0, or set the whole list.",
     )
 
 

@@ -30,6 +30,7 @@ from agent.mounting import Vector
 from agent.records import Head, Kind, Record
 from agent.reduction import Batches, UploadSettings
 from agent.scribe import Scribe
+from agent.snippets import MEMORY_NS, Coder, Snippet, Snippets, SnippetSettings, coded_later
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark
 from calibration.certificate import Certificate
@@ -55,6 +56,7 @@ class Pipeline:
     ``mount_up``: which way is up in the accelerometer's axes, or None where nobody said. ``any_sensor``:
     apply certificates of other sensors, too. Raises ConfigError when a certificate does not fit its stream,
     or is of another sensor.
+    ``snippets``: what raw samples to send from around events, None for none; ``coder`` codes them.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Pipeline:
         certificates: Sequence[Certificate] = (),
         mount_up: Vector | None = None,
         any_sensor: bool = False,
+        snippets: SnippetSettings | None = None,
+        coder: Coder = coded_later,
     ) -> None:
         self._specs = {spec.name: spec for spec in table_order(specs)}
         # the temperature first: the others may be corrected by it
@@ -100,6 +104,9 @@ class Pipeline:
         self._scribe = Scribe(head, fleet, upload, self._correction, tuple(self._specs), self._features.told)
         self._reduction, self._wall = self._scribe.reduction, self._scribe.wall
         self.tally = self._scribe.tally
+        self._snippets: Snippets | None = None
+        if snippets is not None and snippets.takes_any:
+            self._snippets = Snippets(snippets, tuple(self._specs), coder)
         self._tick = self._marks_due_ns = self._windows_due_ns = -FOREVER_NS
         self._faults = SensorFaults()
         self._believed = Believed(watched)
@@ -164,6 +171,31 @@ class Pipeline:
         self.tally.gaps += 1
         return self._scribe.told(Kind.GAP, time_ns, body)
 
+    def ordered(self, snippet: Snippet, spec: StreamSpec, offset_ns: int, boot: str = "") -> list[Record]:
+        """Number the records of a snippet that somebody ordered; it has an allowance of its own.
+
+        `offset_ns`: from the box time of its samples to wall time; `boot`: of the start that measured them.
+        """
+        now_ns = self.tally.last_ns if self.tally.last_ns is not None else snippet.start_ns
+        drafts = self._scribe.snippet(snippet, spec, now_ns, offset_ns, boot)
+        return [self._scribe.publish(draft) for draft in drafts]
+
+    def remembered(
+        self, stream: str, start_ns: int, end_ns: int
+    ) -> tuple[StreamSpec, int, list[Block]] | None:
+        """Return raw samples of `stream` between two wall times, with the offset of box time to wall time.
+
+        None where the memory for snippets does not reach back so far.
+        """
+        now_ns = self.tally.last_ns
+        if self._snippets is None or now_ns is None or stream not in self._specs:
+            return None
+        offset_ns = self._wall.at(now_ns).offset_ns
+        if start_ns - offset_ns < now_ns - MEMORY_NS:
+            return None
+        blocks = self._snippets.memory.cut(stream, start_ns - offset_ns, end_ns - offset_ns)
+        return (self._specs[stream], offset_ns, blocks) if blocks else None
+
     def _process(self, blocks: Sequence[Block], *, ended: bool = False) -> list[Record]:
         happened: list[tuple[_Key, _Occurrence]] = []
         words: list[Word] = []
@@ -171,6 +203,9 @@ class Pipeline:
             self._gaps.fault(effect.at_ns, effect.fault)
             words.append(Word(effect.at_ns, effect.fault))
         horizon_ns = self._aligner.horizon_ns
+        if self._snippets is not None:
+            for raw in blocks:
+                self._snippets.feed(raw)
         numbers = [part for block in blocks for part in self._numbers.parts(block)]
         corrected = [self._take_block(block, happened) for block in numbers]
         ticked = (tick := horizon_ns // TICK_NS) != self._tick
@@ -190,12 +225,33 @@ class Pipeline:
         happened.sort(key=lambda pair: pair[0])
         records: list[Record] = []
         for key, occurrence in happened:
+            if self._snippets is not None:
+                self._snippets.cut_until(key[0])
             records.extend(self._records_of(key, occurrence))
+        if self._snippets is not None:
+            self._snippets.cut_until(horizon_ns)
+            self._snippets.forget_before(horizon_ns)
         self._forget_marks(horizon_ns)
         if ended:
             rest = self._batches.rest()
             earned = self._features.raw_bytes(rest[1]) if rest is not None else np.empty(0)
             records.extend(self._scribe.publish(draft) for draft in self._reduction.finish(rest, earned))
+            if self.tally.last_ns is not None:
+                records += self._snippets_at(self.tally.last_ns // WINDOW_NS + 1, ended=True)
+        return records
+
+    def _snippets_at(self, end: int, *, ended: bool = False) -> list[Record]:
+        """Return the records of the snippets that fit behind the features of second `end`."""
+        records: list[Record] = []
+        if self._snippets is None:
+            return records
+        for snippet in self._snippets.offered(end * WINDOW_NS, ended=ended):
+            drafts = self._scribe.snippet(snippet, self._specs[snippet.stream], end * WINDOW_NS)
+            size_bytes = sum(draft.published_bytes for draft in drafts)
+            if self._reduction.takes_snippet(size_bytes, end, ended=ended):
+                records += [self._scribe.publish(draft) for draft in drafts]
+                self._snippets.sent(snippet)
+        self.tally.withheld_snippets = self._snippets.withheld
         return records
 
     def _forget_marks(self, horizon_ns: int) -> None:
@@ -204,6 +260,8 @@ class Pipeline:
             self._marks_due_ns = horizon_ns + KEEP_MARKS_NS
             oldest = self._reduction.oldest_row
             held_ns = horizon_ns if oldest is None else oldest * WINDOW_NS
+            if self._snippets is not None and self._snippets.oldest_ns is not None:
+                held_ns = min(held_ns, self._snippets.oldest_ns)
             self._wall.forget_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
             self._context.forget_before(horizon_ns - KEEP_MARKS_NS)
             self._correction.forget_trust_before(min(horizon_ns - KEEP_MARKS_NS, held_ns))
@@ -268,9 +326,22 @@ class Pipeline:
 
     def _records_of(self, key: _Key, occurrence: _Occurrence) -> list[Record]:
         if isinstance(occurrence, Finding):
+            self._take_event(occurrence)
             return [self._scribe.event(occurrence, self._context.at(occurrence.decided_ns).value)]
         if isinstance(occurrence, Gap):
             return [self._scribe.gap(occurrence)]
         end, earned = key[3], self._features.raw_bytes(occurrence)
         draft = self._reduction.add(occurrence, earned, end)
-        return [] if draft is None else [self._scribe.publish(draft)]
+        records = [] if draft is None else [self._scribe.publish(draft)]
+        return records + self._snippets_at(end)
+
+    def _take_event(self, finding: Finding) -> None:
+        if self._snippets is not None:
+            self._snippets.event(
+                f"{finding.type.value}-{finding.number}",
+                finding.phase,
+                finding.severity,
+                finding.streams,
+                start_ns=finding.start_ns,
+                decided_ns=finding.decided_ns,
+            )

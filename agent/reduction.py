@@ -2,7 +2,7 @@
 
 Alarms, events and gap records always go. Features take what is left, in batches of one-second rows; when that
 is short they wait, and are merged to windows of 10 s, a minute, ten, at last a day, which the record says in
-``window_s``. Raw samples stay at home. Snippets, when there are any, will take what features leave.
+``window_s``. Raw samples stay at home, but for snippets, which take what features leave.
 
 Two limits, both looking back over the hour up to the record:
 
@@ -12,6 +12,10 @@ Two limits, both looking back over the hour up to the record:
 * a record of features is paid by what was taken since the one before it, and by what that one left over, less
   a part, the reserve, which is kept for events that may still come. What a quiet time saves is gone: it makes
   no later hour dearer, nor one in which the sensors slow down. (When the log ends there is none.)
+
+A snippet goes when the hour bears it and beside it whatever features that wait may ask for, the next two
+events, and as much again as the events of this hour took. All snippets of an hour take half of its budget at
+most.
 
 Pure like its neighbours: earned by the samples that were taken and by nothing else.
 """
@@ -33,6 +37,7 @@ HOUR_S = 3600
 SOON_BYTES = 2500  # the next two events, which may come before the next samples have paid for them
 SOON_PART = 0.5  # of the budget, at most
 OVERDUE_S = 1800  # rows that waited for so long leave to events only what these did not take already
+SNIPPETS_PART = 0.5
 HOPELESS = 2.0  # a record that by its rows would be so many times too dear is not written to be weighed
 
 
@@ -159,6 +164,13 @@ class Reduction(Generic[R, D]):
         """
         return self._ledger.bears(published_bytes, second)
 
+    def takes_snippet(self, published_bytes: int, second: int, *, ended: bool = False) -> bool:
+        """Return whether a snippet fits behind the features at this second, and account for it if so.
+
+        `ended`: nothing comes after it, for which something would have to be left.
+        """
+        return self._ledger.spend_on_snippet(published_bytes, second, ended=ended)
+
     def add(self, rows: R, raw_bytes: npt.NDArray[np.float64], end: int) -> D | None:
         """Take the rows of a batch that is over at second `end`, and what the samples of each earned.
 
@@ -269,7 +281,7 @@ class _Ledger:
     def __init__(self, settings: UploadSettings) -> None:
         self._all = settings.budget
         self._features = settings.budget * (1 - settings.reserve)
-        self._raw, self._out, self._events = _Hour(), _Hour(), _Hour()
+        self._raw, self._out, self._events, self._snippets = _Hour(), _Hour(), _Hour(), _Hour()
         self._has_earned = False
         self._backing_bytes = 0.0  # raw, since features were published last
         self._backed_bytes = 0.0  # of features, published now
@@ -297,7 +309,7 @@ class _Ledger:
         self._backed_bytes += published_bytes
 
     def room_bytes(self, end: int, keep: _Keep) -> float:
-        """Return how much features may publish at second `end`; snippets, what is left of it after them."""
+        """Return how much features may publish at second `end`."""
         self._forget_before(end - HOUR_S)
         if keep is _Keep.NOTHING:  # no later hour has to be thought of
             return self._free_bytes()
@@ -309,6 +321,20 @@ class _Ledger:
             self._features * self._backing_bytes + self._left_bytes - self._backed_bytes,
         )
 
+    def spend_on_snippet(self, published_bytes: int, end: int, *, ended: bool) -> bool:
+        """Account for a snippet if there is room for it at second `end`."""
+        self._forget_before(end - HOUR_S)
+        room_bytes = self._free_bytes()
+        if not ended:
+            owed_bytes = self._features * self._backing_bytes + self._left_bytes - self._backed_bytes
+            room_bytes -= self._soon_bytes() + self._events.total + max(0.0, owed_bytes)
+            room_bytes = min(room_bytes, SNIPPETS_PART * self._all * self._raw.total - self._snippets.total)
+        if published_bytes > room_bytes:
+            return False
+        self._out.add(published_bytes, end)
+        self._snippets.add(published_bytes, end)
+        return True
+
     def _free_bytes(self) -> float:
         return self._all * self._raw.total - self._out.total
 
@@ -316,5 +342,5 @@ class _Ledger:
         return min(SOON_BYTES, SOON_PART * self._all * self._raw.total)
 
     def _forget_before(self, second: int) -> None:
-        for hour in (self._raw, self._out, self._events):
+        for hour in (self._raw, self._out, self._events, self._snippets):
             hour.forget_before(second)

@@ -18,6 +18,9 @@ from agent.features.windows import WINDOW_NS
 from agent.gaps import Gap
 from agent.records import Head, Kind, Phase, Record, Severity, packed, publish_size_bytes, topic_of
 from agent.reduction import Reduction, UploadSettings
+from agent.snippets import Snippet
+from agent.snippets.form import body_of
+from agent.streams import StreamSpec
 from agent.tally import Tally
 from agent.timebase import TimeMark, TimeQuality, WallClock, rfc3339
 
@@ -34,11 +37,12 @@ class _Basis(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A record of features, written with the number that the next one gets."""
+    """A record of features or of a snippet, written with the number that the next one gets."""
 
     payload: bytes
     published_bytes: int
     mark: TimeMark
+    kind: Kind = Kind.FEATURES
 
 
 class Scribe:
@@ -56,6 +60,7 @@ class Scribe:
         encoding = upload.encoding if upload is not None else head.encoding
         self._auto = encoding == "auto"
         self._head = replace(head, encoding="msgpack" if encoding == "msgpack" else "json")
+        self._packed_head = replace(head, encoding="msgpack")
         self._topics = {kind: topic_of(fleet, head.box, kind) for kind in Kind}
         self._correction = correction
         self._streams = streams
@@ -114,6 +119,37 @@ class Scribe:
         }
         return self._record(Kind.GAP, gap.told_ns, self._basis((gap.stream,), gap.told_ns), body)
 
+    def snippet(
+        self,
+        snippet: Snippet,
+        spec: StreamSpec,
+        time_ns: int,
+        offset_ns: int | None = None,
+        boot: str = "",
+    ) -> list[Draft]:
+        """Write the records of a snippet, in MessagePack, for samples are no text; to be published in a row.
+
+        `offset_ns`: from the box time of its samples to wall time, where that is another than now; `boot`: of
+        an earlier start of the agent, if they are from there.
+        """
+        mark = self.wall.at(time_ns)
+        offset_ns = mark.offset_ns if offset_ns is None else offset_ns
+        drafts = []
+        for number, part in enumerate(snippet.parts):
+            start_ns, end_ns = part.runs[0].start_ns, part.runs[-1].last_ns + 1
+            start = rfc3339(start_ns + offset_ns)
+            payload = self._packed_head.payload(
+                seq=self._seq + number,
+                time=rfc3339(time_ns + mark.offset_ns),
+                quality=mark.quality,
+                certificate=self._correction.certificate_of((snippet.stream,)),
+                trust=self._trust_of((snippet.stream,), start_ns, end_ns),
+                body=body_of(snippet, number, part.coding.result(), spec, start, boot),
+            )
+            size_bytes = publish_size_bytes(self._topics[Kind.SNIPPET], payload)
+            drafts.append(Draft(payload, size_bytes, mark, Kind.SNIPPET))
+        return drafts
+
     def _draft(self, rows: Table, span: int) -> Draft:
         """Write the record of rows of `span` seconds: a column a feature, a list an axis."""
         start_ns, end_ns = int(rows.index[0]) * WINDOW_NS, (int(rows.index[-1]) + span) * WINDOW_NS
@@ -162,8 +198,8 @@ class Scribe:
         return record
 
     def publish(self, draft: Draft) -> Record:
-        """Number a draft of features."""
-        return self._numbered(Kind.FEATURES, draft.payload, draft.mark)
+        """Number a draft."""
+        return self._numbered(draft.kind, draft.payload, draft.mark)
 
     def _numbered(self, kind: Kind, payload: bytes, mark: TimeMark) -> Record:
         unsure_ns = None if mark.quality is TimeQuality.SYNCED else mark.offset_ns

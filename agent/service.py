@@ -34,6 +34,9 @@ from agent.pipeline import Item, Pipeline
 from agent.recording import Recorder, Recording, closed
 from agent.records import Head, Record
 from agent.restamping import RestampingQueue, Stamps
+from agent.ring_recording import RingRecording, directory_of, ring_recording
+from agent.snippet_coder import SnippetCoder
+from agent.snippet_orders import Found, SnippetOrders
 from agent.sources import LiveSource, Vector, counts_of
 from agent.streams import StreamSpec
 from agent.tally import Tally
@@ -87,6 +90,9 @@ class Service:
         self._room = threading.Event()
         self._threads: list[threading.Thread] = []
         self._recording: Recording | None = None
+        self._ring: RingRecording | None = None
+        self.ring_directory = directory_of(config)
+        """Where the ring of raw recordings is; None where there is none."""
         self._pipeline: Pipeline | None = None
         self._certificates = at_hand(config)
         self._trust: dict[str, str] = {}
@@ -103,7 +109,19 @@ class Service:
             disk=PatientDisk(),
             beat=self.beats.of("outbox-commit"),
         )
-        doers = {"status": self._told_status, "flush": self._told_to_flush, "restart": self._told_to_restart}
+        self._coder = SnippetCoder(self.beats.of("snippets"))
+        self._snippet_orders = SnippetOrders(
+            config.snippets,
+            self._coder,
+            recordings=lambda: getattr(self, "ring_directory", None),
+            streams=lambda: self.streams,
+        )
+        doers = {
+            "status": self._told_status,
+            "flush": self._told_to_flush,
+            "restart": self._told_to_restart,
+            "snippet": self._snippet_orders.order,
+        }
         self._desk = open_desk(config, doers, self.boot, self.beats.of("orders"))
         self._stamps = Stamps(self.boot, ClockBook(Path(config.outbox.directory), kernel_clock.kernel_boot()))
         self.queue = RestampingQueue(self.outbox, self._stamps)
@@ -149,13 +167,27 @@ class Service:
             upload=self._config.upload,
             certificates=certificates,
             mount_up=self._config.mount_up(said_up),
+            snippets=self._config.snippets,
+            coder=self._coder,
         )
         if self._make_recorder is not None:
             self._recording = Recording(self._make_recorder(specs, self.boot, said_up), self.beats)
+        if self.ring_directory is not None:
+            ring = ring_recording(
+                self._config, self.ring_directory, specs, self.boot, said_up, self.beats
+            )
+            self._ring = ring
         self._reporter = self._make_reporter()
-        targets = {"source": self._read, "pipeline": self._work, "health": self._measure}
+        targets = {
+            "source": self._read,
+            "pipeline": self._work,
+            "health": self._measure,
+            "snippets": self._code,
+        }
         if self._recording is not None:
             targets["recorder"] = self._recording.run
+        if self._ring is not None:
+            targets["ring"] = self._ring.run
         for name, target in targets.items():
             thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
             thread.start()
@@ -197,8 +229,9 @@ class Service:
             parts.callback(self.uplink.stop, drain_s)
             if self._desk is not None:
                 parts.callback(self._desk.stop)
-            if self._recording is not None:
-                parts.callback(self._recording.close)
+            for recording in (self._recording, self._ring):
+                if recording is not None:
+                    parts.callback(recording.close)
             parts.callback(closed, self._source)
 
     # -- on the desk's thread ------------------------------------------------------------------
@@ -277,8 +310,9 @@ class Service:
                 items, ended = self._next_items()
                 self._room.set()
                 if items:
-                    if self._recording is not None:
-                        self._recording.hand_over(items, beat, lambda: self.failure is not None)
+                    for recording in (self._recording, self._ring):
+                        if recording is not None:
+                            recording.hand_over(items, beat, lambda: self.failure is not None)
                     records = self._pipeline.push(*items)
                     for item in items:
                         if isinstance(item, TimeMark):
@@ -289,12 +323,14 @@ class Service:
                     self._on_items(items)
                 if self._reporter is not None:
                     self._emit(self._reporter.records(self._pipeline.health))
+                self._emit(self._ordered_snippets(self._pipeline))
             self._emit(self._pipeline.finish())
             self._tell_dropped(self._pipeline, everything=True)
         finally:
             beat.end()
-            if self._recording is not None:
-                self._recording.no_more()
+            for recording in (self._recording, self._ring):
+                if recording is not None:
+                    recording.no_more()
         self.ended.set()
 
     def _make_reporter(self) -> Reporter:
@@ -307,6 +343,7 @@ class Service:
             firmware=lambda: getattr(self._source, "firmware", ""),
             clock_steps=self._stamps.steps,
             counts=lambda: counts_of(self._source),
+            recorder=lambda: {} if self._ring is None else self._ring.ring.look(),
             credentials=lambda mark: (
                 credentials.days_left(self._config.broker, mark),
                 credentials.expiry_warnings(self._config.broker, mark),
@@ -318,6 +355,19 @@ class Service:
             budget=self._config.upload.budget,
             raw_bytes=lambda: self.tally.raw_bytes,
         )
+
+    def _ordered_snippets(self, pipeline: Pipeline) -> list[Record]:
+        """Return the records of what orders asked for and is coded by now."""
+
+        def remembered(stream: str, start_ns: int, end_ns: int) -> Found | None:
+            known = pipeline.remembered(stream, start_ns, end_ns)
+            return None if known is None else Found("", *known)
+
+        due = self._snippet_orders.take_due(remembered)
+        return [r for one in due for r in pipeline.ordered(one.snippet, one.spec, one.offset_ns, one.boot)]
+
+    def _code(self) -> None:
+        self._coder.run(self._stop)
 
     def _measure(self) -> None:
         if self._reporter is not None:
@@ -350,6 +400,8 @@ class Service:
 
     def _tell_dropped(self, pipeline: Pipeline, *, everything: bool = False) -> None:
         """Publish gap records of what the outbox could not keep, in this run or before it."""
+        if self._ring is not None and (now_ns := pipeline.tally.last_ns) is not None:
+            self._emit([pipeline.dropped(now_ns, body) for body in self._ring.missed(everything=everything)])
         losses = self.outbox.take_dropped(everything=everything)
         if losses and (now_ns := pipeline.tally.last_ns) is not None:
             records = [pipeline.dropped(now_ns, loss.body()) for loss in losses]
@@ -377,4 +429,6 @@ class Service:
             self.beats.of("pipeline")(SLOW_S)  # alarms wait for the card
             self.outbox.put(records)
             self.beats.of("pipeline")()
+            if self._ring is not None:  # after the alarm is on the card
+                self._ring.decided(records, self.tally.last_ns)
             self._on_records(records)

@@ -16,6 +16,7 @@ class Tally:
     samples: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
     gaps: int = 0
+    withheld_snippets: int = 0
     raw_bytes: float = 0.0
     published_bytes: int = 0
     published: Counter[str] = field(default_factory=Counter)
@@ -51,4 +52,5 @@ class Tally:
             "upload_ratio": round(self.upload_ratio, 6),
             "events": dict(sorted(self.events.items())),
             "records": dict(sorted(self.published.items())),
+            "withheld_snippets": self.withheld_snippets,
         }

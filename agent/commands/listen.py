@@ -7,6 +7,9 @@ the broker that the agent goes to, with the same credentials and the same TLS.
 With FILEs: prints what is in them: the records.jsonl of a replay, what `outbox export` or this verb with
 --json has written, or a single payload, JSON or MessagePack. FILE may be - for stdin.
 
+With --snippets DIR, raw samples that come (docs/recordings.md) are saved there, each snippet as an MCAP log
+that `cargobox replay` and Foxglove open.
+
 With --json, a line is a JSON document {"topic", "qos", "payload"} as in records.jsonl.
 """
 
@@ -22,7 +25,7 @@ import signal
 import sys
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ from agent.config import load_config
 from agent.errors import BrokerError, PayloadError, UsageError, did_you_mean
 from agent.ranges import IN_WORDS, NAME
 from agent.records import Kind, decode, topic_of
+from agent.snippet_files import SnippetReader, SnippetSamples, save
 from agent.uplink import BrokerConfig
 from agent.uplink.listener import Listener
 from agent.uplink.topics import STATUS
@@ -57,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--box", metavar="B", help="one box; default: all of the fleet")
     parser.add_argument("--kind", metavar="K,K", help=f"only these, of {', '.join(KINDS)}")
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds; default: never")
+    parser.add_argument("--snippets", type=Path, metavar="DIR", help="save raw samples there, as MCAP")
     parser.add_argument("--json", action="store_true", help="a JSON document a line on stdout")
 
 
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Print until told to stop; 1 when something that came could not be read."""
     check_seconds(args.seconds)
     kinds = _kinds(args.kind)
-    printer = Printer(as_json=args.json)
+    printer = Printer(as_json=args.json, snippets=args.snippets)
     if args.file:
         given = ("config", "host", "port", "seconds")
         if beside := [name for name in given if getattr(args, name) is not None]:
@@ -80,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
             fits = all(name is None or levels[at : at + 1] == [name] for at, name in names.items())
             if fits and (args.kind is None or kind_of(said.topic, said.payload) in kinds):
                 printer.show(said)
+        printer.save_rest()
         return 1 if printer.unreadable else 0
     broker, topics = _broker(args, kinds)
     return _listen(broker, topics, printer, args.seconds, with_config=args.config is not None)
@@ -160,6 +166,7 @@ def _listen(
             listener.close()
         if listener.lost is not None and not ending.over():
             print(f"{listener.lost.got}; connecting again", file=sys.stderr, flush=True)
+    printer.save_rest()
     printer.say_summary()
     return 1 if printer.unreadable else 0
 
@@ -196,7 +203,9 @@ class _Ending:
 class Printer:
     """Prints what comes, each record once, and counts it."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, snippets: Path | None = None) -> None:
+        self._folder = snippets
+        self._reader = SnippetReader()
         self._as_json = as_json
         self._colour = not as_json and sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._seen: OrderedDict[tuple[Any, ...], None] = OrderedDict()
@@ -238,6 +247,25 @@ class Printer:
             line = shown(msgspec.json.encode(document).decode(), json=True)
         colour = COLOURS.get(kind, "") if self._colour else ""
         print(f"\x1b[{colour}m{line}\x1b[0m" if colour else line, flush=True)
+        if kind == Kind.SNIPPET and self._folder is not None:
+            self._save(lambda: self._reader.take(said.payload), said.topic)
+
+    def save_rest(self) -> None:
+        """Save what has come of snippets of which parts are missing."""
+        if self._folder is not None:
+            self._save(self._reader.rest, "a snippet")
+
+    def _save(self, samples: Callable[[], Iterable[SnippetSamples]], where: str) -> None:
+        assert self._folder is not None
+        try:
+            for one in samples():
+                path = save(one, self._folder)
+                if path is None:
+                    continue
+                missing = f"; {one.missing_parts} of its parts did not come" if one.missing_parts else ""
+                print(f"saved {path}{missing}", file=sys.stderr, flush=True)
+        except PayloadError as error:
+            self.complain(error, where)
 
     def _came_before(self, payload: Mapping[str, Any]) -> bool:
         if "seq" not in payload:

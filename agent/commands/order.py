@@ -4,7 +4,11 @@
   cargobox order --key FILE --config FILE --box BOX status
 
 FILE signs and stays with you. FILE.pub goes onto the boxes, under [orders] keys, and [orders] allow says
-which verbs they take: status, flush (what is counted is put on the card, and sent), restart.
+which verbs they take: status, flush (what is counted is put on the card, and sent), restart, and snippet,
+which sends raw samples:
+
+  cargobox order --key FILE --config FILE --box BOX snippet --stream accel \
+    --from 2026-11-22T01:22:10Z --to 2026-11-22T01:22:30Z
 
 An order is good for a minute and for one box, and each is done once. A box that is not connected does not
 get it: send it again. With --json, the answer is one JSON document on stdout.
@@ -21,6 +25,7 @@ import re
 import secrets
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,6 +44,7 @@ from agent.uplink.listener import Listener
 from agent.uplink.topics import command_topic
 
 MAKE_KEY = "make-key"
+SNIPPET = "snippet"
 VERBS = (*get_args(Verb), MAKE_KEY)
 GOOD_FOR_S = 60
 ANSWER = "answer"
@@ -53,6 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="P", help="its port; default: 1883")
     parser.add_argument("--fleet", metavar="F", help="default: that of --config, or 'default'")
     parser.add_argument("--box", metavar="B", help="default: that of --config")
+    parser.add_argument("--stream", metavar="S", help="snippet: of which stream")
+    parser.add_argument("--from", dest="start", metavar="T", help="snippet: from when; RFC 3339")
+    parser.add_argument("--to", dest="end", metavar="T", help="and to when")
     parser.add_argument("--seconds", type=float, metavar="N", default=10.0, help="wait so long; default: 10")
     parser.add_argument("--json", action="store_true", help="the answer as one JSON document on stdout")
 
@@ -69,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.verb == MAKE_KEY:
         return _make_key(args.key, as_json=args.json)
+    arguments = _arguments(args)
     config = load_config(args.config)
     fleet, box = args.fleet or config.box.fleet, args.box or (config.box.id if args.config else "")
     for option, name in (("--fleet", fleet), ("--box", box)):
@@ -82,7 +92,13 @@ def run(args: argparse.Namespace) -> int:
     now_s = int(time.time())
     counter = next_counter(args.key)
     order = Order(
-        fleet=fleet, box=box, verb=args.verb, counter=counter, issued=now_s, expires=now_s + GOOD_FOR_S
+        fleet=fleet,
+        box=box,
+        verb=args.verb,
+        args=arguments,
+        counter=counter,
+        issued=now_s,
+        expires=now_s + GOOD_FOR_S,
     )
     answer = _ask(broker, order, seal(order, public, sign), key_id(public), args.seconds)
     if args.json:
@@ -94,6 +110,37 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{box} has not done it ({answer['reason']}): {answer['got']}")
     return 0 if answer["done"] else 1
+
+
+def _arguments(args: argparse.Namespace) -> dict[str, str]:
+    """Return what the verb is told beside its name. Raises UsageError."""
+    given = {"--stream": args.stream, "--from": args.start, "--to": args.end}
+    told = {option.removeprefix("--"): text for option, text in given.items() if text is not None}
+    wanted = args.verb == SNIPPET
+    if (wanted and len(told) < len(given)) or (told and not wanted):
+        raise UsageError(
+            "reading the command line",
+            got=f"{args.verb} with {', '.join(f'--{name}' for name in told) or 'no options'}",
+            expected=f"{', '.join(given)} with {SNIPPET}, and with nothing else",
+            remedy=f"Say `{SNIPPET} --stream accel --from 2026-11-22T01:22:10Z --to 2026-11-22T01:22:30Z`.",
+        )
+    for name in ("from", "to"):
+        text = told.get(name)
+        if text is not None and not _is_time(text):
+            raise UsageError(
+                f"reading --{name}",
+                got=repr(text),
+                expected="a time with its zone",
+                remedy="Write it as 2026-11-22T01:22:10Z, or with +01:00 in place of Z.",
+            )
+    return told
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def next_counter(key: Path) -> int:

@@ -49,6 +49,7 @@ LONGEST_LIST = 6
 KINDS = {
     "type": "event",
     "columns": "features",
+    "codec": "snippet",
     "stream": "gap",
     "state": "status",
     "troubles": "health",
@@ -150,6 +151,7 @@ def line_of(topic: str, payload: Mapping[str, Any]) -> str:
         "gap": _gap,
         "status": _status,
         "health": _health,
+        "snippet": _snippet,
     }
     said = tell.get(kind, words_of)(payload)
     trust, quality = payload.get("trust", "trusted"), QUALITY_WORDS.get(payload.get("tq", "synced"), "")
@@ -224,6 +226,17 @@ def _gap(payload: Mapping[str, Any]) -> str:
     begin, end = (clock(payload.get(key, "")).partition(" ")[2] for key in ("start", "end"))
     samples = "sample" if count == 1 else "samples"
     return f"{payload.get('stream')}: {count} {samples} missing ({payload.get('reason')}), {begin} to {end}"
+
+
+def _snippet(payload: Mapping[str, Any]) -> str:
+    events = ", ".join(map(str, payload.get("events", []))) or "ordered"
+    of = f", part {payload.get('part')} of {payload['parts']}" if payload.get("parts", 1) != 1 else ""
+    size_bytes = len(payload.get("data", "")) // 2
+    begin = clock(payload.get("start", "")).partition(" ")[2]
+    return (
+        f"{payload.get('id')}{of} ({events}): {payload.get('n')} samples of {payload.get('stream')} "
+        f"from {begin}, {size_bytes} bytes"
+    )
 
 
 def _status(payload: Mapping[str, Any]) -> str:

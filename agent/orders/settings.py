@@ -8,7 +8,7 @@ import msgspec
 
 from agent.ranges import Positive
 
-Verb = Literal["status", "flush", "restart"]
+Verb = Literal["status", "flush", "restart", "snippet"]
 """``verbs.VERBS`` says of each what it takes."""
 
 

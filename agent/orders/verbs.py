@@ -1,6 +1,6 @@
 """The verbs: whether each changes anything, and what arguments it takes.
 
-A new one, such as ``snippet``, is:
+A new one is:
 
 1. a Struct of its arguments (frozen, unknown fields forbidden, each with its bounds), an entry in `VERBS`;
 2. its name in ``settings.Verb``, by which the configuration is checked;
@@ -10,21 +10,31 @@ A new one, such as ``snippet``, is:
 4. its line in docs/operators.md, Orders, and its name in the enum of docs/asyncapi.yaml.
 
 Signature, address, age, repetition, rate, log line and answer come with the desk. ``cargobox order`` knows
-all verbs, and needs an option for arguments with the first verb that takes any.
+all verbs; arguments need an option each there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 from agent.orders.form import Order
 from agent.orders.settings import Verb
+from agent.ranges import NAME
 
 
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a verb takes that takes none."""
+
+
+class SnippetArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which stream, and from when to when: RFC 3339 with a zone."""
+
+    stream: Annotated[str, msgspec.Meta(pattern=NAME, max_length=64)]
+    start: Annotated[str, msgspec.Meta(max_length=40)] = msgspec.field(name="from")
+    end: Annotated[str, msgspec.Meta(max_length=40)] = msgspec.field(name="to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ VERBS: dict[Verb, VerbForm] = {
     "status": VerbForm(harmless=True),
     "flush": VerbForm(harmless=True),
     "restart": VerbForm(harmless=False),
+    # it changes nothing, but spends data, and means nothing where the date is not known
+    "snippet": VerbForm(harmless=False, arguments=SnippetArguments),
 }
 
 

@@ -19,6 +19,7 @@ from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record
 from agent.reduction import UploadSettings
 from agent.restamping import Step
+from agent.snippets import SnippetSettings
 from agent.streams import TABLE, StreamSpec, Unit
 from agent.timebase import TimeMark, TimeQuality
 from agent.uplink import BrokerConfig, Uplink
@@ -157,6 +158,7 @@ def every_record() -> list[Record]:
         fleet="north",
         detectors=band,
         mount_up=MOUNT_UP,
+        snippets=SnippetSettings(),
         certificates=[
             Certificate(
                 stream="accel",

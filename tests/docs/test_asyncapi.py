@@ -32,7 +32,6 @@ from tests.docs.contract import document, fault_of, resolve
 from tests.docs.every_trip import HEAD, every_record
 from tests.house.tree import TOP
 
-NOT_YET = {Kind.SNIPPET}
 NO_RECORDS = {"status", "order", "answer"}
 Payload = dict[str, Any]
 
@@ -125,7 +124,7 @@ def test_topics_are_those_of_the_channels(records: list[Record]) -> None:
     assert {r.topic for r in records} == {
         topic_of("north", "box-7", name) for name in channels if name not in NO_RECORDS
     }
-    assert set(channels) == {kind.value for kind in Kind if kind not in NOT_YET} | NO_RECORDS
+    assert set(channels) == {kind.value for kind in Kind} | NO_RECORDS
 
 
 def test_words_are_those_of_the_code() -> None:
@@ -193,6 +192,8 @@ WRONG: dict[str, tuple[str, Spoil, str]] = {
         "depth",
     ),
     "a rate without its nominal": ("health", lambda p: p["rates"]["accel"].pop("nominal_hz"), "nominal_hz"),
+    "a snippet without its samples": ("snippet", lambda p: p.pop("data"), "data"),
+    "a run that nobody described": ("snippet", lambda p: p["runs"][0].update(at=1), "at"),
     "a gap without a reason": ("gap", lambda p: p.update(reason=""), ""),
 }
 

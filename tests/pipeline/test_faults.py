@@ -31,6 +31,7 @@ from agent.recorder.mcap_writer import McapRecorder
 from agent.records import Head, Record
 from agent.reduction import UploadSettings
 from agent.replay.runner import ReplayOptions, replay_log
+from agent.snippets import SnippetSettings
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
 
@@ -109,7 +110,8 @@ MARKS: tuple[TimeMark, ...] = (
 
 def pipeline() -> Pipeline:
     head = Head(box="box", boot=BOOT, software=agent.__version__)
-    return Pipeline([TABLE[n] for n in NAMES], head=head, fleet="default")
+    specs = [TABLE[n] for n in NAMES]
+    return Pipeline(specs, head=head, fleet="default", snippets=SnippetSettings())
 
 
 def run(items: list[Item], at_once: int = 1) -> list[Record]:
