@@ -20,7 +20,7 @@ import msgspec
 
 import agent
 from agent.blocks import NS_PER_S, Block
-from agent.certificates import at_hand
+from agent.certificates import Certificates, at_hand
 from agent.config import Config
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record, as_json
@@ -60,34 +60,53 @@ def replay_log(
     stop: threading.Event | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
     on_records: Callable[[Sequence[Record]], None] = lambda _: None,
+    certificates: Certificates | None = None,
+    fingerprint: str = "",
+    attempt: str = "",
 ) -> Summary:
     """Replay one log into the folder `out` and return its summary.
 
+    `certificates`: None for those that `config` names. `attempt` keeps apart those who may be at the same
+    log without knowing of each other; the last one to be asked wins.
     Raises a FourPartError for a log, a map or a configuration that cannot be read, and Interrupted.
     """
     stop = stop or threading.Event()
+    applied = at_hand(config) if certificates is None else certificates
     began_s = time.monotonic()
     fast = {"window_s": JOINED_S} if options.speed is None else {}
     size = options.block_samples or (JOINED_SAMPLES if fast else None)
     source = open_log(log, map_path=options.map_path, block_samples=size, **fast)
-    pipeline = pipeline_of(source, config)
+    pipeline = pipeline_of(source, config, applied)
     out.mkdir(parents=True, exist_ok=True)
-    part = out / f"{RECORDS_FILE}.part"
-    with part.open("wb") as file:
-        for records in _batches(source, pipeline, options.speed, stop, on_progress):
-            file.write(b"".join(line_of(record) for record in records))
-            on_records(records)
-    if stop.is_set():
-        raise Interrupted
-    os.replace(part, out / RECORDS_FILE)
+    for left in out.glob(f"{RECORDS_FILE}*.part"):
+        left.unlink(
+            missing_ok=True
+        )  # of whoever was killed, or was given up and goes on writing into nothing
+    part = out / f"{RECORDS_FILE}{attempt}.part"
+    try:
+        with part.open("wb") as file:
+            for records in _batches(source, pipeline, options.speed, stop, on_progress):
+                file.write(b"".join(line_of(record) for record in records))
+                on_records(records)
+        if stop.is_set():
+            raise Interrupted
+        (out / SUMMARY_FILE).unlink(missing_ok=True)  # never beside the records of another replay
+        os.replace(part, out / RECORDS_FILE)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     summary = summarise(pipeline, source, time.monotonic() - began_s)
-    summary["notes"] += [str(error) for error in at_hand(config).damaged]
-    write_summary(out, summary)
+    summary["notes"] += [str(error) for error in applied.damaged]
+    summary |= {"log": str(log.absolute()), "map": None, "fingerprint": fingerprint}
+    if options.map_path is not None:
+        summary["map"] = str(options.map_path.absolute())
+    write_summary(out, summary, attempt)
     return summary
 
 
-def pipeline_of(source: LogSource, config: Config) -> Pipeline:
+def pipeline_of(source: LogSource, config: Config, certificates: Certificates | None = None) -> Pipeline:
     """Open `source` and build the pipeline for what it says of itself."""
+    applied = at_hand(config) if certificates is None else certificates
     specs = config.apply_to(source.open())
     identity = source.identity
     return Pipeline(
@@ -96,9 +115,10 @@ def pipeline_of(source: LogSource, config: Config) -> Pipeline:
         fleet=config.box.fleet,
         detectors=config.detect,
         upload=config.upload,
-        certificates=at_hand(config).of(specs, any_sensor=True),
+        certificates=applied.of(specs, any_sensor=True),
         any_sensor=True,
         mount_up=config.mount_up(identity.mount_up),
+        snippets=config.snippets,
     )
 
 
@@ -184,8 +204,14 @@ def summarise(pipeline: Pipeline, source: LogSource, wall_s: float) -> Summary:
     }
 
 
-def write_summary(out: Path, summary: Summary) -> None:
+def write_summary(out: Path, summary: Summary, attempt: str = "") -> None:
     """Write ``summary.json`` into `out`, whole or not at all."""
-    part = out / f"{SUMMARY_FILE}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
-    os.replace(part, out / SUMMARY_FILE)
+    write_json(out / SUMMARY_FILE, summary, attempt)
+
+
+def write_json(path: Path, document: Any, attempt: str = "") -> None:
+    """Write a JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}{attempt}.part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    os.replace(part, path)

@@ -116,8 +116,8 @@ def test_logs_that_are_not_what_they_are_called(log: Path, csv: Path, tmp_path: 
     assert "text in rows" in told.expected
     (tmp_path / "empty.mcap").touch()
     assert refused("replay", tmp_path / "empty.mcap", "--out", out, status=1).got == "an empty file"
-    (tmp_path / "trip.bag").touch()
-    assert "'.bag'" in refused("replay", tmp_path / "trip.bag", "--out", out, status=2).got
+    (tmp_path / "trip.wav").touch()
+    assert "'.wav'" in refused("replay", tmp_path / "trip.wav", "--out", out, status=2).got
     told = refused("replay", tmp_path / "txet.mcap", "--out", out, status=2)
     assert told.got == "no such file (did you mean 'text.mcap'?)"
     assert nothing_finished(tmp_path)
