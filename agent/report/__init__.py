@@ -9,7 +9,8 @@ many trips, or a sweep, on one page.
 
 from __future__ import annotations
 
+from agent.report.overview import trips_below, write_overview
+from agent.report.trip import is_trip
+from agent.report.writing import PDF_FILE, REPORT_FILE, write_report
 
-from agent.report.writing import write_report
-
-__all__ = ["write_report"]
+__all__ = ["PDF_FILE", "REPORT_FILE", "is_trip", "trips_below", "write_overview", "write_report"]

@@ -30,7 +30,15 @@ from agent.streams import Unit
 MOST_POINTS = 18_000
 BREAK_STEPS = 4.0  # a line is broken where rows are missing for so many of their usual steps
 REST_S = 0.4
-UNIT_WORDS = {"mps2": "m/s²", "radps": "rad/s", "degC": "°C", "percent": "%", "Pa": "Pa", "kg": "kg", "V": "V"}
+UNIT_WORDS = {
+    "mps2": "m/s²",
+    "radps": "rad/s",
+    "degC": "°C",
+    "percent": "%",
+    "Pa": "Pa",
+    "kg": "kg",
+    "V": "V",
+}
 F64 = npt.NDArray[np.float64]
 
 
@@ -48,7 +56,8 @@ def document_of(
         "panels": [_panel(panel, t0) for panel in panels],
         "events": [_event(event, t0, clips.get(event.id, ()), up) for event in trip.events],
         "gaps": [
-            [plain(gap.stream), gap.start_s - t0, gap.end_s - t0, plain(gap.reason)] for gap in trip.gaps[:2000]
+            [plain(gap.stream), gap.start_s - t0, gap.end_s - t0, plain(gap.reason)]
+            for gap in trip.gaps[:2000]
         ],
     }
 
@@ -93,12 +102,13 @@ def _breaks(times_s: F64, step_s: float) -> npt.NDArray[np.int64]:
     return np.flatnonzero(steps_s > BREAK_STEPS * usual_s)
 
 
-def _event(
-    event: Event, t0: float, clips: Sequence[Clip], up: Sequence[float] | None
-) -> dict[str, Any]:
+def _event(event: Event, t0: float, clips: Sequence[Clip], up: Sequence[float] | None) -> dict[str, Any]:
     end_s = event.end_s
     told: list[tuple[str, str]] = [
-        ("severity", SEVERITIES.get(event.severity, str(event.severity)) + (", alarm" if event.alarm else "")),
+        (
+            "severity",
+            SEVERITIES.get(event.severity, str(event.severity)) + (", alarm" if event.alarm else ""),
+        ),
         ("began", f"{date(event.start_s)}, {moment(event.start_s)}.{int(event.start_s % 1 * 1000):03d} UTC"),
         ("lasted", "not over when the log ended" if end_s is None else duration(end_s - event.start_s)),
         *facts(event),
@@ -138,9 +148,7 @@ def _clip(clip: Clip, event: Event) -> dict[str, Any]:
     }
 
 
-def _attitude(
-    event: Event, clips: Sequence[Clip], up: Sequence[float] | None
-) -> list[tuple[str, str]]:
+def _attitude(event: Event, clips: Sequence[Clip], up: Sequence[float] | None) -> list[tuple[str, str]]:
     """Say how the box stood before and after, and where the hardest hit came from, of an event of motion."""
     clip = next((c for c in clips if c.spec.unit is Unit.MPS2 and c.values.shape[1] == 3), None)
     if clip is None or len(clip.values) < 5 or event.type not in {"drop", "shock", "tilt", "bump"}:
@@ -157,8 +165,13 @@ def _attitude(
         at = int(sizes.argmax())
         axis = int(np.abs(clip.values[at]).argmax())
         sign = "+" if clip.values[at, axis] > 0 else "−"
-        told.append(("largest sample", f"{figure(float(sizes[at] / GRAVITY_MPS2))} g, mostly along "
-                     f"{sign}{plain(clip.spec.axes[axis])}, {1000 * after_s[at]:.0f} ms after the begin"))
+        told.append(
+            (
+                "largest sample",
+                f"{figure(float(sizes[at] / GRAVITY_MPS2))} g, mostly along "
+                f"{sign}{plain(clip.spec.axes[axis])}, {1000 * after_s[at]:.0f} ms after the begin",
+            )
+        )
     return told
 
 

@@ -112,9 +112,14 @@ def _header(found: Findings) -> str:
     grave = ", ".join(f"{counts[s]} {SEVERITIES[s]}" for s in (4, 3, 2, 1) if counts[s]) or "nothing happened"
     cards.append(("Events", str(len(trip.events)), grave))
     for record in found.temperatures[:1]:
-        out = "no band was given" if not record.has_band else (
-            f"within {record.band_words}" if not record.out_s else
-            f"{duration(record.out_s)} outside {record.band_words}"
+        out = (
+            "no band was given"
+            if not record.has_band
+            else (
+                f"within {record.band_words}"
+                if not record.out_s
+                else f"{duration(record.out_s)} outside {record.band_words}"
+            )
         )
         cards.append(("Temperature", f"{record.least_degc:.1f} to {record.most_degc:.1f} °C", out))
     raw, sent = trip.summary.get("raw_bytes", 0), trip.summary.get("published_bytes", 0)
@@ -138,8 +143,10 @@ def _span(trip: Trip) -> str:
         return "time of day not known"
     if date(trip.start_s) == date(trip.end_s):
         return f"{moment(trip.start_s)} to {moment(trip.end_s)} UTC"
-    return f"{date(trip.start_s)}, {moment(trip.start_s, seconds=False)} to " \
-           f"{date(trip.end_s)}, {moment(trip.end_s, seconds=False)} UTC"
+    return (
+        f"{date(trip.start_s)}, {moment(trip.start_s, seconds=False)} to "
+        f"{date(trip.end_s)}, {moment(trip.end_s, seconds=False)} UTC"
+    )
 
 
 def _timeline(found: Findings) -> str:
@@ -176,12 +183,16 @@ screen; keys <kbd>←</kbd> <kbd>→</kbd> <kbd>+</kbd> <kbd>−</kbd> <kbd>0</k
 
 def _incidents(trip: Trip) -> str:
     if not trip.events:
-        return '<section><h2>Events</h2><p>Nothing happened that the box was told to watch for.</p></section>'
+        return "<section><h2>Events</h2><p>Nothing happened that the box was told to watch for.</p></section>"
     shown = sorted(trip.events, key=lambda event: -event.severity)[:MOST_EVENTS]
     kept = {event.id for event in shown}
     rows = "".join(_row(i, event) for i, event in enumerate(trip.events) if event.id in kept)
     left = len(trip.events) - len(shown)
-    more = f"<p class='note'>{left} lesser events are not in this table; the timeline has them.</p>" if left else ""
+    more = (
+        f"<p class='note'>{left} lesser events are not in this table; the timeline has them.</p>"
+        if left
+        else ""
+    )
     return f"""<section aria-labelledby="h-incident" id="incident" class="screen">
 <h2 id="h-incident">Incident</h2>
 <div class="tools"><button type="button" id="previous">← Previous</button>
@@ -273,7 +284,7 @@ def _budget(trip: Trip) -> str:
 
 def _gaps(trip: Trip) -> str:
     if not trip.gaps:
-        return '<section><h2>Gaps</h2><p>No sample is missing.</p></section>'
+        return "<section><h2>Gaps</h2><p>No sample is missing.</p></section>"
     by: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for gap in trip.gaps:
         row = by[gap.stream, gap.reason]
@@ -311,7 +322,9 @@ def _calibration(found: Findings) -> str:
         made = f", made {certificate.made_at}" if certificate.made_at else ""
         said.append(f"{certificate.stream}: certificate {certificate.hash}{sensor}{made}{until}")
     if not said and trip.certificates:
-        said = [f"certificate {name}: {count} records stand on it" for name, count in trip.certificates.items()]
+        said = [
+            f"certificate {name}: {count} records stand on it" for name, count in trip.certificates.items()
+        ]
     if not said:
         return f"""<section aria-labelledby="h-cal"><h2 id="h-cal">Calibration</h2>
 <p>No certificate was used: figures are the sensors' own, by their datasheets.</p>{_notes(trip)}</section>"""
@@ -344,7 +357,8 @@ def _about(found: Findings) -> str:
         for name, s in streams.items()
     )
     full = "Samples around events are shown as the sensor gave them, " + (
-        "corrected by the certificates above." if found.samples is not None and found.samples.certificates
+        "corrected by the certificates above."
+        if found.samples is not None and found.samples.certificates
         else "in SI units."
     )
     return f"""<section aria-labelledby="h-about"><h2 id="h-about">What was measured</h2>

@@ -62,7 +62,17 @@ def panels_of_samples(samples: Samples, bands: Mapping[str, Band]) -> list[Panel
         elif spec.unit is Unit.RADPS and len(spec.axes) == 3:
             turn = Line("fastest turn", np.degrees(sums.high[:, -1]))
             panels.append(
-                Panel("Rotation", "°/s", spec.name, times_s, samples.step_s, [turn], from_zero=True, digits=1, rank=3)
+                Panel(
+                    "Rotation",
+                    "°/s",
+                    spec.name,
+                    times_s,
+                    samples.step_s,
+                    [turn],
+                    from_zero=True,
+                    digits=1,
+                    rank=3,
+                )
             )
         else:
             panels.append(_plain(spec, sums, times_s, samples.step_s, bands))
@@ -156,7 +166,15 @@ def _plain(spec: StreamSpec, sums: Sums, times_s: F64, step_s: float, bands: Map
         mean = sums.total[:, 0] / sums.count * factor
         line = Line("lowest to highest", low, high) if step_s > 1 / spec.rate_hz else Line("measured", mean)
     return Panel(
-        title, unit, spec.name, times_s, step_s, [line], bands.get(unit, (None, None)), digits=digits, rank=rank
+        title,
+        unit,
+        spec.name,
+        times_s,
+        step_s,
+        [line],
+        bands.get(unit, (None, None)),
+        digits=digits,
+        rank=rank,
     )
 
 

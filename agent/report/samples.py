@@ -41,7 +41,8 @@ MOST_CLIP_NUMBERS = 1_100_000  # of all clips together; some 1.5 MB of page
 class Clip:
     """Samples of a stream around an event, at full rate.
 
-    ``start_s`` since 1970; ``offsets_us``: (n,) from there; ``values``: (n, axes). ``cut``: the event goes on.
+    ``start_s`` since 1970; ``offsets_us``: (n,) from there; ``values``: (n, axes), ``exact``: whole multiples of the
+    stream's scale. ``cut``: the event goes on.
     """
 
     spec: StreamSpec
@@ -149,7 +150,7 @@ def _take(
         for part in numbers.parts(block):
             corrected = correction.apply(part)
             grid.take(corrected)
-            clips.take(corrected, wall)
+            clips.take(corrected, wall, counted=part.values.dtype.kind in "iu")
             spec = grid.specs[part.stream]
             if spec.kind is StreamClass.CLIMATE and spec.unit is Unit.DEGC:
                 slow[part.stream].append((corrected.times_ns, corrected.values[:, 0].astype(np.float64)))
@@ -209,6 +210,7 @@ class _Clips:
         self._specs = specs
         self._wanted: dict[str, list[_Wanted]] = defaultdict(list)
         self._all: list[_Wanted] = []
+        self._measured: set[str] = set()
         room = MOST_CLIP_NUMBERS
         motion = [name for name, spec in specs.items() if spec.kind is StreamClass.MOTION]
         self.left_out = 0
@@ -217,9 +219,7 @@ class _Clips:
             names = [name for name in event.streams if name in specs]
             if any(name in motion for name in names):
                 names = list(dict.fromkeys([*motion, *names]))
-            need = sum(
-                _samples_of(event, specs[name]) * len(specs[name].axes) for name in names
-            )
+            need = sum(_samples_of(event, specs[name]) * len(specs[name].axes) for name in names)
             if not names or need > room:
                 self.left_out += 1
                 continue
@@ -229,8 +229,10 @@ class _Clips:
             for name in names:
                 self._wanted[name].append(wanted)
 
-    def take(self, block: SiBlock, wall: WallClock) -> None:
-        """Keep what of a block lies around an event."""
+    def take(self, block: SiBlock, wall: WallClock, *, counted: bool) -> None:
+        """Keep what of a block lies around an event; `counted`: the sensor gave it in whole numbers."""
+        if not counted:
+            self._measured.add(block.stream)
         offset_s = wall.at(int(block.times_ns[0])).offset_ns / NS_PER_S
         first_s, last_s = block.times_ns[0] / NS_PER_S + offset_s, block.times_ns[-1] / NS_PER_S + offset_s
         spec = self._specs[block.stream]
@@ -262,7 +264,7 @@ class _Clips:
                         start_s=(int(times_ns[0]) + wall.at(int(times_ns[0])).offset_ns) / NS_PER_S,
                         offsets_us=(times_ns - times_ns[0]) // 1000,
                         values=values,
-                        exact=name not in certified,
+                        exact=name not in certified and name not in self._measured,
                         cut=wanted.event.end_s is not None and last_s < wanted.event.end_s - 0.01,
                     )
                 )

@@ -72,6 +72,8 @@ LABELS = {
     "fall_s": "free fall",
     "height_m": "height of fall",
     "peak_mps2": "peak",
+    "peak_saturated": "beyond the sensor's range",
+    "implausible": "longer than any fall",
     "delta_v_mps": "change of velocity",
     "duration_s": "duration",
     "rebounds": "rebounds",
@@ -256,8 +258,11 @@ def _happened(trip: Trip) -> str:
         how = headline(worst)
         one = len(kinds[kind]) == 1
         which = "" if one else "the worst "
-        said.append(f"{count_of(kind, len(kinds[kind]))}, {which}{how}".rstrip(", ") if how or not one else
-                    count_of(kind, 1))
+        said.append(
+            f"{count_of(kind, len(kinds[kind]))}, {which}{how}".rstrip(", ")
+            if how or not one
+            else count_of(kind, 1)
+        )
         said[-1] += f" at {moment(worst.start_s, seconds=trip.duration_s < 600)}"
     rest = sum(len(kinds[kind]) for kind in order[ONE_OF_MANY:])
     if rest:
@@ -275,7 +280,9 @@ def _excursions(trip: Trip) -> str:
 
 def _gaps(trip: Trip) -> str:
     faults = sum(event.type == "sensor_fault" for event in trip.events)
-    said = [f"{len(trip.gaps)} gap{'s' if len(trip.gaps) > 1 else ''} in the data"] if trip.gaps else ["no gaps"]
+    said = (
+        [f"{len(trip.gaps)} gap{'s' if len(trip.gaps) > 1 else ''} in the data"] if trip.gaps else ["no gaps"]
+    )
     if faults:
         said.append(count_of("sensor_fault", faults))
     return ", ".join(said)

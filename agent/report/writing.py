@@ -45,16 +45,24 @@ def write_report(
     ``log``: for full rate and a finer timeline; without it, the one that ``summary.json`` names, if it is still
     there. Raises a FourPartError; ModuleNotFoundError where a PDF is asked for and reportlab is missing.
     """
-    found = findings(out, log=log, map_path=map_path, config=config or Config())
+    write_findings(out, log=log, map_path=map_path, config=config or Config(), pdf=pdf)
+    return out / REPORT_FILE
+
+
+def write_findings(
+    out: Path, *, config: Config, log: Path | None = None, map_path: Path | None = None, pdf: bool = False
+) -> Findings:
+    """Write the report, as `write_report` does, and return what is in it."""
+    found = findings(out, log=log, map_path=map_path, config=config)
     clips = found.samples.clips if found.samples is not None else {}
     up = found.samples.up if found.samples is not None else None
     page = page_of(found, document_of(found.trip, found.panels, clips, up))
-    _write(out / REPORT_FILE, page.encode())
+    put(out / REPORT_FILE, page.encode())
     if pdf:
         from agent.report.pdf import pdf_of
 
-        _write(out / PDF_FILE, pdf_of(found))
-    return out / REPORT_FILE
+        put(out / PDF_FILE, pdf_of(found))
+    return found
 
 
 def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Config) -> Findings:
@@ -116,7 +124,7 @@ def _temperatures(samples: Samples | None, panels: list[Panel], band: Band) -> l
     return [record for record in made if record is not None]
 
 
-def _write(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)

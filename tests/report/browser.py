@@ -48,7 +48,16 @@ class Browser:
         # the browser wants them as 3 and 4; first out of the way, so that none overwrites the other
         shell = f'exec "$@" 3<&{there_read} 4>&{there_write}'
         self._process = subprocess.Popen(
-            ["bash", "-c", shell, "bash", PROGRAM, *FLAGS, f"--user-data-dir={self._folder.name}", "about:blank"],
+            [
+                "bash",
+                "-c",
+                shell,
+                "bash",
+                PROGRAM,
+                *FLAGS,
+                f"--user-data-dir={self._folder.name}",
+                "about:blank",
+            ],
             pass_fds=(there_read, there_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -103,7 +112,9 @@ class Browser:
             text, _, self._rest = self._rest.partition(b"\0")
             yield json.loads(text)
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, phone: bool = False, dark: bool = False) -> None:
+    def open(
+        self, path: Path, *, width: int = 1280, height: int = 900, phone: bool = False, dark: bool = False
+    ) -> None:
         """Open a file of this machine and wait until its script has drawn it."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -138,8 +149,10 @@ class Browser:
 
     def until(self, condition: str) -> None:
         """Wait, in the page, until a condition is true; looked at each time it draws."""
-        self.run(f"new Promise((done) => {{ const look = () => {{ if ({condition}) done(true); else "
-                 "setTimeout(look, 5); }; look(); })")
+        self.run(
+            f"new Promise((done) => {{ const look = () => {{ if ({condition}) done(true); else "
+            "setTimeout(look, 5); }; look(); })"
+        )
 
     def key(self, key: str) -> None:
         """Press a key."""
@@ -193,5 +206,9 @@ class Browser:
 
     def requests(self) -> list[str]:
         """Return every address that the page asked for, but for itself."""
-        asked = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        asked = [
+            e["params"]["request"]["url"]
+            for e in self.events
+            if e.get("method") == "Network.requestWillBeSent"
+        ]
         return asked[1:]
