@@ -10,15 +10,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.blocks import NS_PER_S, Block, ListedClock, Quality, RegularClock, Silence
+from agent.blocks import Quality, RegularClock
 from agent.errors import LogFileError
 from agent.sources.csv_map import (
+    Column,
     Order,
     StreamMap,
     load_map,
@@ -27,6 +26,7 @@ from agent.sources.csv_streams import (
     Rows,
     by_row,
     garbled_rows,
+    numbered,
     pauses,
     repeated_rows,
     saturated,
@@ -36,9 +36,9 @@ from agent.sources.csv_streams import (
     values_of,
 )
 from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable, read_table
+from agent.sources.laid_out import Strand, deliver
 from agent.sources.log_source import LogCounters, LogIdentity, LogItem, LogOptions
 from agent.sources.log_times import (
-    Timeline,
     find_late,
     find_runaways,
     keep_order,
@@ -48,21 +48,7 @@ from agent.sources.log_times import (
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark, TimeQuality
 
-MISSING_REASON = "log"
-WINDOW_SAMPLES = 4096
 _PARSE_SHARE = 0.7  # of the work, as `progress` counts it
-
-
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """One stream, ready to be cut: all arrays are (n, …)."""
-
-    spec: StreamSpec
-    clock: RegularClock | None
-    times_ns: Ints
-    timeline: Timeline
-    values: npt.NDArray[np.generic]
-    quality: npt.NDArray[np.uint8]
 
 
 class CsvLog:
@@ -73,10 +59,11 @@ class CsvLog:
         self._path = path
         self._options = options
         self._map = load_map(options.map_path)
-        self._streams: tuple[_Stream, ...] = ()
+        self._streams: tuple[Strand, ...] = ()
         self._row_times: Ints = np.zeros(0, np.int64)
         self._marks: list[TimeMark] = []
         self._identity: LogIdentity | None = None
+        self._changed = False
         self.counters = LogCounters()
         self.notes: list[str] = []
         self.progress = 0.0
@@ -111,9 +98,13 @@ class CsvLog:
         self.counters.samples = sum(len(stream.times_ns) for stream in streams)
         self._tell()
         ups = [m.up_vector for m in self._map.streams.values() if m.up_vector is not None]
-        boot = hashlib.sha256(table.digest + self._map.meaning()).hexdigest()[:16]
+        said = self._map.log
+        if said.sha256 is not None and said.sha256 != table.digest.hex():
+            self._changed = True
+            self.notes.append("The table is not the one that its map was written with: damaged, or changed.")
+        boot = said.boot or hashlib.sha256(table.digest + self._map.meaning()).hexdigest()[:16]
         meta = {"format": "csv", "file": self._path.name}
-        self._identity = LogIdentity(None, boot, ups[0] if ups else None, meta)
+        self._identity = LogIdentity(said.box, boot, ups[0] if ups else said.up, meta)
         return specs
 
     def close(self) -> None:
@@ -122,17 +113,11 @@ class CsvLog:
     def items(self, stop: threading.Event | None = None) -> Iterator[LogItem]:
         """Deliver window by window: each stream's samples, then the word that there were no more."""
         yield from self._marks
-        begin = [0] * len(self._streams)
-        for until_ns, done in self._windows():
-            if stop is not None and stop.is_set():
-                return
-            for i, stream in enumerate(self._streams):
-                end = int(np.searchsorted(stream.times_ns, until_ns, side="left"))
-                yield from self._blocks(stream, begin[i], end)
-                begin[i] = end
-            for stream in self._streams:
-                yield Silence(stream.spec.name, until_ns)
+
+        def on_progress(done: float) -> None:
             self.progress = _PARSE_SHARE + (1 - _PARSE_SHARE) * done
+
+        yield from deliver(self._streams, self._row_times, self._options, stop, on_progress)
         self.progress = 1.0
 
     def _read(self) -> RowTable:
@@ -174,6 +159,8 @@ class CsvLog:
             self._marks.insert(0, TimeMark(int(times_ns[0]), 0, TimeQuality.SYNCED))
         else:
             self._marks = [TimeMark(0, 0, TimeQuality.UNSET)]
+        if self._map.log.marks:
+            self._marks = [TimeMark(m.box_ns, m.offset_ns, m.quality) for m in self._map.log.marks]
         self._row_times = times_ns
         return Rows(order, slots, times_ns, late, repeated)
 
@@ -204,7 +191,7 @@ class CsvLog:
             self._marks.append(TimeMark(int(kept_ns[place]), -move, TimeQuality.SYNCED))
         return kept_ns
 
-    def _stream(self, name: str, stream_map: StreamMap, table: RowTable, rows: Rows) -> _Stream | None:
+    def _stream(self, name: str, stream_map: StreamMap, table: RowTable, rows: Rows) -> Strand | None:
         absent, bad = states_of(stream_map, table)
         absent, bad = absent[rows.order], bad[rows.order]
         here = np.flatnonzero(~absent & ~bad & ~rows.repeated)
@@ -222,20 +209,35 @@ class CsvLog:
             timeline = by_row(rows.slots[here], self._map.time.rate_hz)
         else:
             clock = None
-            timeline = lay_out(times_ns, unread, pauses(here, absent))
+            index = self._told(stream_map.index, table, rows, here)
+            if index is not None and len(index) and (np.diff(index) > 0).all():
+                timeline = numbered(index, times_ns)
+            else:
+                timeline = lay_out(times_ns, unread, pauses(here, absent))
         if timeline.uneven:
             self.notes.append(f"The times of {name} are too uneven to tell a hole from them.")
         self.counters.missing_samples += int(timeline.missing_before.sum())
         quality = np.where(rows.late[here], Quality.LATE, 0).astype(np.uint8)
         quality[timeline.missing_before > 0] |= np.uint8(Quality.MISSING_BEFORE)
         quality[saturated(raw, stream_map)] |= np.uint8(Quality.SATURATED)
+        told = self._told(stream_map.quality, table, rows, here)
+        if told is not None:
+            quality = (told & 0xFF).astype(np.uint8)
         spec = spec_of(name, stream_map, self._map, timeline)
-        return _Stream(spec, clock, times_ns, timeline, values_of(raw, stream_map), quality)
+        return Strand(spec, clock, times_ns, timeline, values_of(raw, stream_map), quality)
+
+    @staticmethod
+    def _told(column: Column | None, table: RowTable, rows: Rows, here: Ints) -> Ints | None:
+        """Return what a column of whole numbers says of each sample, if there is one."""
+        if column is None:
+            return None
+        cells = table.cells[column][rows.order[here]]
+        return np.rint(np.where(np.isfinite(cells), cells, 0)).astype(np.int64)
 
     @property
     def damaged(self) -> bool:
-        """Whether there were rows that could not be read."""
-        return self.counters.unreadable_rows > 0
+        """Whether rows could not be read, or the table is not what its map was written for."""
+        return self._changed or self.counters.unreadable_rows > 0
 
     def _tell(self) -> None:
         found = self.counters
@@ -247,39 +249,3 @@ class CsvLog:
         ):
             if count:
                 self.notes.append(f"{count:,} {words}")
-
-    def _windows(self) -> Iterator[tuple[int, float]]:
-        """Yield the ends of windows with at most so many rows and seconds, and the share that is done."""
-        times_ns, n = self._row_times, len(self._row_times)
-        span_ns = round(self._options.window_s * NS_PER_S)
-        at = 0
-        while at < n:
-            by_time = int(np.searchsorted(times_ns, times_ns[at] + span_ns, side="left"))
-            at = max(at + 1, min(at + WINDOW_SAMPLES, by_time))
-            if at < n:
-                yield int(times_ns[at]), at / n
-        # past the last of any stream: ties may have been spread beyond the last row
-        yield max(int(stream.times_ns[-1]) for stream in self._streams) + 1, 1.0
-
-    def _blocks(self, stream: _Stream, begin: int, end: int) -> Iterator[Block]:
-        """Cut samples `begin` to `end` where a clock begins, and to the size that was asked for."""
-        timeline = stream.timeline
-        size = self._options.block_samples or WINDOW_SAMPLES
-        while begin < end:
-            part = int(np.searchsorted(timeline.starts, begin, side="right")) - 1
-            first = int(timeline.starts[part])
-            last = int(timeline.starts[part + 1]) if part + 1 < len(timeline.starts) else len(stream.times_ns)
-            stop = min(end, last, begin + size)
-            clock = stream.clock or ListedClock(
-                int(timeline.index[first]), stream.times_ns[first:last], int(timeline.period_ns[part]) * 1000
-            )
-            quality = stream.quality[begin:stop]
-            yield Block(
-                stream.spec.name,
-                int(timeline.index[begin]),
-                clock,
-                stream.values[begin:stop],
-                quality if quality.any() else None,
-                MISSING_REASON if timeline.missing_before[begin] else "",
-            )
-            begin = stop

@@ -17,6 +17,7 @@ import msgspec
 
 from agent.errors import ConfigError, did_you_mean
 from agent.streams import TABLE, StreamClass, Unit
+from agent.timebase import TimeQuality
 from agent.typed_toml import read_table, typed
 from calibration.gravity import STANDARD_GRAVITY_MPS2
 
@@ -131,6 +132,15 @@ class CsvForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Rows that begin with this are passed over."""
 
 
+class SampleType(enum.StrEnum):
+    """How the values of a stream flow."""
+
+    INT16 = "int16"
+    INT32 = "int32"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
 class StreamMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[streams.NAME]``: one stream."""
 
@@ -147,6 +157,22 @@ class StreamMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     axes: tuple[str, ...] | None = None
     kind: StreamClass | None = None
     up: str | tuple[float, float, float] | None = None
+    offset: float = 0.0
+    """Only with ``unit = "count"``: what a count of 0 stands for, in the target's unit."""
+    dtype: SampleType | None = None
+    """Of the values as they flow; left away: counts are whole numbers where they are, all else float32."""
+    index: Column | None = None
+    """A column that numbers the samples, the missing ones counted."""
+    quality: Column | None = None
+    """A column of what is known against a sample: the sum of 1 saturated, 2 missing before, 4 late."""
+    sensor: str = ""
+    watch: bool = True
+    summarise: bool = True
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Return every column that tells something of the stream."""
+        return (*self.columns, *(column for column in (self.index, self.quality) if column is not None))
 
     @property
     def up_vector(self) -> tuple[float, float, float] | None:
@@ -157,16 +183,55 @@ class StreamMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return (x, y, z)
 
 
+class MarkMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[log.marks]]``: what the wall clock said, where times are not the date."""
+
+    box_ns: int
+    offset_ns: int
+    quality: TimeQuality
+
+
+class LogMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[log]``: what a table has no place for; `convert` writes it."""
+
+    box: str | None = None
+    boot: str | None = None
+    sha256: str | None = None
+    """Of the table's bytes: where it differs, the table was damaged, or changed by hand."""
+    marks: tuple[MarkMap, ...] = ()
+    up: tuple[float, float, float] | None = None
+
+
 class CsvMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole map."""
 
     time: TimeMap
     streams: Annotated[dict[str, StreamMap], msgspec.Meta(min_length=1)]
     csv: CsvForm = msgspec.field(default_factory=CsvForm)
+    log: LogMap = msgspec.field(default_factory=LogMap)
 
     def meaning(self) -> bytes:
         """Return what the map says, without how it is written: comments and order do not matter."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+        plain = msgspec.to_builtins(self)
+        # what came later counts only where it says something: a log's identity must not change with us
+        if self.log == LogMap():
+            del plain["log"]
+        for name, stream in self.streams.items():
+            for key, usual in _LATER.items():
+                if getattr(stream, key) == usual:
+                    del plain["streams"][name][key]
+        return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).digest()
+
+
+_LATER: Mapping[str, object] = {
+    "offset": 0.0,
+    "dtype": None,
+    "index": None,
+    "quality": None,
+    "sensor": "",
+    "watch": True,
+    "summarise": True,
+}
 
 
 def load_map(path: Path) -> CsvMap:
@@ -238,7 +303,12 @@ def _check_stream(name: str, stream: StreamMap, doing: str) -> None:
         refuse('with unit = "count" and no scale', "scale: how much one count is")
     if counts and stream.target is None and known is None:
         refuse('with unit = "count" and no target', f"target, one of {', '.join(Unit)}")
-    for key, value in (("scale", stream.scale), ("target", stream.target), ("zero", stream.zero or None)):
+    for key, value in (
+        ("scale", stream.scale),
+        ("target", stream.target),
+        ("zero", stream.zero or None),
+        ("offset", stream.offset or None),
+    ):
         if not counts and value is not None:
             refuse(f"with {key} and unit = {stream.unit.value!r}", f'{key} only with unit = "count"')
     unit = unit_of(name, stream)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from agent.blocks import NS_PER_S
 from agent.sources.csv_map import CONVERSIONS, DEFAULT_SAMPLE_BITS, CsvMap, MapUnit, StreamMap, unit_of
 from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable
-from agent.sources.log_times import COARSE_SHARE, Bools, Timeline
+from agent.sources.log_times import COARSE_SHARE, Bools, Timeline, typical_ns
 from agent.streams import TABLE, StreamSpec
 
 
@@ -125,11 +125,23 @@ def values_of(raw: Floats, stream_map: StreamMap) -> npt.NDArray[np.generic]:
     """Return what flows: counts as integers where they are, everything else as float32 in SI units."""
     if stream_map.unit is not MapUnit.COUNT:
         _, factor, offset = CONVERSIONS[stream_map.unit]
-        return ((raw - offset) * factor).astype(np.float32)
+        return ((raw - offset) * factor).astype(stream_map.dtype or np.float32)
     counts = raw - stream_map.zero
+    if stream_map.dtype is not None:
+        whole = np.dtype(stream_map.dtype).kind == "i"
+        return (np.rint(counts) if whole else counts).astype(stream_map.dtype)
     if (counts == np.rint(counts)).all() and np.abs(counts).max() < 1 << 31:
         return counts.astype(np.int32)
     return counts
+
+
+def numbered(index: Ints, times_ns: Ints) -> Timeline:
+    """Lay out a stream that numbers its samples: (n,) strictly increasing. The spacing is that around."""
+    steps = np.diff(index)
+    missing = np.concatenate(([0], steps - 1))
+    starts = np.append(0, np.flatnonzero(steps > 1) + 1)
+    spacings = np.diff(times_ns)[steps == 1]
+    return Timeline(index, missing, starts, np.full(len(starts), typical_ns(spacings)))
 
 
 def spec_of(name: str, stream_map: StreamMap, csv_map: CsvMap, timeline: Timeline) -> StreamSpec:
@@ -151,5 +163,9 @@ def spec_of(name: str, stream_map: StreamMap, csv_map: CsvMap, timeline: Timelin
         sample_bits=stream_map.sample_bits or (known.sample_bits if known else DEFAULT_SAMPLE_BITS),
         kind=kind,
         scale=scale,
+        offset=stream_map.offset,
+        watch=stream_map.watch,
+        summarise=stream_map.summarise,
+        sensor=stream_map.sensor,
         full_scale=None if stream_map.full_scale is None else stream_map.full_scale * factor,
     )

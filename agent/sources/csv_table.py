@@ -92,7 +92,7 @@ class _Reader:
     def read(self) -> RowTable:
         """Read the file piece by piece."""
         size_bytes = self._path.stat().st_size
-        wanted = [c for stream in self._map.streams.values() for c in stream.columns]
+        wanted = [c for stream in self._map.streams.values() for c in stream.all_columns]
         columns = tuple(dict.fromkeys(wanted))
         pieces: list[tuple[Ints | None, list[tuple[Floats, States | None]]]] = []
         done_bytes = 0

@@ -10,6 +10,7 @@ on the card never opens a log, and must not carry what opening one costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError, did_you_mean
@@ -22,7 +23,17 @@ from agent.sources.log_source import (
     LogSource,
 )
 
-__all__ = ["FORMATS", "LogCounters", "LogIdentity", "LogItem", "LogOptions", "LogSource", "open_log"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "LogCounters",
+    "LogIdentity",
+    "LogItem",
+    "LogOptions",
+    "LogSource",
+    "open_log",
+    "suffix_of",
+]
 
 
 def _csv(path: Path, options: LogOptions) -> LogSource:
@@ -32,13 +43,67 @@ def _csv(path: Path, options: LogOptions) -> LogSource:
 
 
 def _mcap(path: Path, options: LogOptions) -> LogSource:
+    from agent.sources.mcap_frames import profile_of
+
+    if profile_of(path) == "ros2":
+        return _bag(path, options)
     from agent.sources.mcap_log import McapLog
 
     return McapLog(path, options)
 
 
-FORMATS: Mapping[str, Callable[[Path, LogOptions], LogSource]] = {".csv": _csv, ".mcap": _mcap}
+def _ide(path: Path, options: LogOptions) -> LogSource:
+    from agent.sources.ide_log import IdeLog
+
+    return IdeLog(path, options)
+
+
+def _bag(path: Path, options: LogOptions) -> LogSource:
+    from agent.sources.bag_log import BagLog
+
+    return BagLog(path, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: what it is called, how it is read, who writes it, and what is lost in writing.
+
+    ``writer`` is named and not imported: the recorders know the sources as little as these know them.
+    """
+
+    name: str
+    read: Callable[[Path, LogOptions], LogSource]
+    writer: str = ""
+    """module:class, with the shape of `McapRecorder`; empty: it is only read."""
+    loses: str = ""
+
+
+FOLDER = "/"
+"""Stands for a folder where a suffix is asked for: a ROS 2 bag is one."""
+FORMATS: Mapping[str, Format] = {
+    ".csv": Format(
+        "CSV",
+        _csv,
+        "agent.recorder.csv_writer:CsvRecorder",
+        "what silences and sensor faults said, why samples are missing, values that are not finite",
+    ),
+    ".mcap": Format("MCAP", _mcap, "agent.recorder.mcap_writer:McapRecorder"),
+    ".ide": Format("enDAQ IDE", _ide, loses="all: only the recorders themselves write it"),
+    ".bag": Format(
+        "ROS 1 bag", _bag, "agent.recorder.bag_writer:Ros1Recorder", "what silences and sensor faults said"
+    ),
+    ".db3": Format("ROS 2 bag file", _bag, loses="all: write the folder, or MCAP"),
+    FOLDER: Format(
+        "ROS 2 bag", _bag, "agent.recorder.bag_writer:Ros2Recorder", "what silences and sensor faults said"
+    ),
+}
 WITH_MAP = frozenset({".csv"})
+BAG_FOLDER_MARK = "metadata.yaml"
+
+
+def suffix_of(path: Path) -> str:
+    """Return what `FORMATS` knows the log at `path` by."""
+    return FOLDER if (path / BAG_FOLDER_MARK).is_file() else path.suffix.lower()
 
 
 def open_log(
@@ -54,15 +119,15 @@ def open_log(
     """
     path = Path(path)
     doing = f"opening the log {path}"
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix not in FORMATS:
         raise UsageError(
             doing,
             got=f"a file that ends in {suffix!r}{did_you_mean(suffix, FORMATS)}",
-            expected=" or ".join(sorted(FORMATS)),
+            expected=f"{', '.join(sorted(FORMATS.keys() - {FOLDER}))}, or the folder of a ROS 2 bag",
             remedy="Name the file by what is in it, or bring it to one of these formats first.",
         )
-    if not path.is_file():
+    if not path.is_file() and suffix != FOLDER:
         near = did_you_mean(path.name, [other.name for other in path.parent.glob("*")])
         raise UsageError(
             doing,
@@ -84,4 +149,6 @@ def open_log(
             expected="at least 1 sample a block",
             remedy="Leave the size away to take the usual one.",
         )
-    return FORMATS[suffix](path, LogOptions(Path(map_path) if map_path else None, block_samples, window_s))
+    return FORMATS[suffix].read(
+        path, LogOptions(Path(map_path) if map_path else None, block_samples, window_s)
+    )
