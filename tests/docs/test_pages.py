@@ -22,7 +22,7 @@ from agent.sources.serial_box import SerialBox
 from agent.uplink import BrokerConfig
 from tests.house.tree import TOP
 
-PAGES = ("README.md", "docs/installers.md", "docs/operators.md", "docs/engineers.md")
+PAGES = ("README.md", "docs/installers.md", "docs/operators.md", "docs/engineers.md", "docs/replay.md")
 
 
 def page(name: str) -> str:
@@ -107,7 +107,7 @@ def named(part: Any) -> set[str]:
 
 def test_a_replays_files_are_told_of_key_by_key(tmp_path: Path) -> None:
     log, log_map = small_log(tmp_path)
-    text = page("docs/engineers.md")
+    text = page("docs/replay.md")
     single, several = tmp_path / "one", tmp_path / "two"
     assert main(["replay", str(log), "--map", str(log_map), "--out", str(single)]) == 0
     assert main(["replay", str(log), str(log), "--map", str(log_map), "--out", str(several)]) == 0
@@ -115,7 +115,7 @@ def test_a_replays_files_are_told_of_key_by_key(tmp_path: Path) -> None:
     keys |= named(json.loads((several / "summary.json").read_text()))
     keys |= set(json.loads((single / "records.jsonl").read_text().splitlines()[0]))
     missing = sorted(key for key in keys if f"`{key}`" not in text)
-    assert not missing, f"docs/engineers.md does not tell of {', '.join(missing)}"
+    assert not missing, f"docs/replay.md does not tell of {', '.join(missing)}"
 
 
 def test_what_run_and_outbox_print_is_told_of_key_by_key(tmp_path: Path) -> None:
