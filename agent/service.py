@@ -113,7 +113,7 @@ class Service:
         self._snippet_orders = SnippetOrders(
             config.snippets,
             self._coder,
-            recordings=lambda: getattr(self, "ring_directory", None),
+            recordings=lambda: self.ring_directory,
             streams=lambda: self.streams,
         )
         doers = {

@@ -28,12 +28,13 @@ from agent.blocks import (
 from agent.config import BoxSettings, Config
 from agent.pipeline import Item, Pipeline
 from agent.recorder.mcap_writer import McapRecorder
-from agent.records import Head, Record
+from agent.records import Head, Record, as_json, decode
 from agent.reduction import UploadSettings
 from agent.replay.runner import ReplayOptions, replay_log
 from agent.snippets import SnippetSettings
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
+from tests.snippets.cached import cached_coder
 
 NAMES = ("accel", "temperature", "humidity", "leak")
 RATES_HZ = {"accel": 50, "temperature": 1, "humidity": 1, "leak": 10}
@@ -111,7 +112,7 @@ MARKS: tuple[TimeMark, ...] = (
 def pipeline() -> Pipeline:
     head = Head(box="box", boot=BOOT, software=agent.__version__)
     specs = [TABLE[n] for n in NAMES]
-    return Pipeline(specs, head=head, fleet="default", snippets=SnippetSettings())
+    return Pipeline(specs, head=head, fleet="default", snippets=SnippetSettings(), coder=cached_coder)
 
 
 def run(items: list[Item], at_once: int = 1) -> list[Record]:
@@ -154,7 +155,7 @@ REFERENCE = run(in_turn())
 
 
 def payloads(records: list[Record]) -> list[bytes]:
-    return [r.payload for r in records]
+    return [as_json(r.payload) for r in records]
 
 
 def test_the_events_of_the_reference() -> None:
@@ -162,7 +163,7 @@ def test_the_events_of_the_reference() -> None:
     p.push(*in_turn())
     p.finish()
     assert dict(p.tally.events) == {"sensor_fault": 6}, p.tally
-    said: list[dict[str, Any]] = [json.loads(r.payload) for r in REFERENCE]
+    said: list[dict[str, Any]] = [decode(r.payload) for r in REFERENCE]
     events = [x for x in said if x.get("type") == "sensor_fault"]
     brief = [(e["id"], e["phase"], e["values"]["fault"], e["severity"]) for e in events]
     assert brief == [
@@ -193,7 +194,7 @@ def test_the_events_of_the_reference() -> None:
 
 
 def test_the_gaps_add_up_to_the_jumps_and_say_why() -> None:
-    gaps = [g for r in REFERENCE if "reason" in (g := json.loads(r.payload))]
+    gaps = [g for r in REFERENCE if "reason" in (g := decode(r.payload))]
     missing: Counter[tuple[str, str]] = Counter()
     for gap in gaps:
         missing[gap["stream"], gap["reason"]] += gap["last"] - gap["first"] + 1
