@@ -1,7 +1,7 @@
 """Write the report of a trip: one page that opens anywhere, without a network, and a PDF if wanted.
 
-DIR is what `cargobox replay LOG --out DIR` wrote. Where it holds many trips, or a sweep, each gets its page, and
-DIR one that shows all of them, the worst first.
+DIR is what `cargobox replay LOG --out DIR` wrote. Where it holds many trips, or a sweep, each gets its page,
+and DIR one that shows all of them, the worst first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The temperature record of a trip: what a customer's file needs of it.
 
-Every sample holds until the next one; where the next one is late, the record has a gap, and nothing is made up
-for it. Mean kinetic temperature as in ``agent.features.kinetic``: it says how much the trip as a whole has aged
-the goods, and never clears a transport excursion (USP ⟨1079.2⟩).
+Every sample holds until the next one; where the next one is late, the record has a gap, and nothing is made
+up for it. Mean kinetic temperature as in ``agent.features.kinetic``: it says how much the trip as a whole has
+aged the goods, and never clears a transport excursion (USP ⟨1079.2⟩).
 """
 
 from __future__ import annotations

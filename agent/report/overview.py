@@ -148,7 +148,8 @@ def _trip_row(line: _Line) -> str:
         f'<td data-label="Worst" data-sort="{trip.worst}">{severity_mark(trip.worst)}</td>'
         f'<td data-label="Events" class="number" data-sort="{len(trip.events)}">{len(trip.events):,}</td>'
         f'<td data-label="Began" data-sort="{trip.start_s}">{escaped(began)}</td>'
-        f'<td data-label="Lasted" class="number" data-sort="{trip.duration_s}">{duration(trip.duration_s)}</td>'
+        f'<td data-label="Lasted" class="number" data-sort="{trip.duration_s}">'
+        f"{duration(trip.duration_s)}</td>"
         f'<td data-label="Uploaded" class="number" data-sort="{ratio}">{percent(ratio)}</td>'
         f'<td data-label="Gaps" class="number" data-sort="{len(trip.gaps)}">{len(trip.gaps):,}</td>'
         f'<td data-label="Story" class="figures">{escaped(line.story)}</td></tr>'

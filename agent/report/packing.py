@@ -38,7 +38,7 @@ def packed_values(values: F64, step: float | None = None) -> dict[str, Any]:
 
 
 def unpacked_values(packed: dict[str, Any]) -> F64:
-    """Return what `packed_values` was given, as near as it was kept; the page has the same in its own words."""
+    """Return what `packed_values` was given, as near as it was kept; the page does the same."""
     steps = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), "<i2")
     numbers = np.cumsum(steps, dtype=np.int16)
     values = numbers * float(packed["scale"]) + float(packed["offset"])

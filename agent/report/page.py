@@ -127,7 +127,8 @@ def _header(found: Findings) -> str:
     missing = int(trip.summary.get("missing_samples", sum(gap.samples for gap in trip.gaps)))
     cards.append(("Gaps", str(len(trip.gaps)), f"{missing:,} samples missing" if missing else "none missing"))
     shown = "".join(
-        f"<div class='card'><dt>{escaped(name)}</dt><dd>{escaped(value)}<small>{escaped(more)}</small></dd></div>"
+        f"<div class='card'><dt>{escaped(name)}</dt>"
+        f"<dd>{escaped(value)}<small>{escaped(more)}</small></dd></div>"
         for name, value, more in cards
     )
     boot = f" · start {escaped(trip.boot[:8])}" if trip.boot else ""
@@ -174,8 +175,9 @@ def _timeline(found: Findings) -> str:
 </div>
 <div id="charts" tabindex="0" role="group"
  aria-label="Timeline charts. Arrow keys move, plus and minus zoom, 0 shows the whole trip."></div>
-<p class="hint screen">Drag to zoom, Shift and drag to move, double-click for the whole trip; two fingers on a touch
-screen; keys <kbd>←</kbd> <kbd>→</kbd> <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd>. A click on an event opens it.</p>
+<p class="hint screen">Drag to zoom, Shift and drag to move, double-click for the whole trip; two fingers on a
+touch screen; keys <kbd>←</kbd> <kbd>→</kbd> <kbd>+</kbd> <kbd>−</kbd> <kbd>0</kbd>. A click on an event opens
+it.</p>
 <noscript><p class="note">The lines need JavaScript, which is switched off; all else is below.</p></noscript>
 {notes}
 </section>"""
@@ -204,8 +206,8 @@ def _incidents(trip: Trip) -> str:
 </section>
 <section aria-labelledby="h-events">
 <h2 id="h-events">Events</h2>
-<table class="events stack"><thead><tr><th>Time (UTC)</th><th>What</th><th>Severity</th><th>Lasted</th><th>Figures</th>
-</tr></thead><tbody>{rows}</tbody></table>{more}
+<table class="events stack"><thead><tr><th>Time (UTC)</th><th>What</th><th>Severity</th><th>Lasted</th>
+<th>Figures</th></tr></thead><tbody>{rows}</tbody></table>{more}
 </section>"""
 
 
@@ -253,8 +255,8 @@ def _climate(records: Iterable[TemperatureRecord]) -> str:
     if not parts:
         return ""
     return f"""<section aria-labelledby="h-climate"><h2 id="h-climate">Temperature record</h2>{"".join(parts)}
-<p class="hint">Mean kinetic temperature says how much the trip as a whole has aged the goods. It never clears an
-excursion.</p></section>"""
+<p class="hint">Mean kinetic temperature says how much the trip as a whole has aged the goods. It never
+clears an excursion.</p></section>"""
 
 
 def definitions(pairs: Iterable[tuple[str, str]]) -> str:
@@ -278,8 +280,8 @@ def _budget(trip: Trip) -> str:
     part = f" ({percent(sent / raw)})" if raw else ""
     return f"""<section aria-labelledby="h-budget"><h2 id="h-budget">Data</h2>
 <p>The sensors gave {size(raw)}; {size(sent)} of that{part} went up. The rest stayed in the box.{how}</p>
-<table class="stack"><thead><tr><th>What went up</th><th class="number">Records</th><th class="number">Size</th>
-<th>Share</th></tr></thead><tbody>{rows}</tbody></table></section>"""
+<table class="stack"><thead><tr><th>What went up</th><th class="number">Records</th>
+<th class="number">Size</th><th>Share</th></tr></thead><tbody>{rows}</tbody></table></section>"""
 
 
 def _gaps(trip: Trip) -> str:
@@ -364,6 +366,6 @@ def _about(found: Findings) -> str:
     return f"""<section aria-labelledby="h-about"><h2 id="h-about">What was measured</h2>
 <table class="stack"><thead><tr><th>Stream</th><th class="number">Rate</th><th class="number">Samples</th>
 <th class="number">Missing</th></tr></thead><tbody>{rows}</tbody></table>
-<p class="hint">{full if found.samples is not None else ""} Box {escaped(trip.box)}, start {escaped(trip.boot)},
-software {escaped(trip.software)}. All times are UTC.</p></section>
+<p class="hint">{full if found.samples is not None else ""} Box {escaped(trip.box)},
+start {escaped(trip.boot)}, software {escaped(trip.software)}. All times are UTC.</p></section>
 </main>"""

@@ -56,7 +56,7 @@ def panels_of_samples(samples: Samples, bands: Mapping[str, Band]) -> list[Panel
         sums = samples.sums.get(spec.name)
         if sums is None:
             continue
-        times_s = (sums.index + 0.5) * samples.step_s + samples.offset_s
+        times_s: F64 = np.asarray((sums.index + 0.5) * samples.step_s + samples.offset_s, np.float64)
         if spec.unit is Unit.MPS2 and len(spec.axes) == 3:
             panels += _motion(spec, sums, times_s, samples)
         elif spec.unit is Unit.RADPS and len(spec.axes) == 3:
@@ -139,7 +139,7 @@ def _about_the_second(sums: Sums, per_second: int) -> tuple[F64, F64]:
 
 
 def _seen_up(sums: Sums, step_s: float) -> tuple[float, float, float] | None:
-    """Return which way was up at the first rest, as the detectors see it; None where nothing rested square."""
+    """Return which way was up at the first rest, as detectors see it; None where nothing rested square."""
     reference = RestReference()
     for row in (sums.total[:, :3] / sums.count[:, None]).tolist():
         reference.step(row)

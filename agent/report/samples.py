@@ -41,8 +41,8 @@ MOST_CLIP_NUMBERS = 1_100_000  # of all clips together; some 1.5 MB of page
 class Clip:
     """Samples of a stream around an event, at full rate.
 
-    ``start_s`` since 1970; ``offsets_us``: (n,) from there; ``values``: (n, axes), ``exact``: whole multiples of the
-    stream's scale. ``cut``: the event goes on.
+    ``start_s`` since 1970; ``offsets_us``: (n,) from there; ``values``: (n, axes), ``exact``: whole multiples
+    of the stream's scale. ``cut``: the event goes on.
     """
 
     spec: StreamSpec

@@ -42,8 +42,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` into a folder that `replay` wrote, ``report.pdf`` too if asked; return its path.
 
-    ``log``: for full rate and a finer timeline; without it, the one that ``summary.json`` names, if it is still
-    there. Raises a FourPartError; ModuleNotFoundError where a PDF is asked for and reportlab is missing.
+    ``log``: for full rate and a finer timeline; without it, the one that ``summary.json`` names, if it is
+    still there. Raises a FourPartError, and ModuleNotFoundError where a PDF needs reportlab and it is missing.
     """
     write_findings(out, log=log, map_path=map_path, config=config or Config(), pdf=pdf)
     return out / REPORT_FILE
@@ -93,8 +93,8 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
         panels = panels_of_samples(samples, bands)
         if samples.left_out:
             notes.append(
-                f"{samples.left_out} of {len(trip.events)} events, the lesser ones, are shown without samples at "
-                "full rate: the page would be too large."
+                f"{samples.left_out} of {len(trip.events)} events, the lesser ones, are shown without "
+                "samples at full rate: the page would be too large."
             )
     temperatures = _temperatures(samples, panels, bands.get("°C", (None, None)))
     climate = temperatures[0].words() if temperatures else ""

@@ -1,7 +1,7 @@
 """Debian's chromium, driven through its DevTools protocol over two pipes; no package is needed for it.
 
-``--remote-debugging-pipe``: commands go to file descriptor 3 of the browser, answers and events come from its 4,
-each JSON document ended by a zero byte (Chrome DevTools Protocol, "Remote debugging pipe").
+``--remote-debugging-pipe``: commands go to file descriptor 3 of the browser, answers and events come from its
+4, each JSON document ended by a zero byte (Chrome DevTools Protocol, "Remote debugging pipe").
 """
 
 from __future__ import annotations
