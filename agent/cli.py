@@ -51,6 +51,7 @@ VERBS: Mapping[str, str] = {
     "calibrate": "a sensor against gravity, known masses or the weather, to a certificate",
     "listen": "what boxes publish, in plain words, in either encoding",
     "order": "a box to do something: signed, done once, answered",
+    "recordings": "the ring of raw samples on the card: what there is, what is kept, export",
     "outbox": "what waits for the broker",
     "doctor": "what is attached and answers, what is wrong, how to mend it",
     "service": "the agent at each boot: install, remove, status",

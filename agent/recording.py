@@ -2,8 +2,8 @@
 
 What is handed over is bounded by items: a card that is slow for long holds the one who hands over back, as it
 would without a thread, but not for longer than two seconds. A card that is too slow, or refuses, ends the
-recording, and nothing else. A ring (``agent.recorder.ring``) holds nobody back and does not end: what there is no
-place for is skipped, and told of.
+recording, and nothing else. A ring (``agent.recorder.ring``) holds nobody back and does not end: what there
+is no place for is skipped, and told of.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ring of raw recordings in a live run: its thread, its incidents, and what it could not record.
 
-No alarm waits for it: items are queued or, where its card has been too slow for ten seconds, skipped and told of.
+No alarm waits for it: items are queued or, where its card has been slow for ten seconds, skipped and told of.
 The `mcap` package is imported only where a ring is wanted.
 """
 
@@ -57,7 +57,9 @@ class RingRecording(Recording):
     def missed(self, *, everything: bool = False) -> list[dict[str, Any]]:
         """Return the bodies of gap records of what was not recorded."""
         offset_ns = self.ring.offset_ns()
-        return [found.body(self.ring.boot, offset_ns) for found in self.ring.take_missed(everything=everything)]
+        return [
+            found.body(self.ring.boot, offset_ns) for found in self.ring.take_missed(everything=everything)
+        ]
 
 
 def ring_recording(

@@ -39,14 +39,7 @@ def troubles(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Tro
         known = before.get("queue", {}).get(key, count if key == "set_aside" else 0)
         if (more := count - known) > 0:
             yield key, f"{more} record{'' if more == 1 else 's'} {words}"
-    recorder = body.get("recorder", {})
-    if recorder.get("paused"):
-        yield "recorder", f"recordings pause: {recorder.get('trouble', 'the card refuses')}"
-    if (more := recorder.get("let_go", 0) - before.get("recorder", {}).get("let_go", 0)) > 0:
-        yield "let_go", f"recordings of {more} incident{'' if more == 1 else 's'} are no longer kept: no room"
-    lives = [part["card_life_years"] for part in (queue, recorder) if part.get("card_life_years")]
-    if lives and (years := 1 / sum(1 / life for life in lives)) < LEAST_LIFE_YEARS:
-        yield "wear", f"at this rate the card is worn out in {years:.1f} years"
+    yield from _of_recorder(body, before)
     if (free_bytes := disk.get("free_bytes")) is not None and free_bytes < LEAST_FREE_BYTES:
         yield "disk", f"only {free_bytes / 1e6:.0f} MB are free on the card"
     if not body.get("link", {}).get("connected", True):
@@ -58,6 +51,17 @@ def troubles(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Tro
     if body.get("tq") == "unset":
         yield "clock", "the clock was never set"
     yield from _of_streams(body.get("rates", {}), body.get("since_s", 0.0))
+
+
+def _of_recorder(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Trouble]:
+    queue, recorder = body.get("queue", {}), body.get("recorder", {})
+    if recorder.get("paused"):
+        yield "recorder", f"recordings pause: {recorder.get('trouble', 'the card refuses')}"
+    if (more := recorder.get("let_go", 0) - before.get("recorder", {}).get("let_go", 0)) > 0:
+        yield "let_go", f"recordings of {more} incident{'' if more == 1 else 's'} are no longer kept: no room"
+    lives = [part["card_life_years"] for part in (queue, recorder) if part.get("card_life_years")]
+    if lives and (years := 1 / sum(1 / life for life in lives)) < LEAST_LIFE_YEARS:
+        yield "wear", f"at this rate the card is worn out in {years:.1f} years"
 
 
 def _of_wires(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[Trouble]:

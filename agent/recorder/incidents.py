@@ -1,7 +1,7 @@
 """Incidents: which of what the pipeline decided keeps its minutes of raw samples from deletion.
 
-An event that is bad enough keeps the time around its beginning, around each record that tells of it, and around
-its end. What lies between of one that lasts for hours is not kept: a warm day must not fill the card.
+An event that is bad enough keeps the time around its beginning, around each record that tells of it, and
+around its end. What lies between of one that lasts for hours is not kept: a warm day must not fill the card.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class IncidentWatch:
         times_ns += [decided_ns - told_ns + wall_ns_of(body[k]) for k in ("start", "end") if body.get(k)]
         spans = joined((at - self.before_ns, at + self.after_ns) for at in times_ns)
         name = f"{self.boot}-{body['id']}"
-        return Incident(name, f"{body['type']}, severity {body['severity']}", body["severity"], spans, body["t"])
+        return Incident(
+            name, f"{body['type']}, severity {body['severity']}", body["severity"], spans, body["t"]
+        )
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> Spans:

@@ -1,8 +1,8 @@
 """Mends a recording that a power cut ended: its last whole chunk stays its end, and an index is written.
 
-Afterwards every stock tool opens it. Nothing that can be read is thrown away; what stood behind the last whole
-record goes, and what that means is said in the file's own metadata. A cut while this is at work leaves a
-file that is mended again.
+Afterwards every stock tool opens it. Nothing that can be read is thrown away; what stood behind the last
+whole record goes, and what that means is said in the file's own metadata. A cut while this is at work leaves
+a file that is mended again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads the ring between two times: for `cargobox recordings export`, and for raw samples that were asked for.
+"""Reads the ring between two times: for `cargobox recordings export`, and for what an order asks for.
 
 Beside a ring that is being written, from any thread or process: up to the last chunk that is on the card.
 """

@@ -1,8 +1,8 @@
 """The ring: raw streams in files of some minutes each, of which the oldest go when there is no room.
 
-Whatever the card does, it ends neither the ring nor the agent: where it refuses, is full or does not answer, the
-ring pauses, says so once, counts what it could not record, and tries again. What an incident keeps stays until
-the room for that is used up, too. It never takes the room that the outbox may need.
+Whatever the card does, it ends neither the ring nor the agent: where it refuses, is full or does not answer,
+the ring pauses, says so once, counts what it could not record, and tries again. What an incident keeps stays
+until the room for that is used up, too. It never takes the room that the outbox may need.
 
 All of it but `look`, `skipped` and `take_missed` runs on the recording's thread.
 """
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,32 +19,25 @@ from typing import Any
 
 from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.errors import FourPartError
-from agent.outbox.files import Disk, DirectoryLock
+from agent.outbox.files import DirectoryLock, Disk
 from agent.outbox.wear import PAGE_BYTES, Wear
 from agent.recorder import shelf
-from agent.recorder.incidents import Incident, joined
+from agent.recorder.holdings import MIB, Holdings, NoRoomError, free_bytes_at
+from agent.recorder.incidents import Incident
 from agent.recorder.mcap_writer import McapRecorder
-from agent.recorder.mending import mend
 from agent.recorder.missing import CARD, SLOW, Missed, MissingBook
 from agent.recorder.settings import RecorderSettings
 from agent.recorder.shelf import Extent, Keep, RingFile
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 
-MIB = 1 << 20
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
 LOOK_S = 5.0
 """So often it is asked how much room is left."""
-DAY_NS = 86_400 * NS_PER_S
-DAY_S = 86_400.0
 
 _log = logging.getLogger("cargobox")
 
 RingItem = Block | Silence | SensorFault | TimeMark | Incident
-
-
-class NoRoomError(OSError):
-    """The card takes what is written; but what is free is the outbox's."""
 
 
 @dataclass(slots=True)
@@ -61,12 +52,6 @@ class _Open:
     firsts: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Stream → its first sample in this file, and when that was."""
     counted_bytes: int = 0
-
-
-def free_bytes_at(directory: Path) -> int:
-    """Return the room that is left, for who is not root. Raises OSError."""
-    about = os.statvfs(directory)
-    return about.f_bavail * about.f_frsize
 
 
 class Ring:
@@ -95,13 +80,10 @@ class Ring:
         self._streams = tuple(streams)
         self._about = {"box": box, "boot": boot, "software": software, "mount_up": mount_up}
         self._disk = disk or Disk()
-        self._free_bytes = free_bytes
         self._on_synced = on_synced
         self._wear = Wear(directory, self._disk, endurance_tbw)
-        self._lock = threading.Lock()
-        self._files: list[RingFile] = []  # all but the open one, oldest first
-        self._keeps: dict[str, Keep] = {}
-        self._unwritten: set[str] = set()
+        self._held = Holdings(directory, settings, boot, self._disk, self._wear, free_bytes)
+        self._lock = self._held.lock
         self._is_known = False
         self._guard: DirectoryLock | None = None
         self._open: _Open | None = None
@@ -113,14 +95,17 @@ class Ring:
         self._looked_s = 0.0
         self._began_s = time.monotonic()
         self._recorded_bytes = 0
-        self._let_go = 0
 
     # -- on the recording's thread ---------------------------------------------------------------
 
     def write(self, item: RingItem) -> None:
         """Take one item. Raises LogFileError only for a block that no file could hold."""
         if isinstance(item, Incident):
-            self._keep(item)
+            self._held.keep(item)
+            if self._open is not None:
+                with self._refusals():
+                    self._open.recorder.flush()  # after an accident the power may go
+                    self._held.write_keeps()
             return
         if isinstance(item, TimeMark):
             self._mark = item
@@ -155,7 +140,7 @@ class Ring:
             with self._refusals():
                 self._end_file(self._open)
         with self._refusals():
-            self._write_keeps()
+            self._held.write_keeps()
         if self._guard is not None:
             self._wear.save()
             self._guard.release()
@@ -174,7 +159,8 @@ class Ring:
             if self._guard is None:
                 self._guard = DirectoryLock(self.directory)
             if not self._is_known:
-                self._know()
+                self._held.know()
+                self._is_known = True
             self._make_room()
             self._begin_file(at_ns)
         if self._open is None:
@@ -187,7 +173,7 @@ class Ring:
 
     def _begin_file(self, at_ns: int) -> None:
         mark = self._mark or TimeMark(at_ns, 0, TimeQuality.UNSET)
-        number = 1 + max((file.number for file in self._files), default=0)
+        number = 1 + max((file.number for file in self._held.files), default=0)
         path = self.directory / shelf.name_of(number, at_ns + mark.offset_ns, self.boot)
         recorder = McapRecorder(
             path,
@@ -223,7 +209,7 @@ class Ring:
         if current.counted_bytes >= settings.file_mib * MIB or span_ns >= settings.file_s * NS_PER_S:
             self._end_file(current)
         elif time.monotonic() - self._looked_s >= LOOK_S:
-            self._write_keeps()
+            self._held.write_keeps()
             self._make_room()
 
     def _end_file(self, current: _Open) -> None:
@@ -236,7 +222,7 @@ class Ring:
         recorder.close()
         ended = RingFile(current.path, current.number, self.boot, recorder.size_bytes, "whole", extent)
         with self._lock:
-            self._files.append(ended)
+            self._held.files.append(ended)
             self._open = None
 
     def _pause(self, why: str) -> None:
@@ -252,7 +238,7 @@ class Ring:
                     self._missing.add(stream, first, end - 1, start_ns, last_ns, CARD)
             with contextlib.suppress(OSError):
                 if (left := shelf.look_at(current.path)) is not None:
-                    self._files.append(left)
+                    self._held.files.append(left)
         self._is_known = False  # what was not ended is mended with the next attempt
         with self._lock:
             self._open = None
@@ -262,142 +248,18 @@ class Ring:
             _log.warning("recordings pause: %s; all else goes on, and it is tried again", why)
         self.trouble = why
 
+    def _make_room(self) -> None:
+        self._looked_s = time.monotonic()
+        mark = self._mark
+        if mark is None or mark.quality is TimeQuality.UNSET:
+            self._held.make_room(None)
+            return
+        last_ns = max((last_ns for _, last_ns in self._seen.values()), default=mark.box_ns)
+        self._held.make_room(mark.offset_ns + last_ns)
+
     def _miss(self, item: RingItem) -> None:
         if isinstance(item, Block):
             self._missing.blocks([item], CARD)
-
-    # -- what is on the card ---------------------------------------------------------------------
-
-    def _know(self) -> None:
-        """Look at what there is; end what a power cut has not ended. Raises OSError."""
-        files = []
-        for file in shelf.files_in(self.directory):
-            if file.state in ("whole", "cut"):
-                files.append(file)
-                continue
-            found = mend(file.path, self._disk, self._settings.sync_s)
-            if found.extent is not None:
-                _log.warning("recordings: %s was %s", file.path.name, found.extent.lost)
-            elif found.chunks:
-                aside = file.path.with_name(file.path.name + shelf.DAMAGED_SUFFIX)
-                _log.error("recordings: %s says not what it holds: set aside as %s", file.path, aside.name)
-                self._disk.rename(file.path, aside)
-                continue
-            else:
-                _log.info("recordings: %s was begun before the cut, and nothing is in it", file.path.name)
-                self._disk.remove(file.path)
-                continue
-            if (mended := shelf.look_at(file.path)) is not None:
-                files.append(mended)
-        with self._lock:
-            self._files = files
-        self._is_known = True
-
-    def _read_keeps(self) -> None:
-        """Take up what is kept by the files beside: a person may have added some, or released some."""
-        keeps, unreadable = shelf.keeps_in(self.directory)
-        for words in unreadable:
-            _log.warning("recordings: what is kept cannot be read: %s", words)
-        known = {keep.id: keep for keep in keeps}
-        known |= {name: self._keeps[name] for name in self._unwritten}
-        oldest_ns = min((f.extent.start_ns for f in self._files if f.extent and f.boot == self.boot), default=0)
-        for name, keep in list(known.items()):
-            may_come = keep.boot == self.boot and keep.spans[-1][1] >= oldest_ns
-            if name not in self._unwritten and not may_come and shelf.first_number(keep, self._files) is None:
-                self._disk.remove(shelf.keep_path(self.directory, keep))  # nothing of it is left
-                del known[name]
-        with self._lock:
-            self._keeps = known
-
-    def _keep(self, incident: Incident) -> None:
-        known = self._keeps.get(incident.id)
-        spans = joined((*incident.spans, *(known.spans if known is not None else ())))
-        severity = max(incident.severity, known.severity if known is not None else 0)
-        keep = Keep(
-            id=incident.id, boot=self.boot, why=incident.why, severity=severity, spans=spans, t=incident.t
-        )
-        with self._lock:
-            self._keeps[keep.id] = keep
-        self._unwritten.add(keep.id)
-        if self._open is None:
-            return
-        with self._refusals():
-            self._open.recorder.flush()  # after an accident the power may go
-            self._write_keeps()
-
-    def _write_keeps(self) -> None:
-        for name in sorted(self._unwritten):
-            shelf.write_keep(self._disk, self.directory, self._keeps[name])
-            self._wear.wrote(pages=1, syncs=2)
-            self._unwritten.discard(name)
-
-    def _make_room(self) -> None:
-        """Let the oldest go until all bounds hold. Raises OSError where that is not enough."""
-        self._looked_s = time.monotonic()
-        self._read_keeps()
-        settings = self._settings
-        while (kept := self._kept_bytes()) > settings.kept_mib * MIB and self._let_go_oldest(kept):
-            pass
-        short = self._is_short()
-        while short or self._oldest_is_too_old() or self._ring_bytes() > settings.max_mib * MIB:
-            oldest = next((file for file in self._files if not self._is_kept(file)), None)
-            if oldest is None:
-                break
-            self._disk.remove(oldest.path)
-            with self._lock:
-                self._files.remove(oldest)
-            short = self._is_short()
-        if short:
-            raise NoRoomError(
-                f"{self._free_bytes(self.directory) / 1e6:.0f} MB are free on the card and "
-                f"{settings.min_free_mib * MIB / 1e6:.0f} MB are left to the outbox ([recorder] min_free_mib)",
-            )
-
-    def _is_short(self) -> bool:
-        return self._free_bytes(self.directory) < self._settings.min_free_mib * MIB
-
-    def _ring_bytes(self) -> int:
-        """What is not kept, and what the open file may yet become."""
-        ahead = round(self._settings.file_mib * MIB)
-        return ahead + sum(file.size_bytes for file in self._files if not self._is_kept(file))
-
-    def _kept_bytes(self) -> int:
-        return sum(file.size_bytes for file in self._files if self._is_kept(file))
-
-    def _is_kept(self, file: RingFile) -> bool:
-        return any(keep.covers(file) for keep in self._keeps.values())
-
-    def _oldest_is_too_old(self) -> bool:
-        oldest = next((file for file in self._files if not self._is_kept(file)), None)
-        mark = self._mark
-        if oldest is None or oldest.extent is None or mark is None or mark.quality is TimeQuality.UNSET:
-            return False
-        offset_ns, quality = shelf.clocks(self._files)[oldest.boot]
-        if quality is TimeQuality.UNSET:
-            return False
-        now_ns = mark.offset_ns + max((last_ns for _, last_ns in self._seen.values()), default=mark.box_ns)
-        return now_ns - (oldest.extent.end_ns + offset_ns) > self._settings.max_days * DAY_NS
-
-    def _let_go_oldest(self, kept_bytes: int) -> bool:
-        """Release the incident whose files are the oldest; False where there is none."""
-        firsts = [
-            (first, keep)
-            for keep in self._keeps.values()
-            if (first := shelf.first_number(keep, self._files)) is not None
-        ]
-        if not firsts:
-            return False
-        _, keep = min(firsts, key=lambda pair: pair[0])
-        self._disk.remove(shelf.keep_path(self.directory, keep))
-        with self._lock:
-            del self._keeps[keep.id]
-            self._let_go += 1
-        self._unwritten.discard(keep.id)
-        _log.warning(
-            "recordings: %s (%s, %s) is no longer kept: %.0f MB are kept, [recorder] kept_mib allows %.0f",
-            *(keep.id, keep.why, keep.t, kept_bytes / 1e6, self._settings.kept_mib * MIB / 1e6),
-        )
-        return True
 
     # -- on any thread ---------------------------------------------------------------------------
 
@@ -416,8 +278,8 @@ class Ring:
     def files(self) -> list[tuple[RingFile, list[Keep]]]:
         """Return every file that is ended, oldest first, and what keeps it."""
         with self._lock:
-            keeps = list(self._keeps.values())
-            return [(file, [keep for keep in keeps if keep.covers(file)]) for file in self._files]
+            keeps = list(self._held.keeps.values())
+            return [(file, [keep for keep in keeps if keep.covers(file)]) for file in self._held.files]
 
     def look(self) -> dict[str, Any]:
         """Return how it stands, for the health record."""
@@ -425,7 +287,7 @@ class Ring:
         with self._lock:
             open_bytes = self._open.counted_bytes if self._open is not None else 0
             a_day, life = self._wear.a_day_bytes, self._wear.life_years
-            kept, let_go = len(self._keeps), self._let_go
+            kept, let_go = len(self._held.keeps), self._held.let_go
         told: dict[str, Any] = {
             "paused": bool(self.trouble),
             "files": len(files) + (open_bytes > 0),

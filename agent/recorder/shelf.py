@@ -2,7 +2,7 @@
 
 The folder itself is the only memory: a file's name says its place in the order and its boot, its own metadata
 when it begins and ends, and a small ``.keep`` file beside says what an incident keeps from deletion. So
-whatever a power cut leaves is a shelf, and a person's `cargobox recordings keep` needs no word with the agent.
+whatever a power cut leaves is a shelf, and `cargobox recordings keep` needs no word with the agent.
 """
 
 from __future__ import annotations

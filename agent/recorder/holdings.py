@@ -1,0 +1,196 @@
+"""What a ring holds on the card: its files, what of them is kept, and which go when there is no room.
+
+Not safe across threads but for what is done under `lock`: its owner's thread changes it, others look.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.blocks import NS_PER_S
+from agent.outbox.files import Disk
+from agent.outbox.wear import Wear
+from agent.recorder import shelf
+from agent.recorder.incidents import Incident, joined
+from agent.recorder.mending import mend
+from agent.recorder.settings import RecorderSettings
+from agent.recorder.shelf import Keep, RingFile
+from agent.timebase import TimeQuality
+
+MIB = 1 << 20
+DAY_NS = 86_400 * NS_PER_S
+
+_log = logging.getLogger("cargobox")
+
+
+class NoRoomError(OSError):
+    """The card takes what is written; but what is free is the outbox's."""
+
+
+def free_bytes_at(directory: Path) -> int:
+    """Return the room that is left, for who is not root. Raises OSError."""
+    about = os.statvfs(directory)
+    return about.f_bavail * about.f_frsize
+
+
+class Holdings:
+    """`boot`: of this run; `free_bytes` asks for the room on the card."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: RecorderSettings,
+        boot: str,
+        disk: Disk,
+        wear: Wear,
+        free_bytes: Callable[[Path], int] = free_bytes_at,
+    ) -> None:
+        self.directory = directory
+        self.boot = boot
+        self.lock = threading.Lock()
+        self.files: list[RingFile] = []
+        """All but the one that is being written, oldest first."""
+        self.keeps: dict[str, Keep] = {}
+        self.let_go = 0
+        """Incidents that are no longer kept for want of room."""
+        self._settings = settings
+        self._disk = disk
+        self._wear = wear
+        self._ask_free_bytes = free_bytes
+        self._unwritten: set[str] = set()
+
+    def _free_bytes(self) -> int:
+        return self._ask_free_bytes(self.directory)
+
+    def know(self) -> None:
+        """Look at what there is; end what a power cut has not ended. Raises OSError."""
+        files = []
+        for file in shelf.files_in(self.directory):
+            if file.state in ("whole", "cut"):
+                files.append(file)
+                continue
+            found = mend(file.path, self._disk, self._settings.sync_s)
+            if found.extent is not None:
+                _log.warning("recordings: %s was %s", file.path.name, found.extent.lost)
+            elif found.chunks:
+                aside = file.path.with_name(file.path.name + shelf.DAMAGED_SUFFIX)
+                _log.error("recordings: %s says not what it holds: set aside as %s", file.path, aside.name)
+                self._disk.rename(file.path, aside)
+                continue
+            else:
+                _log.info("recordings: %s was begun before the cut, and nothing is in it", file.path.name)
+                self._disk.remove(file.path)
+                continue
+            if (mended := shelf.look_at(file.path)) is not None:
+                files.append(mended)
+        with self.lock:
+            self.files = files
+
+    def _read_keeps(self) -> None:
+        """Take up what is kept by the files beside: a person may have added some, or released some."""
+        keeps, unreadable = shelf.keeps_in(self.directory)
+        for words in unreadable:
+            _log.warning("recordings: what is kept cannot be read: %s", words)
+        known = {keep.id: keep for keep in keeps}
+        known |= {name: self.keeps[name] for name in self._unwritten}
+        oldest_ns = min(
+            (f.extent.start_ns for f in self.files if f.extent and f.boot == self.boot), default=0
+        )
+        for name, keep in list(known.items()):
+            may_come = keep.boot == self.boot and keep.spans[-1][1] >= oldest_ns
+            if name not in self._unwritten and not may_come and shelf.first_number(keep, self.files) is None:
+                self._disk.remove(shelf.keep_path(self.directory, keep))  # nothing of it is left
+                del known[name]
+        with self.lock:
+            self.keeps = known
+
+    def keep(self, incident: Incident) -> None:
+        """Keep what an incident needs; on the card with the next `write_keeps`."""
+        known = self.keeps.get(incident.id)
+        spans = joined((*incident.spans, *(known.spans if known is not None else ())))
+        severity = max(incident.severity, known.severity if known is not None else 0)
+        keep = Keep(
+            id=incident.id, boot=self.boot, why=incident.why, severity=severity, spans=spans, t=incident.t
+        )
+        with self.lock:
+            self.keeps[keep.id] = keep
+        self._unwritten.add(keep.id)
+
+    def write_keeps(self) -> None:
+        """Note what is kept and is not noted yet. Raises OSError."""
+        for name in sorted(self._unwritten):
+            shelf.write_keep(self._disk, self.directory, self.keeps[name])
+            self._wear.wrote(pages=1, syncs=2)
+            self._unwritten.discard(name)
+
+    def make_room(self, now_ns: int | None) -> None:
+        """Let the oldest go until all bounds hold. Raises OSError where that is not enough.
+
+        `now_ns`: wall time, None where it is not known.
+        """
+        self._read_keeps()
+        settings = self._settings
+        while (kept := self._kept_bytes()) > settings.kept_mib * MIB and self._let_go_oldest(kept):
+            pass
+        short = self._is_short()
+        while short or self._oldest_is_too_old(now_ns) or self._ring_bytes() > settings.max_mib * MIB:
+            oldest = next((file for file in self.files if not self._is_kept(file)), None)
+            if oldest is None:
+                break
+            self._disk.remove(oldest.path)
+            with self.lock:
+                self.files.remove(oldest)
+            short = self._is_short()
+        if short:
+            raise NoRoomError(
+                f"{self._free_bytes() / 1e6:.0f} MB are free on the card and "
+                f"{settings.min_free_mib * MIB / 1e6:.0f} MB are the outbox's ([recorder] min_free_mib)",
+            )
+
+    def _is_short(self) -> bool:
+        return self._free_bytes() < self._settings.min_free_mib * MIB
+
+    def _ring_bytes(self) -> int:
+        """What is not kept, and what the open file may yet become."""
+        ahead = round(self._settings.file_mib * MIB)
+        return ahead + sum(file.size_bytes for file in self.files if not self._is_kept(file))
+
+    def _kept_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files if self._is_kept(file))
+
+    def _is_kept(self, file: RingFile) -> bool:
+        return any(keep.covers(file) for keep in self.keeps.values())
+
+    def _oldest_is_too_old(self, now_ns: int | None) -> bool:
+        oldest = next((file for file in self.files if not self._is_kept(file)), None)
+        if oldest is None or oldest.extent is None or now_ns is None:
+            return False
+        offset_ns, quality = shelf.clocks(self.files)[oldest.boot]
+        if quality is TimeQuality.UNSET:
+            return False
+        return now_ns - (oldest.extent.end_ns + offset_ns) > self._settings.max_days * DAY_NS
+
+    def _let_go_oldest(self, kept_bytes: int) -> bool:
+        """Release the incident whose files are the oldest; False where there is none."""
+        firsts = [
+            (first, keep)
+            for keep in self.keeps.values()
+            if (first := shelf.first_number(keep, self.files)) is not None
+        ]
+        if not firsts:
+            return False
+        _, keep = min(firsts, key=lambda pair: pair[0])
+        self._disk.remove(shelf.keep_path(self.directory, keep))
+        with self.lock:
+            del self.keeps[keep.id]
+            self.let_go += 1
+        self._unwritten.discard(keep.id)
+        _log.warning(
+            "recordings: %s (%s, %s) is no longer kept: %.0f MB are kept, [recorder] kept_mib allows %.0f",
+            *(keep.id, keep.why, keep.t, kept_bytes / 1e6, self._settings.kept_mib * MIB / 1e6),
+        )
+        return True
