@@ -225,6 +225,9 @@ def _gap(payload: Mapping[str, Any]) -> str:
     count = payload.get("last", 0) - payload.get("first", 0) + 1
     begin, end = (clock(payload.get(key, "")).partition(" ")[2] for key in ("start", "end"))
     samples = "sample" if count == 1 else "samples"
+    if payload.get("kind") == "recording":
+        reason = payload.get("reason")
+        return f"{payload.get('stream')}: {count} {samples} not recorded ({reason}), {begin} to {end}"
     return f"{payload.get('stream')}: {count} {samples} missing ({payload.get('reason')}), {begin} to {end}"
 
 
