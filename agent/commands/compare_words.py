@@ -20,6 +20,8 @@ MEANT = {
     What.SPLIT: "one in A, more than one in B",
     What.MERGED: "more than one in A, one in B",
 }
+ONE_SIDED = frozenset(MEANT)
+SAID_ALREADY = frozenset({"sent", "severity", "updates", "streams"})
 TIME_NAMES = {"start": "start", "end": "end", "told": "told", "alarm": "alarm raised"}
 WIDEST_LIST = 6
 
@@ -132,10 +134,12 @@ def _utc(wall_ns: int) -> str:
 
 def _details(one: Difference) -> str:
     changes = _worth_telling(one.changes)
+    if one.what in ONE_SIDED:
+        changes = [c for c in changes if not c.is_time and c.name not in SAID_ALREADY]
     if one.what in (What.VANISHED, What.MERGED):
-        parts = [f"{_name(c)} {_figure(c, c.a)}" for c in changes if not c.is_time]
+        parts = [f"{_name(c)} {_figure(c, c.a)}" for c in changes]
     elif one.what in (What.APPEARED, What.SPLIT):
-        parts = [f"{_name(c)} {_figure(c, c.b)}" for c in changes if not c.is_time]
+        parts = [f"{_name(c)} {_figure(c, c.b)}" for c in changes]
     elif one.name == "told" and one.of == "features":
         parts = [_late(changes)]
     else:

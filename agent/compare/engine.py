@@ -112,6 +112,7 @@ class _Engine:
                 self._settle(min((c for c in clocks if c is not None), default=clock))
         for side, folder in enumerate(self._folders):
             for happening in folder.finish():
+                happening.open_until_ns = self._result.sides[side].last_ns
                 self._add(side, happening)
         self._settle(None)
         self._features.finish()

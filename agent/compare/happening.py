@@ -35,11 +35,14 @@ class Happening:
     heads: dict[str, Any]
     records: int = 1
     signature: bytes = b""
+    open_until_ns: int | None = None
+    """Where its run ended, if it was not over by then."""
 
     @property
     def until_ns(self) -> int:
         """Its end; its start where it has none."""
-        return self.start_ns if self.end_ns is None else max(self.start_ns, self.end_ns)
+        end_ns = self.open_until_ns if self.end_ns is None else self.end_ns
+        return self.start_ns if end_ns is None else max(self.start_ns, end_ns)
 
     @property
     def group(self) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.compare import LOOSE, Comparison, Rules, Run, Tolerance, What, compare
-from agent.compare.matching import assigned
+from agent.compare.matching import Lane, Matched, assigned
 from tests.compare.lists import (
     Record,
     at,
@@ -30,7 +31,7 @@ def said(result: Comparison) -> list[tuple[str, str]]:
     return [(one.what.value, one.name) for one in result.found.in_order()]
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(trips())
 def test_a_run_beside_itself_is_silent(trip: list[Record]) -> None:
     result = compared(trip, trip)
@@ -43,7 +44,7 @@ def test_whatever_stands_in_a_file_ends_in_words(garbage: list[bytes]) -> None:
     assert result.equal == all(not line.strip() for line in garbage), said(result)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(trips(), st.data())
 def test_an_event_that_one_run_lacks_is_said_and_nothing_else(
     trip: list[Record], data: st.DataObject
@@ -54,7 +55,7 @@ def test_an_event_that_one_run_lacks_is_said_and_nothing_else(
     assert said(compared(more, trip)) == [("vanished", "harsh_brake")]
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(trips(), st.sampled_from([0.1, 2.0, 4.0]), st.booleans())
 def test_an_event_that_moved_is_said_with_how_far(trip: list[Record], by_s: float, later: bool) -> None:
     by_s = by_s if later else -by_s
@@ -66,7 +67,7 @@ def test_an_event_that_moved_is_said_with_how_far(trip: list[Record], by_s: floa
     assert deltas["start"] == deltas["end"] == deltas["alarm"] == pytest.approx(by_s), deltas
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(trips(), st.data())
 def test_one_changed_figure_is_said_with_how_much(trip: list[Record], data: st.DataObject) -> None:
     own = [
@@ -212,10 +213,8 @@ def test_a_long_trip_is_held_in_pieces() -> None:
     def trip() -> list[bytes]:
         return lines([r for n in range(2200) for r in event("bump", n, n * 20.0, 0.5, 2)])
 
-    from agent.compare import engine
-
-    class Counting(engine.Lane):
-        def settle(self, horizon_ns: int | None):  # type: ignore[no-untyped-def]
+    class Counting(Lane):
+        def settle(self, horizon_ns: int | None) -> Iterator[Matched]:
             nonlocal most, seen
             most = max(most, len(self._waiting))
             for matched in super().settle(horizon_ns):
@@ -223,7 +222,7 @@ def test_a_long_trip_is_held_in_pieces() -> None:
                 yield matched
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "Lane", Counting)
+        patch.setattr("agent.compare.engine.Lane", Counting)
         assert compare(Run(trip()), Run(trip()), Rules()).equal
     assert seen == 2200
     assert most < 1800, f"{most} of 4400 happenings waited at once"
