@@ -191,7 +191,10 @@ class Desk:
         try:
             done = self._doers[order.verb](order)
         except Exception as error:
-            _log.exception("orders: %s failed", order.verb)
+            if isinstance(error, FourPartError):
+                _log.warning("orders: %s is not done: %s", order.verb, error)
+            else:
+                _log.exception("orders: %s failed", order.verb)
             self.counts["failed"] += 1
             self._answer(key, order, {"done": False, "reason": "failed", "got": _in_words(error)})
             return

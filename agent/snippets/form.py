@@ -19,6 +19,9 @@ from agent.snippets.stage import Snippet
 from agent.streams import StreamClass, StreamSpec, Unit
 
 Body = dict[str, Any]
+MOST_NS = 1 << 61  # so that nothing that is reckoned with two of them overflows
+MOST_INDEX = 1 << 52
+MOST_PERIOD_PS = 1 << 60  # two weeks
 MOST_SAMPLES = 1 << 20
 """Of a part that is read; a box of ours sends a sixty-fourth of it."""
 
@@ -116,10 +119,10 @@ def blocks_of(body: Mapping[str, Any]) -> list[Block]:
     if flagged := body.get("flagged"):
         flags = np.zeros(n, np.uint8)
         flags[np.array(flagged["at"], np.int64)] = np.array(flagged["flags"], np.uint8)
-    start_ns = int(body["box_s"]) * NS_PER_S + int(body["box_ns"])
+    start_ns = _within(int(body["box_s"]) * NS_PER_S + int(body["box_ns"]), MOST_NS)
     blocks, at = [], 0
     for run in body["runs"]:
-        first, length = int(run["first"]), int(run["n"])
+        first, length = _within(int(run["first"]), MOST_INDEX), int(run["n"])
         end = at + length
         if length < 1 or end > n:
             raise ValueError(f"runs of {end} samples, there are {n}")
@@ -135,14 +138,24 @@ def blocks_of(body: Mapping[str, Any]) -> list[Block]:
 
 
 def _clock(run: Mapping[str, Any], first: int, length: int, start_ns: int) -> Clock:
-    period_ps = int(run["period_ps"])
+    period_ps = _within(int(run["period_ps"]), MOST_PERIOD_PS)
     if period_ps < 1:
         raise ValueError(f"a period of {period_ps} ps")
     if "times_ns" in run:
-        times_ns = np.array(run["times_ns"], np.int64) + start_ns
+        times_ns = np.array(run["times_ns"], np.int64)
+        if times_ns.ndim != 1 or (times_ns.size and np.abs(times_ns).max() > MOST_NS):
+            raise ValueError("times that are none")
+        times_ns += start_ns
         if len(times_ns) != length or (np.diff(times_ns) <= 0).any():
             raise ValueError("times that do not rise, or are too few")
         return ListedClock(first, times_ns, period_ps)
-    since, after_ns = int(run["since"]), int(run["after_ns"])
+    since, after_ns = _within(int(run["since"]), MOST_INDEX), _within(int(run["after_ns"]), MOST_NS)
+    _within(since * period_ps // PS_PER_NS, MOST_NS)
     anchor_ns = start_ns + after_ns - since * period_ps // PS_PER_NS
     return RegularClock(first - since, anchor_ns, period_ps)
+
+
+def _within(number: int, most: int) -> int:
+    if abs(number) > most:
+        raise ValueError(f"{number}, more than {most}")
+    return number
