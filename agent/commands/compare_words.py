@@ -20,10 +20,13 @@ MEANT = {
     What.SPLIT: "one in A, more than one in B",
     What.MERGED: "more than one in A, one in B",
 }
+NOUNS = {"event": "events", "head": "keys of all records", "summary": "lines of the summary", "line": "lines"}
 ONE_SIDED = frozenset(MEANT)
 SAID_ALREADY = frozenset({"sent", "severity", "updates", "streams"})
 TIME_NAMES = {"start": "start", "end": "end", "told": "told", "alarm": "alarm raised"}
 WIDEST_LIST = 6
+LONGEST_TEXT = 40  # of a value: raw samples of a snippet say nothing to the eye
+MOST_FIELDS = 8
 
 
 def report(
@@ -40,6 +43,7 @@ def report(
         "",
         width,
     )
+    lines += _wrapped(_counted(result), "  ", width)
     if apart := _apart(result):
         lines += _wrapped(apart, "  ", width)
     told = result.found.in_order()
@@ -54,6 +58,12 @@ def report(
         words = ", ".join(f"{number} {key}" for key, number in common)
         lines += _wrapped(f"and {rest} more: {words or 'see --json'}", "  ", width)
     return lines
+
+
+def _counted(result: Comparison) -> str:
+    """Say how many of what became what."""
+    counts = sorted(result.found.counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{number:,} {NOUNS.get(of, of)} {what}" for (of, what), number in counts)
 
 
 def _same(result: Comparison) -> str:
@@ -137,9 +147,9 @@ def _details(one: Difference) -> str:
     if one.what in ONE_SIDED:
         changes = [c for c in changes if not c.is_time and c.name not in SAID_ALREADY]
     if one.what in (What.VANISHED, What.MERGED):
-        parts = [f"{_name(c)} {_figure(c, c.a)}" for c in changes]
+        parts = [f"{_name(c)} {_figure(c, c.a)}" for c in changes[:MOST_FIELDS]]
     elif one.what in (What.APPEARED, What.SPLIT):
-        parts = [f"{_name(c)} {_figure(c, c.b)}" for c in changes]
+        parts = [f"{_name(c)} {_figure(c, c.b)}" for c in changes[:MOST_FIELDS]]
     elif one.name == "told" and one.of == "features":
         parts = [_late(changes)]
     else:
@@ -209,7 +219,8 @@ def _figure(change: Change, value: Any) -> str:
         if len(value) > WIDEST_LIST:
             return f"[{len(value)} values]"
         return f"[{', '.join(_figure(change, part) for part in value)}]"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def _wrapped(text: str, indent: str, width: int | None) -> list[str]:
