@@ -70,7 +70,7 @@ class ClockBook:
     def _read(self) -> None:
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return  # a power cut took it; then it is of another boot of the kernel anyway
         if self._kernel_boot and kept.kernel_boot == self._kernel_boot:
             self.starts, self.right_ns = kept.starts, kept.right_ns

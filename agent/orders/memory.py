@@ -73,7 +73,7 @@ class Memory:
                 self._state = msgspec.json.decode(self._path.read_bytes(), type=_State)
             except FileNotFoundError:
                 self._state = _State()
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise OrderError(
                     f"reading {self._path}",
                     got=str(getattr(error, "strerror", None) or error),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from agent.outbox.documents import unpacked
-from agent.outbox.files import Disk
+from agent.outbox.files import Disk, read_regular
 from agent.outbox.frames import Frame, Op, encode, scan
 from agent.outbox.reader import Stored
 
@@ -77,12 +77,16 @@ def read_aside(directory: Path) -> Iterator[tuple[int, SetAside]]:
     """Return (id, refused record), oldest first; damaged ones are left out."""
     for name in (OLD_FILE_NAME, FILE_NAME):
         try:
-            data = (directory / name).read_bytes()
+            data = read_regular(directory / name)
         except OSError:
             continue
         for item in scan(data, 0):
             if isinstance(item, Frame):
-                yield item.doc_id, _decode(data[item.body_start : item.end])
+                try:
+                    refused = _decode(data[item.body_start : item.end])
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    continue  # sound, and yet no refused record: some other file under this name
+                yield item.doc_id, refused
 
 
 def aside_as_json(doc_id: int, refused: SetAside) -> dict[str, Any]:

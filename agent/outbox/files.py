@@ -10,12 +10,24 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from agent.errors import OutboxError
 
 LOCK_NAME = "lock"
+MOST_SEGMENT = 1 << 31
+"""The index has 32 bits for a segment's number, and 0 is no file; no card lives to see so many."""
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a whole file. Raises OSError also where it is a pipe or a device, which might never end."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        return file.read()
 
 
 class Disk:
@@ -57,7 +69,7 @@ class Disk:
 
     def read_file(self, path: Path) -> bytes:
         """Read a whole file."""
-        return path.read_bytes()
+        return read_regular(path)
 
     def sync(self, fd: int) -> None:
         """Return when the file's data is on the medium."""
@@ -96,6 +108,13 @@ class DirectoryLock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
+            if path.is_symlink() or path.is_dir():
+                raise OutboxError(
+                    f"opening the outbox {directory}",
+                    got=f"{path} is a {'link' if path.is_symlink() else 'folder'} that cannot be opened",
+                    expected="a plain file, or none",
+                    remedy=f"Take {path} away: the agent makes it anew.",
+                ) from error
             if error.errno != errno.EROFS:
                 raise
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -146,11 +147,12 @@ class LossBook:
             found = msgspec.json.decode(self._disk.read_file(self._directory / FILE_NAME), type=list[_Noted])
         except FileNotFoundError:
             return
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _log.warning("outbox: %s cannot be read: %s", FILE_NAME, error)
             return
         for noted in found:
-            self._runs[noted.kind, noted.boot, noted.reason] = joined_runs(noted.runs)
+            if runs := [run for run in noted.runs if 0 <= run[0] <= run[1] <= sys.maxsize]:
+                self._runs[noted.kind, noted.boot, noted.reason] = _bounded(joined_runs(runs))
 
 
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:

@@ -6,10 +6,11 @@ stepped over, and both are said in numbers and in words.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.outbox.files import Disk, segment_files
+from agent.outbox.files import MOST_SEGMENT, Disk, segment_files
 from agent.outbox.frames import (
     SEGMENT_HEADER_BYTES,
     Damage,
@@ -52,6 +53,8 @@ def load(directory: Path, index: Index, disk: Disk, *, repair: bool) -> Recovery
     for place, (number, path) in enumerate(segments):
         last = place == len(segments) - 1
         try:
+            if not 0 < number < MOST_SEGMENT:
+                raise OSError(errno.EINVAL, "a number that no segment has")
             data = disk.read_file(path)
         except FileNotFoundError:
             continue  # a running agent removed it between the listing and now: all of it was done

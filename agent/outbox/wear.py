@@ -102,5 +102,5 @@ class Wear:
     def _read(self) -> _Kept:
         try:
             return msgspec.json.decode(self._disk.read_file(self._path), type=_Kept)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _Kept()

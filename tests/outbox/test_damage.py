@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import OutboxError
 from agent.outbox import Outbox
 from agent.outbox.frames import (
     SEGMENT_HEADER_BYTES,
@@ -114,6 +117,66 @@ def test_an_unreadable_segment_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "00000000.seg").mkdir()  # reading it fails, as a bad block would
     assert seqs_after(tmp_path) == [0, 1, 2]
     assert (tmp_path / "00000000.unreadable").is_dir()
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b'[["event","b\xff",[[1,2]]]]',  # no UTF-8, as one flipped bit makes it
+        b'[["event","b",[],"x"],["event","c",[[5,1]]],["event","d",[[0,99999999999999999999]]]]',
+        b"[" * 100_000,
+        bytes(80),
+    ],
+)
+def test_whatever_the_small_files_hold_the_outbox_opens_and_tells_of_losses(
+    tmp_path: Path, rubbish: bytes
+) -> None:
+    filled(tmp_path, 3)
+    for name in ("dropped.json", "wear.json", "set-aside.log", "set-aside.old.log"):
+        (tmp_path / name).write_bytes(rubbish)
+    with Outbox(tmp_path) as outbox:
+        assert [loss.body() for loss in outbox.take_dropped(everything=True)] == []
+        outbox.set_aside(1, "why")
+        told = outbox.take_dropped(everything=True)
+        assert [(loss.kind, loss.seqs) for loss in told] == [(Kind.FEATURES, ((0, 0),))]
+    assert seqs_after(tmp_path) == [1, 2]
+
+
+def test_a_segment_in_the_place_of_the_refused_is_no_refused_record(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    shutil.copy(tmp_path / "00000001.seg", tmp_path / "set-aside.log")
+    assert verify(tmp_path).set_aside == 0
+    assert seqs_after(tmp_path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [0, 99_999_999_999])
+def test_a_segment_of_an_impossible_number_is_put_aside(tmp_path: Path, number: int) -> None:
+    filled(tmp_path, 3)
+    shutil.copy(tmp_path / "00000001.seg", tmp_path / f"{number:08d}.seg")
+    with Outbox(tmp_path) as outbox:
+        assert seqs_taken(outbox) == [0, 1, 2]
+        assert any("a number that no segment has" in f for f in outbox.stats().findings)
+    assert (tmp_path / f"{number:08d}.unreadable").exists()
+
+
+def test_a_pipe_in_the_place_of_any_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    for name in ("00000009.seg", "dropped.json", "wear.json", "set-aside.log"):
+        (tmp_path / name).unlink(missing_ok=True)
+        os.mkfifo(tmp_path / name)
+    assert verify(tmp_path).unreadable_segments == 1
+    assert seqs_after(tmp_path) == [0, 1, 2]
+
+
+def test_a_folder_in_the_place_of_the_lock_is_named(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(OutboxError) as said:
+        Outbox(tmp_path)
+    assert f"{tmp_path / 'lock'} is a folder" in said.value.got
+    (tmp_path / "lock").rmdir()
+    assert seqs_after(tmp_path) == [0, 1, 2]
 
 
 frames_st = st.lists(
