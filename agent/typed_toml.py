@@ -66,6 +66,13 @@ def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -
             expected="a number that one can count to",
             remedy="Leave the key away to take its default; the documentation says what that is.",
         )
+    for path, text in _cut_short(table, []):
+        raise ConfigError(
+            doing,
+            got=_setting(table, kind, path, repr(text)),
+            expected="text without the character U+0000, with which every name ends",
+            remedy=r"Take the \u0000 out.",
+        )
     return made
 
 
@@ -122,6 +129,18 @@ def _endless(value: Any, path: list[str]) -> Iterator[tuple[list[str], float]]:
     elif isinstance(value, list):
         for place, part in enumerate(value):
             yield from _endless(part, [*path, str(place)])
+
+
+def _cut_short(value: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
+    """Yield the keys whose text no file, host or user can be called by."""
+    if isinstance(value, str) and "\0" in value:
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _cut_short(part, [*path, str(key)])
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _cut_short(part, [*path, str(place)])
 
 
 def _section(table: Any, kind: Any, path: list[str]) -> str:

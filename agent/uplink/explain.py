@@ -48,6 +48,7 @@ _CONNACK_HINTS = {
     0x8C: "This broker wants a kind of authentication that the agent does not speak.",
     0x97: "The broker's quota is used up; ask whoever runs it.",
     0x9A: "The broker keeps no retained messages; the status topic needs them.",
+    0x9C: "The broker sends its clients elsewhere for now; if it stays so, change host under [broker].",
     0x9D: "The broker has moved; change host under [broker].",
     0x9F: "Wait: the agent tries again by itself.",
 }

@@ -39,6 +39,8 @@ def written(tmp_path: Path, text: str) -> Path:
         ("[mounting]\nup = [0, 0, 0]", "[0, 0, 0]", "a direction"),
         ("[streams.accel]\nrate = 5", "a key 'rate' in [streams.accel] (did you mean 'rate_hz'?)", "rate_hz"),
         ("[source.serial]\n", "no 'port' in [source.serial]", "a key 'port'"),
+        ("[broker]\nconnect_timeout_s = 1e300", "broker.connect_timeout_s = 1e+300", "at most 32000000"),
+        ('[outbox]\ndirectory = "a\\u0000b"', r"outbox.directory = 'a\x00b'", "without the character"),
         ("[detect.tilt]\nrelease_s = inf", "detect.tilt.release_s = inf", "at most 32000000"),
         ("[mounting]\nup = [nan, 0, 1]", "mounting.up.0 = nan", "a number that one can count to"),
         ("[streams.accel]\nscale = nan", "streams.accel.scale = nan", "a number that one can count to"),
