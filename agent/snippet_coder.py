@@ -1,19 +1,31 @@
-"""Codes the samples of snippets on a thread of its own: that takes tenths of a second, and no alarm waits.
+"""Codes the samples of snippets, on a thread and in a process of their own: no alarm waits for it.
 
-The interpreter hands its lock on every 5 ms where a thread wants it, which each of the agent's threads from a
-sensor to the network may have to wait for. So while this one is at work it is handed on ten times as often.
+It takes tenths of a second, and beside it in one interpreter any hand-over from thread to thread would take up to
+30 ms. The process (`agent.snippet_child`) is there while there is something to code. Where it cannot be had, or
+fails, the thread codes by itself.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import queue
+import select
+import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
+import agent
 from agent.beats import SLOW_S, Beat
-from agent.snippets.coding import Coded, Coding, Values, coded
+from agent.snippet_child import TOLD, asked
+from agent.snippets.coding import RAW, SAMPLES, Coded, Coding, Values, coded, raw_bytes
 
-SWITCH_S = 0.0005
+IDLE_S = 30.0
+"""So long the process is kept without work: it holds some 30 MB."""
+PATIENCE_S = 60.0
+_log = logging.getLogger("cargobox")
 
 
 class _Piece:
@@ -28,10 +40,13 @@ class _Piece:
         return self._coded is not None
 
     def result(self) -> Coded:
+        return self.by(None)
+
+    def by(self, child: _Child | None) -> Coded:
         with self._lock:
             if self._coded is None:
                 assert self._values is not None
-                self._coded = coded(self._values)
+                self._coded = coded(self._values) if child is None else child.coded(self._values)
                 self._values = None
             return self._coded
 
@@ -51,16 +66,86 @@ class SnippetCoder:
 
     def run(self, stop: threading.Event) -> None:
         """Code what comes, until `stop` is set."""
-        while not stop.is_set():
-            self._beat(SLOW_S)
+        child = _Child()
+        busy_s = time.monotonic()
+        try:
+            while not stop.is_set():
+                self._beat(SLOW_S)
+                try:
+                    piece = self._pieces.get(timeout=1.0)
+                except queue.Empty:
+                    if time.monotonic() - busy_s > IDLE_S:
+                        child.close()
+                    continue
+                piece.by(child)
+                busy_s = time.monotonic()
+        finally:
+            child.close()
+            self._beat.end()
+
+
+class _Child:
+    """The process: started when it is asked, given up when it fails."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._given_up = False
+
+    def coded(self, values: Values) -> Coded:
+        """Return `values` coded, by the process if it can be had."""
+        if not self._given_up:
             try:
-                piece = self._pieces.get(timeout=1.0)
-            except queue.Empty:
-                continue
-            usual_s = sys.getswitchinterval()
-            sys.setswitchinterval(min(SWITCH_S, usual_s))
-            try:
-                piece.result()
-            finally:
-                sys.setswitchinterval(usual_s)
-        self._beat.end()
+                return self._ask(values)
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                _log.warning("snippets: coded in the agent itself from now on: %s", error)
+                self._given_up = True
+                self.close(kill=True)
+        return coded(values)
+
+    def close(self, *, kill: bool = False) -> None:
+        """Let the process end."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        try:
+            process.communicate(timeout=5.0)
+        except (OSError, ValueError, subprocess.TimeoutExpired):
+            process.kill()
+            process.wait()
+
+    def _ask(self, values: Values) -> Coded:
+        if self._process is None:
+            self._process = _start()
+        stdin = self._process.stdin
+        assert stdin is not None
+        stdin.write(asked(values))
+        stdin.flush()
+        by_codec, failed, size = TOLD.unpack(self._read(TOLD.size))
+        data = self._read(size)
+        return Coded(SAMPLES, data) if by_codec else Coded(RAW, raw_bytes(values), bool(failed))
+
+    def _read(self, size: int) -> bytes:
+        assert self._process is not None and self._process.stdout is not None
+        handle, out = self._process.stdout.fileno(), b""
+        while len(out) < size:
+            if not select.select([handle], [], [], PATIENCE_S)[0]:
+                raise OSError(f"no answer within {PATIENCE_S:g} s")
+            if not (part := os.read(handle, size - len(out))):
+                raise OSError("the process for it has ended")
+            out += part
+        return out
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """Start it with the very package that runs here, out of reach of a Ctrl-C."""
+    top = str(Path(agent.__file__).resolve().parents[1])
+    path = os.pathsep.join(part for part in (top, os.environ.get("PYTHONPATH", "")) if part)
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent.snippet_child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+    )
