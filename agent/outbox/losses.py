@@ -147,8 +147,17 @@ class LossBook:
             found = msgspec.json.decode(self._disk.read_file(self._directory / FILE_NAME), type=list[_Noted])
         except FileNotFoundError:
             return
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except OSError as error:
             _log.warning("outbox: %s cannot be read: %s", FILE_NAME, error)
+            return
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _log.warning(
+                "outbox: %s is damaged (%s) and begun anew: of losses that it noted nobody is told",
+                FILE_NAME,
+                error,
+            )
+            self._is_written = False
+            self.write()  # said once, not at each start
             return
         for noted in found:
             if runs := [run for run in noted.runs if 0 <= run[0] <= run[1] <= sys.maxsize]:

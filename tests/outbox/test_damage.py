@@ -142,6 +142,18 @@ def test_whatever_the_small_files_hold_the_outbox_opens_and_tells_of_losses(
     assert seqs_after(tmp_path) == [1, 2]
 
 
+def test_a_damaged_book_of_losses_is_said_once_and_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(tmp_path, 1)
+    (tmp_path / "dropped.json").write_bytes(bytes(80))
+    outbox = Outbox(tmp_path)
+    assert (tmp_path / "dropped.json").read_bytes() == b"[]", "also where the agent is killed at once"
+    outbox.close()
+    assert seqs_after(tmp_path) == [0]
+    assert caplog.text.count("begun anew") == 1, caplog.text
+
+
 def test_a_segment_in_the_place_of_the_refused_is_no_refused_record(tmp_path: Path) -> None:
     filled(tmp_path, 3)
     shutil.copy(tmp_path / "00000001.seg", tmp_path / "set-aside.log")

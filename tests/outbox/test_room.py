@@ -135,3 +135,23 @@ def test_the_card_has_a_life(tmp_path: Path) -> None:
         assert first.written_bytes >= 2 * 4096, first.written_bytes
     with Outbox(tmp_path) as outbox:
         assert outbox.stats().written_bytes > first.written_bytes, "counted over all time"
+
+
+def test_while_anything_else_waits_no_alarm_is_dropped(tmp_path: Path) -> None:
+    with Outbox(tmp_path, commit_window_s=NEVER_S, segment_bytes=4_000, max_bytes=20_000) as outbox:
+        for seq in range(60):  # a third of the room in alarms; with the events between them thrice too much
+            outbox.put([record(seq, Kind.EVENT if seq % 5 else Kind.ALARM, filler="x" * 700)])
+            outbox.flush()
+        mixed = list(iter_waiting(tmp_path))
+        assert [w.seq for w in mixed if w.kind == "alarm"] == list(range(0, 60, 5)), "each alarm"
+        assert 0 < sum(w.kind == "event" for w in mixed) < 30, "and of the rest what fits"
+        for seq in range(60, 100):
+            outbox.put([record(seq, Kind.ALARM, filler="x" * 700)])
+        outbox.flush()
+        alarms = list(iter_waiting(tmp_path))
+        told = {
+            n for loss in outbox.take_dropped(everything=True) for a, b in loss.seqs for n in range(a, b + 1)
+        }
+    assert {w.kind for w in alarms} == {"alarm"}, "not one goes before the last event has gone"
+    assert alarms[-1].seq == 99 and 10 < len(alarms) < 40, [w.seq for w in alarms]
+    assert {w.seq for w in alarms} | told == set(range(100)), "what went is told of"
