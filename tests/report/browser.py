@@ -34,6 +34,7 @@ FLAGS = (
     "--force-color-profile=srgb",
     "--remote-debugging-pipe",
 )
+LONGEST_MS = 20_000  # only so that a failure is told; nothing is judged by it
 KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Tab": 9, "Enter": 13}
 
 
@@ -148,11 +149,13 @@ class Browser:
         return answer["result"].get("value")
 
     def until(self, condition: str) -> None:
-        """Wait, in the page, until a condition is true; looked at each time it draws."""
-        self.run(
-            f"new Promise((done) => {{ const look = () => {{ if ({condition}) done(true); else "
-            "setTimeout(look, 5); }; look(); })"
+        """Wait, in the page, until a condition is true; fails when it never becomes so."""
+        came = self.run(
+            f"new Promise((done) => {{ const end = performance.now() + {LONGEST_MS}; const look = () => {{"
+            f" if ({condition}) done(true); else if (performance.now() > end) done(false);"
+            " else setTimeout(look, 5); }; look(); })"
         )
+        assert came, f"never true: {condition}; complaints: {self.complaints()}"
 
     def key(self, key: str) -> None:
         """Press a key."""
