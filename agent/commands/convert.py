@@ -159,6 +159,9 @@ def _convert(source: LogSource, args: argparse.Namespace, part: Path, suffix: st
             remedy="There is nothing to convert.",
         )
     lost = []
+    empty = [spec.name for spec in specs if spec.name not in went_in.counts()]
+    if empty and target.loses:
+        lost.append(f"{', '.join(empty)}: no sample, and so not in it.")
     if faults and target.loses:
         lost.append(f"{faults:,} words on sensors that fail have no place in {target.name}.")
     if went_in.not_finite and finite:
@@ -192,7 +195,7 @@ def _verify(part: Path, suffix: str, went_in: Reckoning, name: str) -> int:
         for item in again.items():
             came_out.add(item)
             on_progress(again.progress)
-    differ = went_in.differences(came_out)
+    differ = went_in.differences(came_out) + (again.notes if again.damaged else [])
     if differ:
         raise LogFileError(
             f"verifying {name}",

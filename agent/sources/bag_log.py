@@ -277,7 +277,10 @@ def _rebuilt(topic: _Topic, spec: StreamSpec, info: BagInfo, notes: list[Note]) 
     order = np.argsort(stamps, kind="stable")
     times_ns, values = stamps[order] - info.shift_ns, plain[order]
     n = len(times_ns)
+    # notes carry the stamp of what was written last, of any stream: their own order is by what they speak of
     jumps = [note for note in notes if isinstance(note, Jump) and note.stream == spec.name]
+    jumps.sort(key=lambda jump: jump.at_ns)
+    flags = [note for note in notes if isinstance(note, Flags) and note.stream == spec.name]
     index = np.arange(n, dtype=np.int64)
     reasons: dict[int, str] = {}
     starts: dict[int, int] = {0: typical_ns(np.diff(times_ns)) * 1000}
@@ -289,9 +292,8 @@ def _rebuilt(topic: _Topic, spec: StreamSpec, info: BagInfo, notes: list[Note]) 
             starts[at] = jump.period_ps
     missing = np.maximum(0, np.diff(index, prepend=index[0] - 1) - 1)
     quality = np.zeros(n, np.uint8)
-    for note in notes:
-        if isinstance(note, Flags) and note.stream == spec.name:
-            quality[int(np.searchsorted(times_ns, note.at_ns)) :] = note.quality
+    for note in sorted(flags, key=lambda note: note.at_ns):
+        quality[int(np.searchsorted(times_ns, note.at_ns)) :] = note.quality
     places = sorted(starts)
     period_ps = tuple(starts[at] for at in places)
     period_ns = np.array([ps // 1000 for ps in period_ps], np.int64)

@@ -3,14 +3,15 @@
 Channels that measure what a box measures become streams. Where several measure the same, one takes the
 stream's name and the others keep theirs with the number of the channel, recorded but neither watched nor
 summarised; which, is said. What no stream exists for (light, orientation, position, sound) is named and
-left out. Format: EBML with optional checksums, which these recorders do not write: a cut is noticed, a
-flipped bit in a sample only where it makes a value or a time beyond belief.
+left out. Format: EBML with optional checksums, which these recorders do not write; see `ide_blocks` for
+what is noticed all the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import html
+import io
 import math
 import re
 import struct
@@ -21,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S
+from agent.errors import FourPartError
+from agent.sources.ide_blocks import contradicted, whole_bytes
 from agent.sources.laid_out import NEVER_SET_BEFORE_NS, LaidOutLog, Strand
 from agent.sources.log_source import LogIdentity
 from agent.streams import TABLE, StreamSpec
@@ -70,7 +73,7 @@ class IdeLog(LaidOutLog):
     """An .IDE file as a `LogSource`."""
 
     def _read(self) -> list[Strand]:
-        import idelib  # type: ignore[import-untyped]
+        from idelib import importer  # type: ignore[import-untyped]
 
         data = self._path.read_bytes()
         if data[: len(MAGIC)] != MAGIC:
@@ -79,27 +82,33 @@ class IdeLog(LaidOutLog):
                 f"an .IDE file: {MAGIC.hex(' ')}",
                 "Check that the file was copied whole, and that a recorder wrote it.",
             )
-        dataset = None
         try:
-            dataset = idelib.importFile(str(self._path), quiet=True)
-            strands = self._strands_of(dataset)
+            strands = self._strands_of(self._dataset(data, importer))
+        except FourPartError:
+            raise
         except (Exception, MemoryError) as error:  # what idelib raises on damage is not told anywhere
-            from agent.errors import FourPartError
-
-            if isinstance(error, FourPartError):
-                raise
             raise self._no_log(
                 f"what cannot be read ({type(error).__name__}: {error})",
                 "the header, the channels and the samples of a recorder",
                 "The file is damaged. If there is another copy, take that.",
             ) from error
-        finally:
-            if dataset is not None:
-                dataset.close()
         boot = hashlib.sha256(data).hexdigest()[:16]
         meta = {"format": "ide", "file": self._path.name}
         self._identity = LogIdentity(None, boot, None, meta)
         return strands
+
+    def _dataset(self, data: bytes, importer: Any) -> Any:
+        """Let idelib read as much as is whole; it would pass over some damage, and give up at other."""
+        import ebmlite  # type: ignore[import-untyped]
+
+        schema = ebmlite.loadSchema("mide_ide.xml")
+        whole, wrong = whole_bytes(data, schema.elements)
+        if wrong:
+            lost = len(data) - whole
+            self._damage(f"The last {lost:,} bytes, from byte {whole:,} on, could not be read: {wrong}.")
+        dataset = importer.openFile(io.BytesIO(data[:whole]), name=self._path.name, quiet=True)
+        importer.readData(dataset)
+        return dataset
 
     def _strands_of(self, dataset: Any) -> list[Strand]:
         session = dataset.lastSession
@@ -109,7 +118,7 @@ class IdeLog(LaidOutLog):
                 "a session with channels",
                 "The file is cut off or damaged before its samples.",
             )
-        if dataset.fileDamaged:
+        if dataset.fileDamaged and not self.damaged:
             self._damage("The file is cut off or damaged: what stands before that was read.")
         if len(dataset.sessions) > 1:
             self.notes.append(f"Of {len(dataset.sessions)} sessions the last was read.")
@@ -163,8 +172,16 @@ class IdeLog(LaidOutLog):
         return out
 
     def _read_group(self, dataset: Any, group: _Group, spec: StreamSpec, start_ns: int) -> Strand | None:
-        array = dataset.channels[group.channel].getSession().arraySlice()
-        rows: npt.NDArray[np.float64] = np.asarray(array, np.float64)
+        session = dataset.channels[group.channel].getSession()
+        rows: npt.NDArray[np.float64] = np.asarray(session.arraySlice(), np.float64)
+        wrong = contradicted(session._data, rows.shape[1])
+        if wrong.any():
+            self._damage(
+                f"{int(wrong.sum()):,} samples of {spec.name} stand in blocks that contradict their own "
+                "statistics: left out."
+            )
+            self.counters.unreadable_rows += int(wrong.sum())
+            rows = rows[:, ~wrong]
         micros = rows[0]
         sound = np.isfinite(micros) & (np.abs(micros) < 1e15)
         if not sound.all():
