@@ -1,7 +1,7 @@
 """The process beside the agent in which samples are coded: in the agent itself, numpy would hold alarms up.
 
-Pieces come on stdin and go out coded on stdout, each behind a head that tells its size. It ends when stdin does,
-whatever became of the agent. `agent.snippet_coder` starts it when there is something to code, and lets it go.
+Pieces come on stdin and go out coded on stdout, each behind a head that tells its size. It ends when stdin
+does, whatever became of the agent. `agent.snippet_coder` starts it when there is something to code.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ def told(piece: Coded) -> bytes:
 
 def main() -> None:
     """Code until there is no more."""
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # systemd tells all processes; the agent may still need this one
+    # systemd tells all processes; the agent may still need this one
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # the sandbox may forbid it
         os.nice(NICENESS)
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer

@@ -1,8 +1,8 @@
 """Codes the samples of snippets, on a thread and in a process of their own: no alarm waits for it.
 
-It takes tenths of a second, and beside it in one interpreter any hand-over from thread to thread would take up to
-30 ms. The process (`agent.snippet_child`) is there while there is something to code. Where it cannot be had, or
-fails, the thread codes by itself.
+It takes tenths of a second, and beside it in one interpreter any hand-over from thread to thread would take
+up to 30 ms. The process (`agent.snippet_child`) is there while there is something to code. Where it cannot be
+had, or fails, the thread codes by itself.
 """
 
 from __future__ import annotations
