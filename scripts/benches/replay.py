@@ -44,16 +44,21 @@ def specs_of(trip: Trip) -> list[StreamSpec]:
     ]
 
 
-def write_log(path: Path, seconds: int) -> None:
-    """Record the demo's trip without waiting for it."""
-    trip = Trip(seed=1)
-    recorder = McapRecorder(path, specs_of(trip), box="bench", boot="0" * 16, software="bench")
+def record(recorder: McapRecorder, trip: Trip, seconds: int) -> None:
+    """Record a trip without waiting for it, and close the file."""
     recorder.write(TimeMark(0, 1_790_000_000_000_000_000, TimeQuality.SYNCED))
     for k in range(seconds):
         for name, counts in trip.second(k).items():
             values = counts.astype("int16") if name != "load" else counts
             recorder.write(Block(name, k * len(values), RegularClock.of_rate(len(values)), values))
     recorder.close()
+
+
+def write_log(path: Path, seconds: int) -> None:
+    """Record the demo's trip."""
+    trip = Trip(seed=1)
+    recorder = McapRecorder(path, specs_of(trip), box="bench", boot="0" * 16, software="bench")
+    record(recorder, trip, seconds)
 
 
 def _read(path: Path) -> int:

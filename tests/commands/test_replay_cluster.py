@@ -29,10 +29,12 @@ def scheduler() -> Iterator[str]:
         process.end(signal.SIGTERM)
 
 
-def worker(address: str, cwd: Path | None = None, **more: str) -> Running:
+def worker(address: str, other: Path | None = None) -> Running:
     """Start a worker of one thread, and no nanny: what is dead stays dead."""
     line = [*DASK, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    return Running(line, cwd=cwd, **more)
+    if other is not None:  # software that it finds before ours
+        return Running(line, cwd=other, PYTHONPATH=str(other))
+    return Running(line)
 
 
 def registered(process: Running) -> Running:
@@ -76,7 +78,7 @@ def test_workers_of_other_software_are_refused(scheduler: str, tmp_path: Path) -
     (other / "agent" / "__init__.py").write_text("")
     (other / "agent" / "replay" / "__init__.py").write_text("")
     (other / "agent" / "replay" / "software.py").write_text("def software():\n    return 'cargobox 0.0.1'\n")
-    with worker(scheduler, cwd=other, PYTHONPATH=str(other)) as process:
+    with worker(scheduler, other) as process:
         registered(process)
         told = refused("replay", trip, "--cluster", scheduler, "--out", tmp_path / "out", status=2)
     assert "has cargobox 0.0.1" in told.got, told
