@@ -88,11 +88,27 @@ class BagLog(LaidOutLog):
             self._damage(f"What follows could not be read: {type(error).__name__}: {error}.")
         if self._unreadable:
             self._damage(f"{self._unreadable:,} messages could not be read, and are missing.")
+        try:
+            return self._made_of_messages()
+        except FourPartError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise self._no_log(
+                f"what contradicts itself ({type(error).__name__}: {error})",
+                "a ROS bag",
+                "The file is damaged. If there is another copy, take that.",
+            ) from error
+
+    def _made_of_messages(self) -> list[Strand]:
         boot = self._digest()
         meta = {"format": "bag", "file": self._path.name}
         infos = [note for note in self._notes if isinstance(note, BagInfo)]
         if infos and infos[0].layout == LAYOUT_VERSION:
             return self._ours(infos[0])
+        # what a sample of our own message is, only our notes can say
+        for key in [key for key in self._topics if key[0] not in OF_STREAM]:
+            self._damage(f"{key[1]} is left out: the notes that say what it is are lost.")
+            del self._topics[key]
         if self._left_out:
             self.notes.append(f"Left out, since a box has no stream for it: {', '.join(self._left_out)}.")
         if not self._topics:
@@ -258,8 +274,8 @@ class BagLog(LaidOutLog):
             topic = self._topics.get((spec.name, TOPIC_HEAD + spec.name))
             count = len(topic.values) if topic else 0
             wanted = ends[0].samples.get(spec.name, 0) if ends else count
-            if count < wanted:
-                self._damage(f"{wanted - count:,} samples of {spec.name} are missing.")
+            if count != wanted:
+                self._damage(f"{spec.name} has {count:,} samples, and {wanted:,} were written.")
             if topic is None:
                 continue
             strand, crc = _rebuilt(topic, spec, info, self._notes)
@@ -275,6 +291,7 @@ def _rebuilt(topic: _Topic, spec: StreamSpec, info: BagInfo, notes: list[Note]) 
     plain = np.array(topic.values, np.float64)
     crc = zlib.crc32(plain.astype("<f8").tobytes(), zlib.crc32(stamps.astype("<i8").tobytes()))
     order = np.argsort(stamps, kind="stable")
+    order = order[np.append(True, np.diff(stamps[order]) > 0)]
     times_ns, values = stamps[order] - info.shift_ns, plain[order]
     n = len(times_ns)
     # notes carry the stamp of what was written last, of any stream: their own order is by what they speak of
