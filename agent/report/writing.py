@@ -43,7 +43,7 @@ def write_report(
     """Write ``report.html`` into a folder that `replay` wrote, ``report.pdf`` too if asked; return its path.
 
     ``log``: for full rate and a finer timeline; without it, the one that ``summary.json`` names, if it is
-    still there. Raises a FourPartError, and ModuleNotFoundError where a PDF needs reportlab and it is missing.
+    still there. Raises a FourPartError, and ModuleNotFoundError where a PDF is wanted without reportlab.
     """
     write_findings(out, log=log, map_path=map_path, config=config or Config(), pdf=pdf)
     return out / REPORT_FILE

@@ -22,7 +22,14 @@ from agent.sources.serial_box import SerialBox
 from agent.uplink import BrokerConfig
 from tests.house.tree import TOP
 
-PAGES = ("README.md", "docs/installers.md", "docs/operators.md", "docs/engineers.md", "docs/replay.md")
+PAGES = (
+    "README.md",
+    "docs/installers.md",
+    "docs/operators.md",
+    "docs/engineers.md",
+    "docs/replay.md",
+    "docs/reports.md",
+)
 
 
 def page(name: str) -> str:
