@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from agent.outbox import Outbox
 from agent.outbox import card as card_module
+from agent.outbox.files import Disk
 from agent.records import Kind
 from tests.outbox.samples import NEVER_S, record, records, seqs_after, seqs_taken
 from tests.outbox.shaky_disk import RefusingDisk
@@ -175,3 +177,15 @@ def test_alarms_moved_to_make_room_keep_their_old_place_until_the_new_one_is_dur
         (tmp_path / "cut" / name).write_bytes(data)
     assert seqs_after(tmp_path / "cut")[:5] == [0, 1, 2, 3, 4]
     assert seqs_after(tmp_path)[:5] == [0, 1, 2, 3, 4]
+
+
+def test_the_real_disk_asks_the_kernel_to_sync() -> None:
+    reading, writing = os.pipe()  # what cannot be synced refuses it: so it was asked
+    with pytest.raises(OSError) as said:
+        Disk().sync(writing)
+    assert said.value.errno == errno.EINVAL, said.value
+    with pytest.raises(OSError) as said:
+        Disk().sync_directory(Path("/proc/self"))
+    assert said.value.errno == errno.EINVAL, said.value
+    os.close(reading)
+    os.close(writing)

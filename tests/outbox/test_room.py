@@ -155,3 +155,18 @@ def test_while_anything_else_waits_no_alarm_is_dropped(tmp_path: Path) -> None:
     assert {w.kind for w in alarms} == {"alarm"}, "not one goes before the last event has gone"
     assert alarms[-1].seq == 99 and 10 < len(alarms) < 40, [w.seq for w in alarms]
     assert {w.seq for w in alarms} | told == set(range(100)), "what went is told of"
+
+
+def test_what_lies_in_the_file_that_is_written_to_goes_before_an_alarm(tmp_path: Path) -> None:
+    with Outbox(tmp_path, commit_window_s=NEVER_S, segment_bytes=8_000, max_bytes=20_000) as outbox:
+        fewest = most = 0
+        for seq in range(60):
+            outbox.put([record(seq, Kind.ALARM, filler="x" * 700), record(100 + seq, Kind.EVENT)])
+            outbox.flush()
+            kinds = [w.kind for w in iter_waiting(tmp_path)]
+            alarms, events = kinds.count("alarm"), kinds.count("event")
+            if alarms <= fewest:  # the new one came, so another went
+                assert events == 0, f"after {seq}: an alarm went while {events} events waited"
+                most += 1
+            fewest = alarms
+        assert most > 1, "alarms had to go"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Callable
 
@@ -9,11 +11,11 @@ import pytest
 
 from agent.outbox import Outbox
 from agent.records import Kind
-from agent.uplink import Uplink
+from agent.uplink import BrokerConfig, Uplink
 from agent.uplink.allowance import Allowance
 from agent.uplink.window import RESERVED_MAX
 from tests.outbox.samples import record, records
-from tests.uplink.brokers import PATIENCE_S, Mosquitto, Subscriber
+from tests.uplink.brokers import HOST, PATIENCE_S, Mosquitto, ScriptedBroker, Subscriber
 
 Start = Callable[..., Mosquitto]
 Subscribe = Callable[..., Subscriber]
@@ -58,6 +60,29 @@ def test_live_records_come_between_a_backlog_of_hours(
     assert live_ones == sorted(live_ones), "live ones in theirs"
     uplink.stop(drain_s=PATIENCE_S)
     assert outbox.waiting() == 0
+
+
+def test_while_more_live_records_wait_than_can_be_sent_the_backlog_has_a_fourth(
+    outbox: Outbox, start_uplink: MakeUplink
+) -> None:
+    began = threading.Event()
+
+    def on_publish(broker: ScriptedBroker, packet_id: int, _payload: bytes) -> None:
+        if not began.is_set():
+            began.set()
+            outbox.put(records(range(2000, 4000)))
+            outbox.flush()
+        broker.puback(packet_id)
+
+    outbox.put(records(range(2000)))
+    outbox.flush()
+    broker = ScriptedBroker(on_publish=on_publish)
+    uplink = start_uplink(BrokerConfig(host=HOST, port=broker.port))
+    came = [json.loads(broker.next_published()[1])["seq"] for _ in range(900)]
+    uplink.stop()
+    broker.close()
+    old = [seq for seq in came[300:] if seq < 2000]  # behind what was on the way before the live ones came
+    assert 0.2 <= len(old) / len(came[300:]) <= 0.3, f"{len(old)} of {len(came[300:])} are the backlog's"
 
 
 @pytest.mark.broker
