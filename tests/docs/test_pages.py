@@ -29,6 +29,7 @@ PAGES = (
     "docs/engineers.md",
     "docs/replay.md",
     "docs/reports.md",
+    "docs/formats.md",
 )
 
 
