@@ -134,7 +134,11 @@ class IdeLog(LaidOutLog):
             self.notes.append(f"Left out, since a box has no stream for it: {', '.join(others)}.")
         strands = []
         for group, spec in self._named(groups, owner):
-            strand = self._read_group(dataset, group, spec, start_ns)
+            try:
+                strand = self._read_group(dataset, group, spec, start_ns)
+            except (Exception, MemoryError) as error:  # one channel that is damaged must not take the others
+                self._damage(f"{group.name} could not be read ({type(error).__name__}: {error}).")
+                continue
             if strand is not None:
                 strands.append(strand)
         if not strands:
