@@ -170,3 +170,22 @@ def test_what_lies_in_the_file_that_is_written_to_goes_before_an_alarm(tmp_path:
                 most += 1
             fewest = alarms
         assert most > 1, "alarms had to go"
+
+
+def test_an_acknowledgement_outlives_the_file_in_which_it_stands(tmp_path: Path) -> None:
+    """The file goes when its features are thinned or dropped; the record lies in an older one that stays."""
+    with Outbox(tmp_path, commit_window_s=NEVER_S, segment_bytes=4000, max_bytes=24_000) as outbox:
+        outbox.put([record(seq, Kind.EVENT, filler="x" * 1000 * (seq != 1)) for seq in range(8)])
+        outbox.put([features(seq) for seq in range(8, 20)])
+        outbox.flush()
+        outbox.acknowledge([w.doc_id for w in outbox.take(100, timeout_s=0) if w.seq == 1])
+        outbox.release_all()
+        stands_in = max(int(path.stem) for path in tmp_path.glob("*.seg"))
+        for seq in range(20, 300):
+            outbox.put([features(seq)])
+            if seq % 10 == 0:
+                outbox.flush()
+        outbox.flush()
+        files = {int(path.stem) for path in tmp_path.glob("*.seg")}
+        assert stands_in not in files and 1 in files, (stands_in, sorted(files))
+    assert [w.seq for w in iter_waiting(tmp_path) if w.kind == "event"] == [0, *range(2, 8)]
