@@ -4,7 +4,7 @@ list      files, times, what is kept and why, how far back it reaches
 keep      FROM TO: keep what was recorded between these times
 release   ID: let what is kept under this name go when its turn comes
 export    FROM TO OUT.mcap: what was recorded between these times in one file
-verify    every byte read and checked; 1 if anything is damaged
+verify    every sample read and its checksum checked; 1 if anything is damaged
 
 Times are RFC 3339 (2027-01-15T08:00:00Z), or so long ago: 90s, 15m, 2h, 1d; `now` is now.
 """

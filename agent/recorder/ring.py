@@ -196,19 +196,18 @@ class Ring:
 
     def _after_write(self, current: _Open) -> None:
         grown = current.recorder.size_bytes - current.counted_bytes
-        if not grown:
-            return
-        current.counted_bytes += grown
-        with self._lock:
-            self._recorded_bytes += grown
-            self._wear.wrote(pages=1 + grown // PAGE_BYTES, syncs=1)
-        self._wear.save_if_due()
-        self._on_synced(current.path, current.counted_bytes, current.last_ns)
-        span_ns = current.last_ns - current.begin_ns
+        if grown:
+            current.counted_bytes += grown
+            with self._lock:
+                self._recorded_bytes += grown
+                self._wear.wrote(pages=1 + grown // PAGE_BYTES, syncs=1)
+            self._wear.save_if_due()
+            self._on_synced(current.path, current.counted_bytes, current.last_ns)
         settings = self._settings
+        span_ns = current.last_ns - current.begin_ns
         if current.counted_bytes >= settings.file_mib * MIB or span_ns >= settings.file_s * NS_PER_S:
             self._end_file(current)
-        elif time.monotonic() - self._looked_s >= LOOK_S:
+        elif grown and time.monotonic() - self._looked_s >= LOOK_S:
             self._held.write_keeps()
             self._make_room()
 

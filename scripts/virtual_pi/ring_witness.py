@@ -1,8 +1,8 @@
 """A witness in the guest of what the ring of recordings calls safe, told to the host before a cut can come.
 
 python -m scripts.virtual_pi.ring_witness record FOLDER BOOT   records an accelerometer at 3.2 kHz, load cells
-    and a thermometer in real time, with values that follow from their number, and prints what it hands over (H),
-    what is synced (S) and what is kept (K)
+    and a thermometer in real time, with values that follow from their number, and prints what it hands over
+    (H), what is synced (S) and what is kept (K)
 python -m scripts.virtual_pi.ring_witness check FOLDER         prints in JSON what the folder holds, read by
     the stock `mcap` package and by the agent, value by value
 """

@@ -42,9 +42,9 @@ def drive(seconds: float, *, start_s: float = 10.0, seed: int = 1) -> Iterator[I
     fast = RegularClock.of_rate(RATE_HZ, anchor_ns=round(start_s * NS_PER_S))
     slow = RegularClock.of_rate(1, anchor_ns=round(start_s * NS_PER_S))
     yield TimeMark(round(start_s * NS_PER_S), WALL_NS, TimeQuality.SYNCED)
-    first = 0
-    while first < seconds * RATE_HZ:
-        count = round(min(BLOCK, seconds * RATE_HZ - first))
+    first, end = 0, round(seconds * RATE_HZ)
+    while first < end:
+        count = min(BLOCK, end - first)
         counts = rng.integers(-(1 << 15), 1 << 15, (count, 3), np.int16)
         yield Block("accel", first, fast, counts)
         if first % RATE_HZ < BLOCK:
