@@ -20,7 +20,7 @@ from agent.timebase import wall_ns_of
 
 NS_PER_S = 1_000_000_000
 LATE_NS = 3600 * NS_PER_S  # how long after its beginning something may first be told
-SETTLE_EVERY = 2048  # lines
+SETTLE_EVERY = 16_384  # lines: each time, all that waits is looked at
 FEATURES = "features"
 # what a payload without a topic is, by a key of its own
 KINDS = {"phase": "event", "columns": FEATURES, "reason": "gap", "troubles": "health"}

@@ -62,6 +62,10 @@ class Folder:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self._told, self._start, self._end, self._sent, self._alarm = (
+            not rules.ignores(key) for key in ("told", "start", "end", "sent", "alarm")
+        )
+        self._heads = tuple(key for key in HEAD if not rules.ignores(key))
         self._open: dict[tuple[str, str, str], _Open] = {}
 
     def take(self, kind: str, body: dict[str, Any]) -> Iterator[Happening]:
@@ -97,7 +101,7 @@ class Folder:
             prefix = "" if final else "when first told: " if place == 0 else f"update {place}: "
             self._describe(fields, prefix, kind, body)
         alarms = [_time_ns(body, "t") for kind, body in phases if kind == "alarm"]
-        if alarms and not self._rules.ignores("alarm"):
+        if alarms and self._alarm:
             fields["alarm"] = alarms[0]
         if len(phases) > 1:
             fields["updates"] = len(phases) - 2
@@ -114,13 +118,13 @@ class Folder:
         )
 
     def _describe(self, fields: Fields, prefix: str, kind: str, body: Mapping[str, Any]) -> None:
-        if not self._rules.ignores("told"):
+        if self._told:
             fields[f"{prefix}told"] = _t_ns(body)
-        if prefix and (start_ns := _time_ns(body, "start")) is not None and not self._rules.ignores("start"):
+        if prefix and (start_ns := _time_ns(body, "start")) is not None and self._start:
             fields[f"{prefix}start"] = start_ns
-        if prefix and (end_ns := _time_ns(body, "end")) is not None and not self._rules.ignores("end"):
+        if prefix and (end_ns := _time_ns(body, "end")) is not None and self._end:
             fields[f"{prefix}end"] = end_ns
-        if not self._rules.ignores("sent"):
+        if self._sent:
             fields[f"{prefix}sent"] = kind
         for key, value in body.items():
             if key not in _TAKEN:
@@ -157,11 +161,11 @@ class Folder:
         head: Mapping[str, Any],
         records: int,
     ) -> Happening:
-        heads = {key: head.get(key) for key in HEAD if not self._rules.ignores(key)}
+        heads = {key: head.get(key) for key in self._heads}
         made = Happening(of, name, *times, severity, alarm, fields, heads, records)
         told = [
-            None if self._rules.ignores("start") else made.start_ns,
-            None if self._rules.ignores("end") else made.end_ns,
+            made.start_ns if self._start else None,
+            made.end_ns if self._end else None,
             sorted(fields.items()),
         ]
         made.signature = msgspec.json.encode(told)
