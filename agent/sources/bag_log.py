@@ -10,13 +10,15 @@ a time beyond belief.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -27,6 +29,7 @@ from agent.ros_messages import (
     IMU,
     LAYOUT_VERSION,
     NOTES_TOPIC,
+    NOTES_TYPE,
     OF_STREAM,
     SAMPLE_TEXT,
     SAMPLE_TYPE,
@@ -41,6 +44,7 @@ from agent.ros_messages import (
     measured,
     value_at,
 )
+from agent.sources.bag_mcap import McapSalvage
 from agent.sources.bag_records import MAGIC, BagScan
 from agent.sources.laid_out import LaidOutLog, Strand
 from agent.sources.log_source import LogIdentity
@@ -62,6 +66,17 @@ class _Topic:
     stamps_ns: list[int] = field(default_factory=list)
     received_ns: list[int] = field(default_factory=list)
     values: list[tuple[float, ...]] = field(default_factory=list)
+
+
+@functools.cache
+def _store(version: Literal[1, 2]) -> tuple[Any, Mapping[str, str]]:
+    """Return what unpacks messages, by definitions of ROS's own and not of the bag, and their checksums."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC if version == 1 else Stores.ROS2_HUMBLE)
+    store.register(get_types_from_msg(SAMPLE_TEXT, SAMPLE_TYPE))
+    kinds = (IMU, SAMPLE_TYPE, NOTES_TYPE, *(kind for kind, _, _ in OF_STREAM.values()))
+    return store, {kind: store.generate_msgdef(kind)[1] for kind in kinds}
 
 
 class BagLog(LaidOutLog):
@@ -113,7 +128,7 @@ class BagLog(LaidOutLog):
             self.notes.append(f"Left out, since a box has no stream for it: {', '.join(self._left_out)}.")
         if not self._topics:
             raise self._no_log(
-                "no message that a box has a stream for",
+                " ".join(["no message that a box has a stream for.", *self.notes]),
                 "topics of sensor_msgs: Imu, Temperature, RelativeHumidity, FluidPressure",
                 "Check with `ros2 bag info` or `rosbag info` what is in it.",
             )
@@ -132,13 +147,7 @@ class BagLog(LaidOutLog):
         return digest.hexdigest()[:16]
 
     def _ros1(self) -> Iterator[tuple[str, str, int, Any]]:
-        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-        store = get_typestore(Stores.ROS1_NOETIC)
-        store.register(get_types_from_msg(SAMPLE_TEXT, SAMPLE_TYPE))
-        known: dict[str, str] = {}
-        for kind in (IMU, SAMPLE_TYPE, "std_msgs/msg/String", *(k for k, _, _ in OF_STREAM.values())):
-            known[kind] = store.generate_msgdef(kind)[1]
+        store, known = _store(1)
         with self._path.open("rb") as file:
             head = file.read(len(MAGIC))
             if head != MAGIC:
@@ -165,21 +174,40 @@ class BagLog(LaidOutLog):
 
     def _ros2(self) -> Iterator[tuple[str, str, int, Any]]:
         from rosbags.rosbag2 import Reader
-        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-        store = get_typestore(Stores.ROS2_HUMBLE)
-        store.register(get_types_from_msg(SAMPLE_TEXT, SAMPLE_TYPE))
+        store, _ = _store(2)
         self._check_databases()
-        count = 0
-        with Reader(self._path) as reader:
-            expected = reader.message_count
-            for connection, received_ns, data in reader.messages():
-                kind = connection.msgtype
-                yield connection.topic, kind, received_ns, lambda d=data, k=kind: store.deserialize_cdr(d, k)
-                count += 1
-                self.progress = 0.7 * count / max(1, expected)
+        count = expected = 0
+        try:
+            with Reader(self._path) as reader:
+                expected = reader.message_count
+                for connection, received_ns, data in reader.messages():
+                    kind = connection.msgtype
+                    yield (
+                        connection.topic,
+                        kind,
+                        received_ns,
+                        lambda d=data, k=kind: store.deserialize_cdr(d, k),
+                    )
+                    count += 1
+                    self.progress = 0.7 * count / max(1, expected)
+        except Exception as error:  # what rosbags raises on damage is not told anywhere
+            files = sorted(self._path.glob("*.mcap")) if self._path.is_dir() else [self._path]
+            if count or not files or files[0].suffix.lower() != ".mcap":
+                raise
+            self._damage(f"Not ended properly, or damaged ({type(error).__name__}: {error}).")
+            yield from self._salvaged(files, store)
         if count < expected:
             self._damage(f"{expected - count:,} of {expected:,} messages are missing.")
+
+    def _salvaged(self, files: list[Path], store: Any) -> Iterator[tuple[str, str, int, Any]]:
+        """Give what the chunks hold, where the stock reader gives nothing."""
+        for file in files:
+            salvage = McapSalvage(file)
+            for topic, kind, received_ns, data in salvage.messages():
+                yield topic, kind, received_ns, lambda d=data, k=kind: store.deserialize_cdr(d, k)
+            if salvage.lost:
+                self._damage(f"Lost of {file.name}: {'; '.join(salvage.lost[:_TELL])}.")
 
     def _check_databases(self) -> None:
         """Let SQLite look at its own structure first: a damaged page gives wrong rows without a word."""

@@ -131,15 +131,18 @@ def profile_of(path: Path) -> str:
         return file.read(min(length, 64)).decode("utf-8", errors="replace")
 
 
-def open_chunk(content: bytes) -> bytes:
-    """Return the records in a chunk. Raises ChunkError unless its checksum is right."""
+def open_chunk(content: bytes, *, checksum: bool = True) -> bytes:
+    """Return the records in a chunk. Raises ChunkError unless its checksum is right.
+
+    Without `checksum`, one that other writers left away (0, as the format has it) is let pass.
+    """
     _, _, size, crc, name_length = _CHUNK.unpack_from(content)
     name = content[_CHUNK.size : _CHUNK.size + name_length]
     packed = content[_CHUNK.size + name_length + _U64.size :]
     if size > LARGEST_CHUNK_BYTES:
         raise ChunkError(f"a chunk of {size} bytes")
     data = _decompress(name, packed, size)
-    if len(data) != size or zlib.crc32(data) != crc:
+    if len(data) != size or (zlib.crc32(data) != crc and (checksum or crc != 0)):
         raise ChunkError("its checksum does not match")
     return data
 

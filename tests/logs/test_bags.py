@@ -13,8 +13,11 @@ import pytest
 
 from agent.errors import LogFileError
 from agent.sources.bag_records import MAGIC, BagScan
+from agent.sources.log_file import FOLDER
 from agent.timebase import TimeQuality
+from tests.logs.damaging import write
 from tests.logs.reading import Reading, lanes_of, marks_of, read, recording
+from tests.logs.trips import drive
 
 DAY_NS = 86_400 * 10**9
 BEGIN_NS = 1_700_000_000 * 10**9
@@ -148,6 +151,21 @@ def test_a_bag_that_was_not_ended_gives_what_is_there(tmp_path: Path) -> None:
     assert n > 3000
     assert lane.array.tobytes() == wanted.array[:n].tobytes()
     assert got.source.damaged and "byte" in got.notes
+
+
+def test_a_ros2_file_that_was_not_ended_gives_its_whole_chunks(tmp_path: Path) -> None:
+    """Neither index nor metadata.yaml: the recorder's power was cut."""
+    trip = drive(4.0)
+    write(tmp_path / "bag", FOLDER, trip)
+    (stored,) = (tmp_path / "bag").glob("*.mcap")
+    path = tmp_path / "cut.mcap"
+    path.write_bytes(stored.read_bytes()[: stored.stat().st_size * 8 // 10])
+    got = read(path)
+    lane, wanted = got.lanes["accel"], lanes_of(trip.items)["accel"]
+    n = len(lane.times_ns)
+    assert 500 < n < 4000
+    assert lane.array.tobytes() == wanted.array[:n].tobytes()
+    assert got.source.damaged and "cut.mcap" in got.notes
 
 
 def field(name: str, value: bytes) -> bytes:
