@@ -22,7 +22,7 @@ from typing import Any
 from agent.certificates import Certificates, at_hand
 from agent.commands import replay_words as words
 from agent.config import Config, load_config
-from agent.errors import FourPartError, LogFileError, UsageError
+from agent.errors import LogFileError, UsageError
 from agent.records import Record
 from agent.replay.batch import Hand, Here, in_order
 from agent.replay.job import CarriedCertificates, Job, Outcome, Told, do, replayed_part
@@ -225,7 +225,7 @@ def _many(
         def hear(place: int, outcome: Outcome) -> None:
             nonlocal told
             told += 1
-            _hear(work[place], outcome, say, report=args.report)
+            _hear(work[place], outcome, say)
 
         jobs = [one.job for one in work]
         try:
@@ -233,10 +233,10 @@ def _many(
         except Interrupted:
             say(f"stopped: {told} of {len(jobs)} are done and nothing is half; --resume does the others")
             return EXIT_INTERRUPTED
-    return _sum_up(args, points, selection)
+    return _sum_up(args, points, work, selection)
 
 
-def _hear(work: _Work, outcome: Outcome, say: words.Say, *, report: bool) -> None:
+def _hear(work: _Work, outcome: Outcome, say: words.Say) -> None:
     """Note and tell what came of a job."""
     job, totals = work.job, work.point.totals
     if outcome.trace:
@@ -247,17 +247,14 @@ def _hear(work: _Work, outcome: Outcome, say: words.Say, *, report: bool) -> Non
         say(words.line(job.name, Path(job.out), outcome.summary, resumed=outcome.resumed))
         if outcome.summary["damaged"]:
             error = Told.of(_damaged(job.name, outcome.summary))
-        if report:
-            try:
-                _report(work)
-            except FourPartError as wrong:
-                error = Told.of(wrong)
     if error is not None:
         totals.failed[job.name] = str(error)
         say(f"error: {error}")
 
 
-def _sum_up(args: argparse.Namespace, points: Sequence[_Point], selection: Selection) -> int:
+def _sum_up(
+    args: argparse.Namespace, points: Sequence[_Point], work: Sequence[_Work], selection: Selection
+) -> int:
     """Write the summaries and the table of a sweep."""
     for point in points:
         if not selection.single:
@@ -274,13 +271,27 @@ def _sum_up(args: argparse.Namespace, points: Sequence[_Point], selection: Selec
     else:
         told = {**together(points[0].totals), "left_out": list(selection.left_out)}
         print(f"{words.sums(told)}\n  written    {args.out}", file=sys.stderr)
-    if args.report:
-        from agent.report import write_overview
-
-        print(f"  report     {write_overview(args.out, config=points[0].config)}", file=sys.stderr)
+    if args.report and any(point.totals.done for point in points):
+        _report_all(args, points, work, selection)
     if args.json:
         print(json.dumps(told))
     return int(any(point.totals.failed for point in points))
+
+
+def _report_all(
+    args: argparse.Namespace, points: Sequence[_Point], work: Sequence[_Work], selection: Selection
+) -> None:
+    """Write a page for each log and one of all."""
+    if selection.single and not args.sweep:
+        page = _report(work[0])
+    else:
+        from agent.report import write_overview
+
+        page = write_overview(args.out, config=points[0].config)
+        for one in work if args.sweep else ():  # under the limits that were its own
+            if one.job.name in one.point.totals.done:
+                _report(one)
+    print(f"  report     {page}", file=sys.stderr)
 
 
 def _hand(args: argparse.Namespace, publish: Callable[[Sequence[Record]], None]) -> Hand:
