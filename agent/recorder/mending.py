@@ -20,7 +20,10 @@ from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Metadata, Met
 
 from agent.blocks import Block
 from agent.mcap_codec import (
+    MESSAGE_ENCODING,
     METADATA_NAME,
+    SCHEMA_ENCODING,
+    SCHEMAS,
     Channels,
     RecordingInfo,
     decode_block,
@@ -82,6 +85,7 @@ def mend(path: Path, disk: Disk, sync_s: float) -> Mended:
     if scan.damaged:
         lost += f"; {scan.damaged} damaged places before"
     found.extent = Extent(scan.first_ns, scan.last_ns, offset_ns, quality, lost)
+    _name_channels(content, info)
     file = McapFile.going_on(path, disk, content)
     try:
         file.add_metadata(EXTENT_NAME, found.extent.to_metadata())
@@ -91,6 +95,19 @@ def mend(path: Path, disk: Disk, sync_s: float) -> Mended:
         raise
     file.close()
     return found
+
+
+def _name_channels(content: Content, info: RecordingInfo) -> None:
+    """Write the channels anew whose own records were in a damaged chunk: they follow from the streams."""
+    channels = Channels(info.streams)
+    for number in content.counts.keys() - content.channels.keys():
+        place, topic = channels.describe(number)
+        name, text = SCHEMAS[place]
+        schema = Schema(id=place + 1, name=name, encoding=SCHEMA_ENCODING, data=text.encode())
+        content.schemas.setdefault(schema.id, schema)
+        content.channels[number] = Channel(
+            id=number, topic=topic, message_encoding=MESSAGE_ENCODING, metadata={}, schema_id=schema.id
+        )
 
 
 def _scan(data: bytes) -> _Scan:

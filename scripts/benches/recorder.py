@@ -1,8 +1,8 @@
 """What the ring of recordings costs at 3.2 kHz and everything else: ``scripts/bench recorder``.
 
 Two minutes of a drive (an accelerometer with the noise of a road, a gyroscope, four load cells, climate,
-pressure) goes through the ring in blocks as a box gives them, and through the least that a recording could be:
-the bytes of the same blocks, zstd, one write. Seconds of processor, over seconds recorded, are a share of one
+pressure) go through the ring in blocks as a box gives them, and through the least that a recording could be:
+the bytes of the same blocks, zstd, one write. Seconds of processor over seconds recorded are a share of one
 core of this machine. Bytes an hour are beside the width in which the sensors give their samples.
 """
 

@@ -94,3 +94,19 @@ def test_mending_is_cut_too(tmp_path: Path) -> None:
     found = mend(directory / name, CuttingDisk(directory, on_cut, every=900), 5.0)
     assert found.torn_bytes == 4 and states > 8, (found, states)
     ring.close()
+
+
+def test_a_file_whose_first_chunk_is_damaged_is_mended_with_its_channels(tmp_path: Path) -> None:
+    ring = ring_at(tmp_path, {"file_s": 60.0})
+    for item in drive(1.0):
+        ring.write(item)
+    ring.close()
+    (name,) = names(tmp_path)
+    path = tmp_path / name
+    data = bytearray(path.read_bytes())
+    data[data.index(b"zstd") + 200] ^= 1
+    path.write_bytes(data[: len(data) * 2 // 3])
+    found = mend(path, ring._disk, 5.0)
+    assert found.damaged_places == 1 and found.chunks >= 2, found
+    assert read_by_stock_tools(path) >= 2
+    assert found.extent is not None and "1 damaged places before" in found.extent.lost
