@@ -91,7 +91,7 @@ class BagLog(LaidOutLog):
         try:
             for topic, kind, received_ns, decode in messages:
                 self._take(topic, kind, received_ns, decode)
-        except FourPartError:
+        except (FourPartError, ModuleNotFoundError):
             raise
         except (Exception, MemoryError) as error:  # what rosbags raises on damage is not told anywhere
             if not self._topics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from agent.blocks import FaultKind, FaultPhase, SensorFault
 from agent.cli import main
 from agent.commands import convert
 from agent.commands.convert_check import Reckoning
+from agent.sources import bag_log
 from tests.logs.damaging import write
 from tests.logs.reading import assert_same, read
 from tests.logs.trips import drive
@@ -126,3 +128,23 @@ def test_a_damaged_log_is_converted_as_far_as_it_goes(log: Path, tmp_path: Path)
     n = len(got.times_ns)
     assert 100 < n < 400
     assert got.array.tobytes() == wanted.array[:n].tobytes()
+
+
+@pytest.mark.parametrize(("package", "suffix"), [("rosbags.typesys", ".bag"), ("idelib", ".ide")])
+def test_a_missing_extra_is_said_in_plain_words(
+    log: Path,
+    tmp_path: Path,
+    package: str,
+    suffix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / f"trip{suffix}"
+    if suffix == ".bag":
+        assert main(["convert", str(log), str(path)]) == 0
+    else:
+        path.write_bytes(bytes.fromhex("1a45dfa3"))
+    bag_log._store.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["convert", str(path), str(tmp_path / "out.mcap")]) == 2
+    assert "the extra 'engineer'" in capsys.readouterr().err
