@@ -123,7 +123,7 @@ def test_a_shaking_that_does_not_end_is_cut_into_pieces_without_a_hole() -> None
 
 
 def test_the_memory_holds_seconds_and_no_more() -> None:
-    """In short blocks, as a live box gives them; an event keeps what it still needs."""
+    """In short blocks, as a live box gives them."""
     snippets = stage()
     for i in range(6000):
         snippets.feed(accel(2 * i, 0.02))
@@ -131,6 +131,18 @@ def test_the_memory_holds_seconds_and_no_more() -> None:
     second_bytes = 100 * 6
     most = (MEMORY_NS / S + 2 + 2) * second_bytes
     assert MEMORY_NS / S * second_bytes <= snippets.memory.held_bytes <= most, snippets.memory.held_bytes
+
+
+def test_an_event_keeps_what_it_still_needs() -> None:
+    snippets = stage(critical_before_s=20.0, critical_after_s=60.0)
+    for second in range(100):
+        for tenth in range(10):
+            snippets.feed(accel(100 * second + 10 * tenth, 0.1))
+        if second == 30:
+            happen(snippets, "drop-1", 30, Severity.CRITICAL)
+        snippets.cut_until((second + 1) * S)
+        snippets.forget_before((second + 1) * S)
+    assert spans(snippets, 110) == [(10.0, 90.0, ("drop-1",))]
 
 
 def test_the_worst_goes_first_and_what_finds_no_room_is_counted() -> None:
