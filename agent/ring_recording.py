@@ -6,6 +6,7 @@ The `mcap` package is imported only where a ring is wanted.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from agent.streams import StreamSpec
 if TYPE_CHECKING:
     from agent.recorder.incidents import IncidentWatch
     from agent.recorder.ring import Ring
+
+log = logging.getLogger("cargobox")
 
 NS_PER_S = 1_000_000_000
 FOLDER = "recordings"
@@ -47,6 +50,15 @@ class RingRecording(Recording):
         super().__init__(ring, beats, name="ring", skipped=ring.skipped)
         self.ring = ring
         self._watch = watch
+
+    def run(self) -> None:
+        """Write what comes; whatever goes wrong in here ends the recordings, and never the agent."""
+        try:
+            super().run()
+        except Exception as error:  # a mistake of ours: alarms matter more
+            log.exception("recordings end: all else goes on")
+            self.ring.trouble = f"a mistake in the agent: {error!r}"
+            self._beats.of(self.name).end()
 
     def decided(self, records: Sequence[Record], last_ns: int | None) -> None:
         """Keep what is around the incidents among records; `last_ns`: box time of the latest sample."""

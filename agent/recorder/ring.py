@@ -55,7 +55,7 @@ class _Open:
 
 
 class Ring:
-    """Has the shape of a `Recorder` of ``agent.recording``; `write` raises only for what is no sample."""
+    """Has the shape of a `Recorder` of ``agent.recording``."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Ring:
         self._held = Holdings(directory, settings, boot, self._disk, self._wear, free_bytes)
         self._lock = self._held.lock
         self._is_known = False
+        self._has_refused = False
         self._guard: DirectoryLock | None = None
         self._open: _Open | None = None
         self._mark: TimeMark | None = None
@@ -99,7 +100,7 @@ class Ring:
     # -- on the recording's thread ---------------------------------------------------------------
 
     def write(self, item: RingItem) -> None:
-        """Take one item. Raises LogFileError only for a block that no file could hold."""
+        """Take one item. Never raises for what the card does, nor for a block that no file could hold."""
         if isinstance(item, Incident):
             self._held.keep(item)
             if self._open is not None:
@@ -124,9 +125,10 @@ class Ring:
             current.recorder.write(item)
             self._after_write(current)
         except FourPartError as error:
-            if not isinstance(error.__cause__, OSError):
-                raise
-            self._pause(error.got)
+            if isinstance(error.__cause__, OSError):
+                self._pause(error.got)
+            else:
+                self._refuse(item, error)
         except NoRoomError as error:
             with self._refusals():
                 self._end_file(current)
@@ -255,6 +257,13 @@ class Ring:
             return
         last_ns = max((last_ns for _, last_ns in self._seen.values()), default=mark.box_ns)
         self._held.make_room(mark.offset_ns + last_ns)
+
+    def _refuse(self, item: RingItem, error: FourPartError) -> None:
+        """Pass over what is no sample of a stream that it knows; say so, once."""
+        if not self._has_refused:
+            self._has_refused = True
+            _log.error("%s", error)
+        self._miss(item)
 
     def _miss(self, item: RingItem) -> None:
         if isinstance(item, Block):

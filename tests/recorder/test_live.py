@@ -150,6 +150,13 @@ def test_what_a_slow_card_leaves_no_place_for_is_skipped_and_told(tmp_path: Path
     assert sum(f.size_bytes for f in files) > 6 * told["first"], "what was queued before is recorded"
 
 
+def test_a_mistake_in_the_ring_ends_no_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.recorder.ring.Ring._began", lambda *_: 1 / 0)
+    service, records = run_to_the_end(config_at(tmp_path))
+    assert service.failure is None and [r for r in records if r.kind == "alarm"]
+    assert service._ring is not None and "ZeroDivisionError" in service._ring.ring.trouble
+
+
 def test_where_the_ring_is(tmp_path: Path) -> None:
     under_systemd = {"STATE_DIRECTORY": f"{tmp_path}:/elsewhere"}
     assert directory_of(Config(), {}) is None

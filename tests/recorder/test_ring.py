@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from agent.blocks import NS_PER_S, Block
-from agent.errors import LogFileError
 from agent.outbox.files import Disk
 from agent.recorder import shelf
 from agent.recorder.incidents import Incident
@@ -221,13 +220,17 @@ def test_two_agents_do_not_share_a_ring(tmp_path: Path) -> None:
     assert {name[-21:-5] for name in names(tmp_path)} == {BOOT}
 
 
-def test_a_block_that_no_file_can_hold_is_an_error_and_no_pause(tmp_path: Path) -> None:
+def test_a_block_that_no_file_can_hold_is_told_once_and_no_pause(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ring = ring_at(tmp_path)
     fill(ring, 0.1)
     block = next(item for item in drive(0.1) if isinstance(item, Block))
-    with pytest.raises(LogFileError, match="a block of 'gyro'"):
-        ring.write(Block("gyro", 0, block.clock, block.values))
+    for first in (0, 64):
+        ring.write(Block("gyro", first, block.clock, block.values))
     ring.close()
+    assert caplog.text.count("a block of 'gyro'") == 1 and not ring.trouble
+    assert [(m.stream, m.first, m.last) for m in ring.take_missed()] == [("gyro", 0, 127)]
 
 
 def test_it_is_read_while_it_is_written(tmp_path: Path) -> None:
