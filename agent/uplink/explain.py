@@ -53,6 +53,24 @@ _CONNACK_HINTS = {
     0x9F: "Wait: the agent tries again by itself.",
 }
 
+# of a DISCONNECT; 0x8E, another client of our name, has words of its own (taken_over)
+_DISCONNECT_HINTS = {
+    0x82: "If it happens often, see the broker's log: it did not understand what the agent sent, or the "
+    "other way round.",
+    0x87: "Check what the broker's access list lets this box do.",
+    0x89: "The broker has too much to do at the moment.",
+    0x8B: "The broker is shutting down, or starts anew: records wait until it is back.",
+    0x8D: "The line was silent for longer than keepalive_s under [broker]: check the network.",
+    0x95: "A record is larger than the broker takes: `cargobox outbox stats` counts what it refused.",
+    0x96: "The broker wants fewer messages a second: raise its limit, or lower [upload] budget.",
+    0x97: "The broker's quota is used up: ask whoever runs it.",
+    0x98: "Somebody ended the connection at the broker: ask whoever runs it.",
+    0x9C: "The broker sends its clients elsewhere for now; if it stays so, change host under [broker].",
+    0x9D: "The broker has moved: change host under [broker].",
+    0x9F: "Somebody connects too often for this broker; the agent waits longer each time.",
+    0xA0: "The broker ends each connection after a while: that is its rule, and no harm.",
+}
+
 
 def connection_error(config: BrokerConfig, error: Exception) -> BrokerError:
     """Return what an exception on connecting means."""
@@ -144,11 +162,11 @@ def _refused_certificate(
     )
 
 
-def refused_connection(config: BrokerConfig, code: int, name: str) -> BrokerError:
-    """Return what a refusal in CONNACK means."""
+def refused_connection(config: BrokerConfig, code: int, name: str, elsewhere: str = "") -> BrokerError:
+    """Return what a refusal in CONNACK means; `elsewhere`: the broker that it names instead of itself."""
     return BrokerError(
         f"connecting to the broker {config.address}",
-        got=f"it refuses: {name.lower()} (0x{code:02X})",
+        got=f"it refuses: {name.lower()} (0x{code:02X}){_named(elsewhere)}",
         expected="to be let in",
         remedy=_CONNACK_HINTS.get(code, "See the broker's log for the reason."),
     )
@@ -225,6 +243,39 @@ def closed_before_answer(config: BrokerConfig, trouble: Exception | None = None)
     )
 
 
+_OTHERS = (
+    (
+        b"HTTP/",
+        "HTTP",
+        "A web server listens there. Check port under [broker]: 1883 is usual, 8883 with TLS.",
+    ),
+    (b"\x15\x03", "TLS", "Set tls = true under [broker]: this port speaks TLS only."),
+    (b"SSH-", "SSH", "Check port under [broker]: 1883 is usual, 8883 with TLS."),
+    (b"AMQP", "AMQP", "Check port under [broker]: brokers of AMQP have another one for MQTT, usually 1883."),
+)
+_CONNACK_BYTE = 0x20
+
+
+def no_mqtt(config: BrokerConfig, first: bytes) -> BrokerError:
+    """Return what it means that the far end answers our CONNECT with what is no CONNACK; `first` of it."""
+    shown = first[:16].hex(" ")
+    got, remedy = f"an answer that is no MQTT ({shown})", "Check host and port under [broker]."
+    for begin, name, hint in _OTHERS:
+        if first.startswith(begin):
+            got, remedy = f"an answer that is no MQTT (it looks like {name})", hint
+    if first[0] == _CONNACK_BYTE:
+        got = f"a CONNACK that cannot be read ({shown})"
+        remedy = "See the broker's log."
+        if config.protocol == "5":
+            remedy = f'If it is an old broker, set protocol = "3.1.1" under [broker]. {remedy}'
+    return BrokerError(
+        f"connecting to the broker {config.address}",
+        got=got,
+        expected="an MQTT broker's CONNACK",
+        remedy=remedy,
+    )
+
+
 def not_allowed(config: BrokerConfig, what: str, topics: str, reason: str) -> BrokerError:
     """Return what it means that the broker's access list keeps us from a topic; `what`: read or write."""
     return BrokerError(
@@ -235,15 +286,26 @@ def not_allowed(config: BrokerConfig, what: str, topics: str, reason: str) -> Br
     )
 
 
-def lost_connection(config: BrokerConfig, why: str) -> BrokerError:
-    """Return what it means that a connection ended which we did not end."""
+def lost_connection(config: BrokerConfig, why: str, code: int = 0, elsewhere: str = "") -> BrokerError:
+    """Return what it means that a connection ended which we did not end.
+
+    `code`: of the broker's DISCONNECT, if it sent one; `elsewhere`: the broker that it names instead.
+    """
+    hint = _DISCONNECT_HINTS.get(
+        code,
+        "If it happens often, see the broker's log: two agents with one client_id push each other out.",
+    )
+    said = f" (0x{code:02X}){_named(elsewhere)}" if code else ""
     return BrokerError(
         f"speaking with the broker {config.address}",
-        got=f"the connection ended: {why}",
+        got=f"the connection ended: {why}{said}",
         expected="a connection that holds",
-        remedy="The agent connects again by itself; nothing is lost. If it happens often, see the broker's "
-        "log: two agents with one client_id push each other out.",
+        remedy=f"The agent connects again by itself; nothing is lost. {hint}",
     )
+
+
+def _named(elsewhere: str) -> str:
+    return f"; it names {elsewhere!r} instead" if elsewhere else ""
 
 
 def taken_over(config: BrokerConfig, client_id: str, box: str, pause_s: float) -> BrokerError:

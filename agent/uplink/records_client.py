@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.uplink import through
 
 READ_BYTES = 4096
+FIRST_BYTES = 64
 LEAST_QOS_1 = 0x02
 RETAIN = 0x01
 TOPIC_MAX_BYTES = 65_535  # MQTT 5.0, 1.5.4
@@ -48,6 +49,8 @@ class RecordsClient(through.Client):
         self._has_properties = kwargs.get("protocol") == MQTTProtocolVersion.MQTTv5
         self._ids: set[int] = set()
         self._heard = b""
+        self.first = b""
+        """The first bytes of the far end: they tell what it is, should it be no broker."""
 
     def reserve(self) -> int:
         """Return a packet id for a record."""
@@ -75,6 +78,8 @@ class RecordsClient(through.Client):
             if bufsize >= READ_BYTES:
                 return super()._sock_recv(bufsize)
             self._heard = super()._sock_recv(READ_BYTES)
+            if len(self.first) < FIRST_BYTES:
+                self.first = (self.first + self._heard)[:FIRST_BYTES]
         part, self._heard = self._heard[:bufsize], self._heard[bufsize:]
         return part
 

@@ -147,9 +147,9 @@ class Session:
         self.abort()
         if lost is not None:
             raise lost
-        if not in_time:
+        if not in_time and not client.first:
             raise explain.connection_error(config, TimeoutError())
-        raise explain.closed_before_answer(config, self._ledger.trouble)
+        raise self._not_let_in()
 
     def publish(self, token: int, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send a message at QoS 1; `on_answer` will be called with `token`, unless the session ends."""
@@ -210,7 +210,9 @@ class Session:
             why = f"it sent what is no MQTT ({type(error).__name__}: {error})"
             self.lost_code = explain.PROTOCOL_ERROR
         if not self._closing:
-            self._end(explain.lost_connection(self._config, why.rstrip(".")))
+            was_let_in = self._connected or not self._client.first
+            lost = explain.lost_connection(self._config, why.rstrip("."))
+            self._end(lost if was_let_in else self._not_let_in())
         self._beat.end()
         self._answered.set()
 
@@ -225,7 +227,7 @@ class Session:
         self, _client: mqtt.Client, _data: Any, _flags: Any, code: ReasonCode, props: Properties | None
     ) -> None:
         if code.is_failure:
-            self._end(explain.refused_connection(self._config, code.value, str(code)))
+            self._end(explain.refused_connection(self._config, code.value, str(code), _elsewhere(props)))
             return
         self.limits = Limits(
             receive_maximum=getattr(props, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM),
@@ -266,18 +268,21 @@ class Session:
             self._ear.hear(heard, functools.partial(client.ack, message.mid, message.qos))
 
     def _disconnected(
-        self, _client: mqtt.Client, _data: Any, flags: Any, code: ReasonCode, _props: Properties | None
+        self, _client: mqtt.Client, _data: Any, flags: Any, code: ReasonCode, props: Properties | None
     ) -> None:
         if self._closing:
             return
+        said = flags.is_disconnect_packet_from_server
         if not self._connected:
-            self._end(explain.closed_before_answer(self._config, self._ledger.trouble))
+            refused = explain.refused_connection(self._config, code.value, str(code), _elsewhere(props))
+            self._end(refused if said else self._not_let_in())
             return
-        if flags.is_disconnect_packet_from_server or code.value == explain.PROTOCOL_ERROR:
+        if said or code.value == explain.PROTOCOL_ERROR:
             self.lost_code = code.value
         elif code.value == explain.FAILURE and self._ledger.trouble is None:
             self.hung_up = True
-        self._end(explain.lost_connection(self._config, str(code).lower()))
+        why = str(code).lower()
+        self._end(explain.lost_connection(self._config, why, code.value if said else 0, _elsewhere(props)))
 
     def _published(self, packet_id: int, code: int, reason: str) -> None:
         with self._lock:
@@ -285,6 +290,11 @@ class Session:
         self._on_answer(Answer(token, code, reason))
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _not_let_in(self) -> BrokerError:
+        if self._client.first:
+            return explain.no_mqtt(self._config, self._client.first)
+        return explain.closed_before_answer(self._config, self._ledger.trouble)
 
     def _end(self, why: BrokerError) -> None:
         with self._lock:
@@ -332,6 +342,11 @@ class _Ledger(logging.Handler):
         for part in record.args or ():
             if isinstance(part, OSError):
                 self.trouble = part
+
+
+def _elsewhere(props: Properties | None) -> str:
+    """Return where the broker sends us to, if it says so (MQTT 5.0, 4.11)."""
+    return str(getattr(props, "ServerReference", ""))
 
 
 def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:

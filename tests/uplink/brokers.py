@@ -172,6 +172,9 @@ class ScriptedBroker:
         self._send(bytes([0xE0, 1, code]))
         self.hang_up()
 
+    def say(self, data: bytes) -> None:
+        self._send(data)
+
     def hang_up(self) -> None:
         if self._connection is not None:
             self._connection.shutdown(socket.SHUT_RDWR)

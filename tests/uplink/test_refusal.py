@@ -217,21 +217,66 @@ def test_a_name_without_an_address(start_uplink: MakeUplink) -> None:
     assert "no-such-host.invalid" in error.got and "DNS" in error.expected
 
 
-def test_something_that_is_no_broker(start_uplink: MakeUplink) -> None:
+@pytest.mark.parametrize(
+    ("answer", "what", "hint"),
+    [
+        (b"HTTP/1.1 400", "looks like HTTP", "web server"),  # and no end: it keeps the line
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "looks like HTTP", "web server"),
+        (b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n" + b"<html>" * 50, "looks like HTTP", "web server"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "looks like TLS", "tls = true"),
+        (b"AMQP\x00\x00\x09\x01", "looks like AMQP", "port"),
+        (b"220 mail\r\n", "no MQTT (32 32 30 20", "port"),
+        (b"\x20\x05\x00\x00\x02\x21", "a CONNACK that cannot be read", "3.1.1"),
+        (b"\xe0\x01\x97", "it refuses: quota", "quota is used up"),
+        (b"\x20\x04\x00\x00\x01\xff", "a CONNACK that cannot be read", "3.1.1"),
+    ],
+)
+def test_something_that_is_no_broker(start_uplink: MakeUplink, answer: bytes, what: str, hint: str) -> None:
     with socket.create_server((HOST, 0)) as listener:
 
-        def answer() -> None:
+        def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.recv(1000)
+                connection.sendall(answer)
+                if answer != b"HTTP/1.1 400":
+                    connection.shutdown(socket.SHUT_WR)
                 connection.recv(1000)
 
-        web_server = threading.Thread(target=answer, daemon=True)
+        web_server = threading.Thread(target=serve, daemon=True)
         web_server.start()
-        config = BrokerConfig(host=HOST, port=int(listener.getsockname()[1]), connect_timeout_s=3)
-        error = first_error(start_uplink, config)
+        port = int(listener.getsockname()[1])
+        error = first_error(start_uplink, BrokerConfig(host=HOST, port=port, connect_timeout_s=1.5))
         web_server.join(PATIENCE_S)
-    assert "no MQTT" in error.got or "without an answer" in error.got, str(error)
+    assert what in error.got and hint in error.remedy, str(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"\xe0\x01\x8b", "shutting down"),
+        (b"\xe0\x01\x97", "quota"),
+        (b"\xe0\x01\x9c", "change host"),
+        (b"\xe0\x0a\x9d\x08\x1c\x00\x05other", "it names 'other' instead"),
+    ],
+)
+def test_a_goodbye_has_the_remedy_of_its_reason(
+    scripted: Script, start_uplink: MakeUplink, answer: bytes, words: str
+) -> None:
+    broker = scripted()
+    watch = Watch()
+    start_uplink(BrokerConfig(host=HOST, port=broker.port), on_change=watch)
+    watch.connected()
+    broker.say(answer)
+    error = watch.error()
+    assert words in str(error) and f"0x{answer[2]:02X}" in error.got, str(error)
+    assert "client_id" not in error.remedy, "there is no second agent"
+
+
+def test_a_broker_that_sends_elsewhere_at_once(scripted: Script, start_uplink: MakeUplink) -> None:
+    broker = scripted(connack=b"\x00\x9d\x08\x1c\x00\x05other")
+    error = first_error(start_uplink, BrokerConfig(host=HOST, port=broker.port))
+    assert "it names 'other' instead" in error.got and "change host" in error.remedy
 
 
 def test_a_broker_that_cannot_do_mqtt_5(scripted: Script, start_uplink: MakeUplink) -> None:
