@@ -110,6 +110,7 @@ UNITS = {
     "s": " s",
     "v": " V",
 }
+FIRST = ("drop", "shock", "leak", "tilt", "slosh", "load_shift", "pressure", "humidity", "vibration")
 ONE_OF_MANY = 3  # kinds of events that a story names before it says "and others"
 
 
@@ -251,7 +252,7 @@ def _happened(trip: Trip) -> str:
             kinds[event.type].append(event)
     if not kinds:
         return "nothing happened that harms the cargo" if trip.worst < 2 else ""
-    order = sorted(kinds, key=lambda kind: (-max(e.severity for e in kinds[kind]), -len(kinds[kind])))
+    order = sorted(kinds, key=lambda kind: (-max(e.severity for e in kinds[kind]), _place(kind)))
     said = []
     for kind in order[:ONE_OF_MANY]:
         worst = max(kinds[kind], key=badness)
@@ -266,8 +267,13 @@ def _happened(trip: Trip) -> str:
         said[-1] += f" at {moment(worst.start_s, seconds=trip.duration_s < 600)}"
     rest = sum(len(kinds[kind]) for kind in order[ONE_OF_MANY:])
     if rest:
-        said.append(f"{rest} lesser event{'s' if rest > 1 else ''} of other kinds")
+        said.append(f"{rest} more event{'s' if rest > 1 else ''} of other kinds")
     return "; ".join(said)
+
+
+def _place(kind: str) -> int:
+    """Return where a kind stands in a story: what breaks goods goes before what worries them."""
+    return FIRST.index(kind) if kind in FIRST else len(FIRST)
 
 
 def _excursions(trip: Trip) -> str:
