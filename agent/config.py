@@ -240,6 +240,13 @@ def load_config(path: Path | None, changes: Mapping[str, Any] | None = None) -> 
                 if profile
                 else "Exchange them.",
             )
+    if "[" in config.broker.host or "]" in config.broker.host:
+        raise ConfigError(
+            doing,
+            got=f"broker.host = {config.broker.host!r}",
+            expected="a name or an address without brackets",
+            remedy=f"Write host = {config.broker.host.lstrip('[').partition(']')[0]!r}; the port has a key of its own.",
+        )
     if config.orders.allow and not config.orders.keys:
         raise ConfigError(
             doing,

@@ -28,6 +28,7 @@ def written(tmp_path: Path, text: str) -> Path:
         ("[broker]\nprot = 1883", "a key 'prot' in [broker] (did you mean 'port'?)", "only host, port"),
         ("[brocker]\nport = 1", "a key 'brocker' (did you mean 'broker'?)", "only box, cargo, source"),
         ('[broker]\nport = "1883"', "broker.port = '1883'", "a number, without quotes"),
+        ('[broker]\nhost = "[::1]"', "broker.host = '[::1]'", "without brackets"),
         ("[broker]\nport = 99999", "broker.port = 99999", "at most 65535"),
         (
             "[detect.tilt]\nlevel = 17",
