@@ -31,7 +31,8 @@ from agent.outbox.log import OVERFLOW_MAX_BYTES, SegmentLog
 from agent.outbox.losses import Loss, LossBook
 from agent.outbox.reader import Stored
 from agent.outbox.room import Dropped, Room, loss_of, name_of, refusal_of
-from agent.outbox.stats import OutboxStats
+from agent.outbox.seldom import Seldom
+from agent.outbox.stats import OutboxStats, stats_of
 from agent.outbox.storage import OutboxDB, SegmentStorage
 from agent.outbox.wear import Wear
 from agent.records import Record
@@ -79,9 +80,8 @@ class Outbox:
         self._book = LossBook(directory, disk)
         self._room = Room(self._segments, max_bytes, self._book)
         self._wear = Wear(directory, disk, card_endurance_tbw)
-        self._counted = 0, 0  # pages and syncs
         self._told_s: float | None = None
-        self._said = 0, 0.0  # of those dropped, and when to say more
+        self._drops, self._refusals = Seldom(TELL_S), Seldom(TELL_S)
         self._on_dropped = on_dropped
         self._lock = self._segments.lock
         self._ready = threading.Condition(self._lock)  # something may be handed out
@@ -254,7 +254,12 @@ class Outbox:
         stored = self._segments.read(doc_id)
         if stored is None:
             return
-        _log.warning("outbox: record %d is set aside: %s", doc_id, reason)
+        many = self._refusals.of(1)
+        if many > 1:
+            _log.warning("outbox: %d more records were set aside, the latest, %d: %s", many, doc_id, reason)
+        else:
+            level = logging.WARNING if many else logging.DEBUG
+            _log.log(level, "outbox: record %d is set aside: %s", doc_id, reason)
         self._book.note(refusal_of(stored))  # first: a cut between must not hide it
         with self._lock:
             try:
@@ -274,32 +279,15 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Return the state at this moment."""
         with self._lock:
-            log, recovery = self._segments, self._segments.recovery
+            log = self._segments
             first = log.index.first()
-            trouble = log.trouble
-            stats = OutboxStats(
-                waiting=len(log.index),
-                waiting_urgent=log.index.urgent,
+            stats = msgspec.structs.replace(
+                stats_of(log, self._wear),
                 leased=len(self._lanes.leased),
-                bytes=log.size_bytes,
-                oldest_t=None,
-                segments=log.segments,
-                appended=log.appended,
                 acknowledged=self._acknowledged,
                 set_aside=self._aside.count,
                 dropped=self._dropped,
                 thinned=self._room.thinned,
-                written_bytes=self._wear.written_bytes,
-                written_bytes_a_day=self._wear.a_day_bytes,
-                card_life_years=self._wear.life_years,
-                damaged=log.damaged + recovery.damaged_stretches,
-                in_memory=log.in_memory,
-                trouble=None if trouble is None else str(trouble),
-                recovered_records=recovery.records,
-                torn_bytes=recovery.torn_bytes,
-                damaged_stretches=recovery.damaged_stretches,
-                damaged_bytes=recovery.damaged_bytes,
-                findings=tuple(recovery.findings),
             )
         oldest = None if first is None else self._waiting(first, log.read(first), drop=False)
         return msgspec.structs.replace(stats, oldest_t=None if oldest is None else time_of(oldest.payload))
@@ -313,6 +301,10 @@ class Outbox:
             self._work.notify_all()
             self._ready.notify_all()
         self._committer.join()
+        if many := self._drops.rest():
+            _log.warning("outbox: %d more records were not kept", many)
+        if many := self._refusals.rest():
+            _log.warning("outbox: %d more records were set aside", many)
         self._segments.commit()
         self._book.write()
         self._count()
@@ -339,9 +331,7 @@ class Outbox:
             self._on_ready()
 
     def _count(self) -> None:
-        pages, syncs = self._segments.work
-        self._wear.wrote(pages - self._counted[0], syncs - self._counted[1])
-        self._counted = pages, syncs
+        self._wear.stands_at(*self._segments.work)
 
     def _make_room(self, steps: int | None = None) -> bool:
         """Thin and drop until it fits, or for so many steps; return whether there is more to be done."""
@@ -357,14 +347,10 @@ class Outbox:
     def _report(self, dropped: list[Dropped]) -> None:
         if not dropped:
             return
-        now_s = time.monotonic()
         with self._lock:
             self._dropped += len(dropped)
-            said, due_s = self._said
-            if now_s >= due_s:
-                self._said = self._dropped, now_s + TELL_S
-        if now_s >= due_s:  # a line a record would bury what else the log has to say
-            _log.warning("outbox: %d records were not kept, the oldest first", self._dropped - said)
+        if many := self._drops.of(len(dropped)):
+            _log.warning("outbox: %d records were not kept, the oldest first", many)
         if self._on_dropped is not None:
             self._on_dropped(dropped)
 

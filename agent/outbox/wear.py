@@ -49,6 +49,7 @@ class Wear:
         self._disk = disk
         self._endurance_bytes = endurance_tbw * 1e12
         self._kept = self._read()
+        self._stood_at = 0, 0  # pages and syncs
         self._since_s = self._saved_s = time.monotonic()
 
     def wrote(self, pages: int, syncs: int) -> None:
@@ -56,6 +57,11 @@ class Wear:
         written = pages * PAGE_BYTES + syncs * JOURNAL_BYTES
         self._kept.written_bytes += written
         self._kept.recent_bytes += written
+
+    def stands_at(self, pages: int, syncs: int) -> None:
+        """Count what came since the last time: pages and syncs since the outbox was opened."""
+        self.wrote(pages - self._stood_at[0], syncs - self._stood_at[1])
+        self._stood_at = pages, syncs
 
     @property
     def written_bytes(self) -> int:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from agent.outbox import Outbox
 from agent.outbox.files import Disk
 from agent.outbox.losses import FILE_NAME, Loss, LossBook
+from agent.outbox.queue import TELL_S
 from agent.records import Kind, Record, encode
 from tests.docs.contract import fault_of
-from tests.outbox.samples import BOOT, NEVER_S, record
+from tests.outbox.samples import BOOT, NEVER_S, record, records
 
 HEAD = {"v": 1, "box": "b", "boot": "1" * 16, "seq": 0, "t": "2026-01-01T00:00:00.000000Z", "tq": "synced"}
 
@@ -56,3 +62,28 @@ def test_a_refused_gap_record_makes_no_further_one(tmp_path: Path) -> None:
         refuse(outbox, 1)
         assert outbox.take_dropped(everything=True) == []
         assert outbox.stats().set_aside == 1
+
+
+def test_a_broker_that_refuses_all_does_not_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        outbox.put(records(range(41)))
+        outbox.flush()
+        taken = outbox.take(41, timeout_s=0)
+        for waiting in taken[:20]:
+            outbox.set_aside(waiting.doc_id, "too large")
+        assert said(caplog) == [f"outbox: record {taken[0].doc_id} is set aside: too large"], (
+            "the first at once"
+        )
+        now_s = time.monotonic()
+        monkeypatch.setattr("agent.outbox.seldom.time", SimpleNamespace(monotonic=lambda: now_s + TELL_S + 1))
+        for waiting in taken[20:]:
+            outbox.set_aside(waiting.doc_id, "larger")
+        latest = taken[20].doc_id
+        assert said(caplog)[1:] == [f"outbox: 20 more records were set aside, the latest, {latest}: larger"]
+    assert said(caplog)[2:] == ["outbox: 20 more records were set aside"], "and the rest at the end"
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
