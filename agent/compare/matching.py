@@ -21,6 +21,7 @@ FORBIDDEN = 1e6
 MOST_AT_ONCE = (
     150  # of a side; a greater cluster is cut at its widest pause, else the time grows with the cube
 )
+MOST_IN_CLUSTER = 5000  # what never pauses for longer than the window is matched in such pieces
 UNLIKE_WEIGHT = (
     0.5  # what wholly different values weigh, beside 1 for a start and for an end that are far off
 )
@@ -54,10 +55,14 @@ class Lane:
         """Return what nothing that begins at or after `horizon_ns` can change; None: nothing more comes."""
         if not self._waiting:
             return
+        alike = self._take_alike()
+        if alike:
+            yield Matched(alike, [], [], [])
         clusters: list[list[tuple[int, int, int, Happening]]] = []
         until_ns = 0
         for entry in sorted(self._waiting):
-            if not clusters or entry[0] > until_ns + self._window_ns:
+            full = bool(clusters) and len(clusters[-1]) >= MOST_IN_CLUSTER and entry[0] > clusters[-1][-1][0]
+            if not clusters or full or entry[0] > until_ns + self._window_ns:
                 clusters.append([])
                 until_ns = entry[3].until_ns
             clusters[-1].append(entry)
@@ -69,6 +74,21 @@ class Lane:
                 yield self._matched(cluster)
             else:
                 self._waiting += cluster
+
+    def _take_alike(self) -> list[tuple[Happening, Happening]]:
+        """Take out what both runs have at the same moment: on a rough road nearly all, and it never pauses."""
+        sides: tuple[list[Happening], list[Happening]] = ([], [])
+        for _, side, _, happening in sorted(self._waiting):
+            sides[side].append(happening)
+        here = {(one.start_ns, one.signature) for one in sides[0]}
+        here &= {(one.start_ns, one.signature) for one in sides[1]}
+        if not here:
+            return []
+        same = [[one for one in side if (one.start_ns, one.signature) in here] for side in sides]
+        alike, _, _ = _alike(same[0], same[1])
+        taken = {id(one) for pair in alike for one in pair}
+        self._waiting = [entry for entry in self._waiting if id(entry[3]) not in taken]
+        return alike
 
     def _matched(self, cluster: Sequence[tuple[int, int, int, Happening]]) -> Matched:
         sides: tuple[list[Happening], list[Happening]] = ([], [])
