@@ -76,7 +76,7 @@ class Lane:
                 self._waiting += cluster
 
     def _take_alike(self) -> list[tuple[Happening, Happening]]:
-        """Take out what both runs have at the same moment: on a rough road nearly all, and it never pauses."""
+        """Take out what both runs have at one moment: on a rough road nearly all, and it never pauses."""
         sides: tuple[list[Happening], list[Happening]] = ([], [])
         for _, side, _, happening in sorted(self._waiting):
             sides[side].append(happening)
