@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from agent.plain_files import read_regular
+
 FILE_NAME = "clock.json"
 MOST_RUNS = 512
 """Of all starts; beyond, the oldest starts go."""
@@ -60,6 +62,7 @@ class ClockBook:
         kept = _Kept(kernel_boot=self._kernel_boot, right_ns=right_ns, starts=starts)
         new = self._path.with_suffix(".new")
         try:
+            new.unlink(missing_ok=True)  # a pipe there would keep us for ever
             new.write_bytes(msgspec.json.encode(kept))
             new.replace(self._path)
         except OSError as error:
@@ -69,7 +72,7 @@ class ClockBook:
 
     def _read(self) -> None:
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            kept = msgspec.json.decode(read_regular(self._path), type=_Kept)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return  # a power cut took it; then it is of another boot of the kernel anyway
         if self._kernel_boot and kept.kernel_boot == self._kernel_boot:

@@ -241,11 +241,12 @@ def load_config(path: Path | None, changes: Mapping[str, Any] | None = None) -> 
                 else "Exchange them.",
             )
     if "[" in config.broker.host or "]" in config.broker.host:
+        bare = config.broker.host.lstrip("[").partition("]")[0]
         raise ConfigError(
             doing,
             got=f"broker.host = {config.broker.host!r}",
             expected="a name or an address without brackets",
-            remedy=f"Write host = {config.broker.host.lstrip('[').partition(']')[0]!r}; the port has a key of its own.",
+            remedy=f"Write host = {bare!r}; the port has a key of its own.",
         )
     if config.orders.allow and not config.orders.keys:
         raise ConfigError(

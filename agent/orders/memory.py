@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from agent.errors import OrderError
+from agent.plain_files import read_regular
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class Memory:
         draft = self._path.with_name(self._path.name + ".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft.unlink(missing_ok=True)  # a pipe there would keep us for ever
             with draft.open("wb") as file:
                 file.write(msgspec.json.encode(new))
                 file.flush()
@@ -70,7 +72,7 @@ class Memory:
     def _read(self) -> _State:
         if self._state is None:
             try:
-                self._state = msgspec.json.decode(self._path.read_bytes(), type=_State)
+                self._state = msgspec.json.decode(read_regular(self._path), type=_State)
             except FileNotFoundError:
                 self._state = _State()
             except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

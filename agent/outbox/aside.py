@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from agent.outbox.documents import unpacked
-from agent.outbox.files import Disk, read_regular
+from agent.outbox.files import Disk
 from agent.outbox.frames import Frame, Op, encode, scan
 from agent.outbox.reader import Stored
+from agent.plain_files import read_regular
 
 FILE_NAME = "set-aside.log"
 OLD_FILE_NAME = "set-aside.old.log"

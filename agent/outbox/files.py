@@ -10,24 +10,15 @@ import contextlib
 import errno
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from agent.errors import OutboxError
+from agent.plain_files import read_regular
 
 LOCK_NAME = "lock"
 MOST_SEGMENT = 1 << 31
 """The index has 32 bits for a segment's number, and 0 is no file; no card lives to see so many."""
-
-
-def read_regular(path: Path) -> bytes:
-    """Read a whole file. Raises OSError also where it is a pipe or a device, which might never end."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a plain file", str(path))
-        return file.read()
 
 
 class Disk:

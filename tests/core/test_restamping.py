@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +331,22 @@ def test_a_book_that_cannot_be_written_says_nothing_that_is_not_so(tmp_path: Pat
     (tmp_path / "clock.new").mkdir()  # nothing can be written there
     book.keep("a", [Run(0, 5), Run(9, 7)], None)
     assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_a_pipe_in_the_place_of_the_book_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE_NAME)
+    os.mkfifo((tmp_path / FILE_NAME).with_suffix(".new"))
+
+    def keep() -> None:
+        book = ClockBook(tmp_path, KERNEL)
+        assert book.starts == {}
+        book.keep("a", [Run(0, 5)], None)
+
+    keeping = threading.Thread(target=keep, daemon=True)
+    keeping.start()
+    keeping.join(20)
+    assert not keeping.is_alive(), "it waits for whoever writes into the pipe"
+    assert ClockBook(tmp_path, KERNEL).starts == {"a": [Run(0, 5)]}
 
 
 def test_the_book_is_bounded_and_keeps_the_latest(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any, get_args
 
@@ -98,6 +100,24 @@ def test_a_memory_that_cannot_be_read_or_written_takes_nothing(tmp_path: Path) -
         Memory(tmp_path / "orders.json").counter(KEY_ID)
     (tmp_path / "folder" / "orders.json.new").mkdir(parents=True)  # root writes anywhere else
     assert refused(tmp_path / "folder", signed()).reason == "memory"
+
+
+@pytest.mark.parametrize("name", ["orders.json", "orders.json.new"])
+def test_a_pipe_in_the_place_of_the_memory_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            Memory(tmp_path / "orders.json").advance(KEY_ID, 1, NOW_S, sure=True)
+            said.append("")
+        except OrderError as error:
+            said.append(error.got)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(20)
+    assert said == ["not a plain file" if name == "orders.json" else ""], said or "it waits for ever"
 
 
 def test_keys_of_ours_and_of_openssl(tmp_path: Path) -> None:
