@@ -135,7 +135,7 @@ def _status(args: argparse.Namespace) -> int:
 
 def in_words(found: Standing) -> list[str]:
     """Return how the service stands, line by line."""
-    waiting = "not to be seen by this user" if found.waiting is None else f"{found.waiting:,} records"
+    waiting = found.unseen if found.waiting is None else f"{found.waiting:,} records"
     restarts = f", begun anew {found.restarts} times" if found.restarts else ""
     lines = [
         f"  service    {found.active}{f' since {found.since}' if found.since else ''}{restarts}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +32,8 @@ class Standing:
     restarts: int
     waiting: int | None
     """Records that wait for the broker; None where that cannot be seen."""
+    unseen: str
+    """Why it cannot, in words; empty where it can."""
     log: tuple[str, ...]
     trouble: tuple[str, ...]
 
@@ -57,10 +60,11 @@ def log_lines(lines: int) -> list[str]:
 def standing(outbox: Path | None) -> Standing:
     """Look at the service."""
     shown = output_of(["systemctl", "show", UNIT, "--property", PROPERTIES])
-    return judged(shown, _waiting(outbox), log_lines(LOG_LINES))
+    waiting, unseen = waiting_in(outbox)
+    return judged(shown, waiting, log_lines(LOG_LINES), unseen)
 
 
-def judged(shown: str | None, waiting: int | None, log: Sequence[str]) -> Standing:
+def judged(shown: str | None, waiting: int | None, log: Sequence[str], unseen: str = "") -> Standing:
     """Return what systemd's words (`systemctl show`; None: it does not answer) come to."""
     pairs = (line.partition("=") for line in (shown or "").splitlines())
     of = {key: value for key, _, value in pairs}
@@ -85,6 +89,7 @@ def judged(shown: str | None, waiting: int | None, log: Sequence[str]) -> Standi
         process=int(of.get("MainPID") or 0),
         restarts=int(of.get("NRestarts") or 0),
         waiting=waiting,
+        unseen=unseen,
         log=tuple(log),
         trouble=tuple(trouble),
     )
@@ -99,10 +104,14 @@ WHY = {
 }
 
 
-def _waiting(outbox: Path | None) -> int | None:
+def waiting_in(outbox: Path | None) -> tuple[int | None, str]:
+    """Return how many records wait in an outbox; None, and why in words, where that cannot be seen."""
     if outbox is None:
-        return None
+        return None, "not known: the configuration that names the outbox cannot be read"
     try:
-        return int(outbox_stats(outbox)["waiting"])
+        os.stat(outbox)
+        return int(outbox_stats(outbox)["waiting"]), ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None, f"nothing: there is no outbox yet at {outbox}"
     except (OSError, FourPartError):
-        return None  # only the service's own user may look
+        return None, "not to be seen by this user"

@@ -13,15 +13,17 @@ import pytest
 
 from agent.beats import Hang
 from agent.cli import main
+from agent.commands.service import in_words
 from agent.config import Config
 from agent.errors import BrokerError, UsageError
 from agent.installation.installing import credentials_of, devices_of, enable, plan_for, run_aloud
-from agent.installation.standing import judged
+from agent.installation.standing import judged, waiting_in
 from agent.installation.units import Plan, agent_unit, broker_service, broker_socket
 from agent.uplink import BrokerConfig, through
 from agent.watchdog import Watchdog
 from firmware_bridge.errors import FourPartError
 from tests.house.tree import TOP
+from tests.outbox.samples import filled
 
 EXPOSURE_TENTHS = 10
 UNIT = "etc/systemd/system/cargobox.service"
@@ -185,3 +187,17 @@ def test_a_broker_that_has_moved_is_not_looked_for_behind_the_old_socket(
     monkeypatch.setenv(through.VARIABLE, "older.test:8883=/run/s")
     with pytest.raises(BrokerError, match="service install"):
         through.way_to(config)
+
+
+def test_an_outbox_that_is_not_there_yet_is_no_matter_of_rights(tmp_path: Path) -> None:
+    waiting, unseen = waiting_in(tmp_path / "outbox")
+    standing = judged("ActiveState=active", waiting, [], unseen)
+    assert "no outbox yet" in " ".join(in_words(standing)), in_words(standing)
+    assert standing.as_dict()["unseen"] == unseen
+    assert "configuration" in waiting_in(None)[1]
+    filled(tmp_path / "outbox", 3)
+    assert waiting_in(tmp_path / "outbox") == (3, "")
+    if os.geteuid():  # root may read all
+        (tmp_path / "outbox").chmod(0)
+        assert waiting_in(tmp_path / "outbox") == (None, "not to be seen by this user")
+        (tmp_path / "outbox").chmod(0o700)
