@@ -173,9 +173,7 @@ class Service:
         if self._make_recorder is not None:
             self._recording = Recording(self._make_recorder(specs, self.boot, said_up), self.beats)
         if self.ring_directory is not None:
-            ring = ring_recording(
-                self._config, self.ring_directory, specs, self.boot, said_up, self.beats
-            )
+            ring = ring_recording(self._config, self.ring_directory, specs, self.boot, said_up, self.beats)
             self._ring = ring
         self._reporter = self._make_reporter()
         targets = {
