@@ -21,7 +21,7 @@ import msgspec
 from agent.errors import PayloadError
 from agent.outbox.documents import Waiting
 from agent.outbox.files import Disk
-from agent.records import Kind, decode
+from agent.records import Kind, Record, decode
 from agent.thinning import REASON, joined_runs
 
 FILE_NAME = "dropped.json"
@@ -116,16 +116,24 @@ class LossBook:
                 for (kind, boot, reason), runs in self._runs.items()
             ]
 
-    def told(self, losses: Iterable[Loss]) -> None:
-        """Forget losses: a gap record that tells of them is on the medium."""
+    def told(self, losses: Iterable[Loss], by: Iterable[Record]) -> None:
+        """Forget losses, each told of by a gap record that is on the medium, unless that was lost itself."""
         with self._lock:
-            for loss in losses:
+            for loss, gap in zip(losses, by, strict=True):
+                if self._is_lost(gap):
+                    continue  # for want of room, while it was put: then all it told of is noted anew
                 key = loss.kind, loss.boot, loss.reason
                 left = _without(self._runs.pop(key, []), loss.seqs)
                 if left:
                     self._runs[key] = left
             self._is_written = False
         self.write()
+
+    def _is_lost(self, gap: Record) -> bool:
+        lost = itertools.chain.from_iterable(
+            runs for (kind, boot, _), runs in self._runs.items() if (kind, boot) == (Kind.GAP, gap.boot)
+        )
+        return any(first <= gap.seq <= last for first, last in lost)
 
     def write(self) -> None:
         """Write what the medium did not take before."""

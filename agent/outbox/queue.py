@@ -163,7 +163,7 @@ class Outbox:
         self.put(records)
         self._commit(sweep=False)
         if self._segments.card.trouble is None:
-            self._book.told(losses)
+            self._book.told(losses, records)
 
     def try_card_now(self) -> None:
         """Offer the card at once what it refused: somebody has made room, or mended it."""

@@ -68,6 +68,10 @@ class CuttingDisk(Disk):
         yield {name: patched(f, f.synced) for name, f in self._durable.items()}
         yield {name: patched(f, f.synced) for name, f in self._live.items()}
 
+    def synced(self) -> Snapshot:
+        """Return what is there when all is lost that was not synced."""
+        return {name: file.synced for name, file in self._durable.items()}
+
     def create(self, path: Path) -> int:
         self._calls += 1
         self._cut("create")

@@ -45,7 +45,7 @@ def test_what_was_refused_and_what_was_not_kept_are_told_apart(tmp_path: Path) -
     book.note([Loss("event", BOOT, ((1, 1),), "refused"), Loss("event", BOOT, ((2, 2),))])
     again = LossBook(tmp_path, Disk())
     assert again.all() == book.all() and len(again) == 2
-    again.told([Loss("event", BOOT, ((1, 1),), "refused")])
+    again.told([Loss("event", BOOT, ((1, 1),), "refused")], [record(3, Kind.GAP)])
     assert again.all() == [Loss("event", BOOT, ((2, 2),))]
 
 
