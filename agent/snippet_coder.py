@@ -72,7 +72,7 @@ class SnippetCoder:
             while not stop.is_set():
                 self._beat(SLOW_S)
                 try:
-                    piece = self._pieces.get(timeout=1.0)
+                    piece = self._pieces.get(timeout=min(1.0, self._beat.rest_s))
                 except queue.Empty:
                     if time.monotonic() - busy_s > IDLE_S:
                         child.close()

@@ -84,7 +84,8 @@ def far_end(tmp_path: Path) -> Iterator[FarEnd]:
 
 
 def is_alarm(document: Document) -> bool:
-    return document.get("phase") != "end" and document.get("severity", 0) >= 3
+    """Whether it goes before all else; a snippet tells the severity of its events and waits its turn."""
+    return "phase" in document and document["phase"] != "end" and document["severity"] >= 3
 
 
 def overtakers(made: list[tuple[int, int]]) -> int:

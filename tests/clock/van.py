@@ -21,11 +21,14 @@ from agent.pipeline import Item, Pipeline
 from agent.records import Head, Kind, Record, decode
 from agent.reduction import UploadSettings
 from agent.service import Service
+from agent.snippet_coder import SnippetCoder
+from agent.snippets.coding import Coding, Values
 from agent.sources.wall_marks import WallMarks
 from agent.streams import TABLE, StreamSpec
 from agent.timebase import TimeMark, TimeQuality, wall_ns_of
 from agent.uplink import BrokerConfig
 from tests.clock.kernel import Kernel
+from tests.snippets.cached import cached_coder
 
 PATIENCE_S = 30.0
 RATE_HZ = 400  # so much that the budget for the upload, which counts the letters of `tq`, decides nothing
@@ -81,6 +84,13 @@ class Van:
         """Nothing is open."""
 
 
+class PromptCoder(SnippetCoder):
+    """Has coded at once, for the van drives in seconds what a coder has minutes for."""
+
+    def __call__(self, values: Values) -> Coding:
+        return cached_coder(values)
+
+
 class Ride:
     """A real agent in `folder` that goes to a broker; ``with`` ends it in order."""
 
@@ -104,7 +114,9 @@ class Ride:
             health=HealthSettings(every_s=health_s),
             upload=UPLOAD,
         )
+        self._snippets = config.snippets
         self.service = Service(config, self.van, on_items=self._see, on_records=self._keep)
+        self.service._coder = PromptCoder()
         self._good = TimeMark(kernel.box_ns, kernel.true_ns, TimeQuality.SYNCED)
         self.service.start_uplink()
         if contact:
@@ -154,7 +166,12 @@ class Ride:
     def with_a_good_clock(self) -> list[Document]:
         """Return what the same samples give with a clock that was right all the time."""
         pipeline = Pipeline(
-            [STREAM], head=Head("box", "0" * 16, agent.__version__), fleet="default", upload=UPLOAD
+            [STREAM],
+            head=Head("box", "0" * 16, agent.__version__),
+            fleet="default",
+            upload=UPLOAD,
+            snippets=self._snippets,
+            coder=cached_coder,
         )
         records = pipeline.push(self._good)
         for block in self.van.blocks:
@@ -177,8 +194,9 @@ OF_THE_CLOCK = frozenset({"t", "tq", "start", "end", "seq", "boot", "sw", "box"}
 
 def told(document: Document) -> Told:
     t, start, end = (document.get(key) for key in ("t", "start", "end"))
+    untyped = "features" if "columns" in document else "snippet" if "codec" in document else "gap"
     return Told(
-        kind=document.get("type", "features" if "columns" in document else "gap"),
+        kind=document.get("type", untyped),
         body=repr({k: v for k, v in document.items() if k not in OF_THE_CLOCK}),
         lasted_ns=wall_ns_of(end) - wall_ns_of(start) if start and end else None,
         told_after_ns=wall_ns_of(str(t)) - wall_ns_of(start) if start else None,

@@ -22,7 +22,7 @@ from agent.uplink import BrokerConfig
 from tests.uplink.brokers import Mosquitto
 
 PATIENCE_S = 20.0
-ALL = {"source", "pipeline", "recorder", "health", "outbox-commit", "uplink", "uplink-network"}
+ALL = {"source", "pipeline", "recorder", "snippets", "health", "outbox-commit", "uplink", "uplink-network"}
 
 
 class Clock:
