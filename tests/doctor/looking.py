@@ -26,10 +26,13 @@ def patient(folder: Path, *, serial: Path | str | None = None, **broker: Any) ->
     return Patient(folder / "box.toml", config, port=None if serial is None else str(serial))
 
 
+# An interpreter below /root may not be read by nobody: a codec is looked up when it is first asked for.
 AS_NOBODY = """
-import encodings.idna, encodings.utf_8_sig, os, sys
+import codecs, os, sys
 from agent import cli
 from agent.commands import doctor, run
+for codec in ("ascii", "idna", "latin-1", "utf-8", "utf-8-sig", "utf-16", "cp437"):
+    codecs.lookup(codec)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.exit(cli.main(sys.argv[1:]))
 """
