@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,14 +18,14 @@ from pathlib import Path
 import agent
 from agent import kernel_clock
 from agent.beats import SLOW_S, Beats, Hang, HeardStop
-from agent.certificates import at_hand, warnings
+from agent.certificates import at_hand
 from agent.clock_book import ClockBook
 from agent.config import Config
-from agent.errors import FourPartError, OrderError
+from agent.errors import FourPartError
 from agent.health import Monitor, Reporter, Surroundings
-from agent.notify import notified
+from agent.order_doers import doers_of
 from agent.ordering import open_desk
-from agent.orders import Done, Order
+from agent.orders import Desk
 from agent.outbox import Outbox
 from agent.outbox.patient import PatientDisk
 from agent.pipeline import Item, Pipeline
@@ -40,10 +38,9 @@ from agent.snippet_orders import Found, SnippetOrders
 from agent.sources import LiveSource, Vector, counts_of
 from agent.streams import StreamSpec
 from agent.tally import Tally
-from agent.timebase import TimeMark, TimeQuality, measure_mark, new_boot_id
+from agent.timebase import TimeMark, measure_mark, new_boot_id
+from agent.trust_telling import TrustTelling
 from agent.uplink import Uplink, credentials
-from calibration.certificate import Certificate
-from calibration.thermal_tracking import Trust
 
 log = logging.getLogger("cargobox")
 
@@ -51,7 +48,6 @@ QUEUE_ITEMS = 4096  # ten seconds of a busy box; more would only hide that the m
 MOST_ITEMS_AT_ONCE = 256
 HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
-EXPIRY_LOOK_S = 86_400.0
 
 
 RecorderFactory = Callable[[Sequence[StreamSpec], str, Vector | None], Recorder]
@@ -95,11 +91,7 @@ class Service:
         """Where the ring of raw recordings is; None where there is none."""
         self._pipeline: Pipeline | None = None
         self._certificates = at_hand(config)
-        self._trust: dict[str, str] = {}
-        self._trust_changes = 0
-        self._in_use: tuple[Certificate, ...] = ()
-        self._expiry_due_s = 0.0
-        self._was_unset = False
+        self._trust = TrustTelling(config.broker)
         self.outbox = Outbox(
             Path(config.outbox.directory),
             commit_window_s=config.outbox.commit_window_s,
@@ -117,12 +109,10 @@ class Service:
             streams=lambda: self.streams,
         )
         doers = {
-            "status": self._told_status,
-            "flush": self._told_to_flush,
-            "restart": self._told_to_restart,
+            **doers_of(self, lambda: dict(self._desk.counts) if self._desk is not None else {}),
             "snippet": self._snippet_orders.order,
         }
-        self._desk = open_desk(config, doers, self.boot, self.beats.of("orders"))
+        self._desk: Desk | None = open_desk(config, doers, self.boot, self.beats.of("orders"))
         self._stamps = Stamps(self.boot, ClockBook(Path(config.outbox.directory), kernel_clock.kernel_boot()))
         self.queue = RestampingQueue(self.outbox, self._stamps)
         """The outbox as the uplink sees it: with the right times."""
@@ -144,8 +134,7 @@ class Service:
             self._desk.start()
         mark = measure_mark()
         self._stamps.mark(mark)  # what an earlier start left is sent before the source has said a word
-        for words in credentials.warnings(self._config.broker, mark):
-            log.warning("%s", words)
+        self._trust.connecting(mark)
         self.uplink.start()
 
     def start(self) -> None:
@@ -153,12 +142,12 @@ class Service:
         specs = self._source.open()
         said_up = self._source.mount_up
         streams = self._config.apply_to(specs)
-        self._in_use = certificates = self._certificates.of(streams)
+        certificates = self._certificates.of(streams)
         for error in self._certificates.damaged:
             log.warning("%s", error)
         for words in self._certificates.passed_over(streams, certificates):
             log.warning("%s", words)
-        self._warn_of_expiry()
+        self._trust.start(certificates)
         self._pipeline = Pipeline(
             streams,
             head=Head(self._config.box.id, self.boot, agent.__version__),
@@ -190,6 +179,10 @@ class Service:
             thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    @property
+    def _recordings(self) -> list[Recording | RingRecording]:
+        return [recording for recording in (self._recording, self._ring) if recording is not None]
 
     @property
     def streams(self) -> tuple[StreamSpec, ...]:
@@ -227,42 +220,9 @@ class Service:
             parts.callback(self.uplink.stop, drain_s)
             if self._desk is not None:
                 parts.callback(self._desk.stop)
-            for recording in (self._recording, self._ring):
-                if recording is not None:
-                    parts.callback(recording.close)
+            for recording in self._recordings:
+                parts.callback(recording.close)
             parts.callback(closed, self._source)
-
-    # -- on the desk's thread ------------------------------------------------------------------
-
-    def _told_status(self, _: Order) -> Done:
-        outbox, uplink = self.outbox.stats(), self.uplink.stats()
-        return Done(
-            {
-                **self.tally.as_dict(),
-                "waiting": outbox.waiting,
-                "acknowledged": uplink.acknowledged,
-                "refused": uplink.refused,
-                "connections": uplink.connections,
-                "last_error": uplink.last_error,
-                "notes": self.notes,
-                "orders": dict(self._desk.counts) if self._desk is not None else {},
-            }
-        )
-
-    def _told_to_flush(self, _: Order) -> Done:
-        self.outbox.flush()
-        return Done({"waiting": self.outbox.waiting()})
-
-    def _told_to_restart(self, _: Order) -> Done:
-        if not notified():
-            raise OrderError(
-                "restarting",
-                got="the agent does not run under systemd: nobody would start it again",
-                expected="a unit with Restart=always",
-                remedy="Install the unit of docs/examples/cargobox.service.",
-            )
-        # as `systemctl stop` does, but systemd did not ask for it and starts it again
-        return Done({}, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
     # -- on threads of its own -----------------------------------------------------------------
 
@@ -308,15 +268,14 @@ class Service:
                 items, ended = self._next_items()
                 self._room.set()
                 if items:
-                    for recording in (self._recording, self._ring):
-                        if recording is not None:
-                            recording.hand_over(items, beat, lambda: self.failure is not None)
+                    for recording in self._recordings:
+                        recording.hand_over(items, beat, lambda: self.failure is not None)
                     records = self._pipeline.push(*items)
                     for item in items:
                         if isinstance(item, TimeMark):
                             self._take_mark(item)
                     self._emit(records)
-                    self._tell_trust(self._pipeline)
+                    self._trust.tell(self._pipeline)
                     self._tell_dropped(self._pipeline)
                     self._on_items(items)
                 if self._reporter is not None:
@@ -326,9 +285,8 @@ class Service:
             self._tell_dropped(self._pipeline, everything=True)
         finally:
             beat.end()
-            for recording in (self._recording, self._ring):
-                if recording is not None:
-                    recording.no_more()
+            for recording in self._recordings:
+                recording.no_more()
         self.ended.set()
 
     def _make_reporter(self) -> Reporter:
@@ -373,28 +331,7 @@ class Service:
 
     def _take_mark(self, mark: TimeMark) -> None:
         self._stamps.mark(mark)
-        if self._was_unset and mark.quality is not TimeQuality.UNSET:
-            self._expiry_due_s = time.monotonic()  # nothing could be said of it before
-        self._was_unset = mark.quality is TimeQuality.UNSET
-
-    def _warn_of_expiry(self) -> None:
-        self._expiry_due_s = time.monotonic() + EXPIRY_LOOK_S
-        for words in warnings(self._in_use, measure_mark()):
-            log.warning("%s", words)
-
-    def _tell_trust(self, pipeline: Pipeline) -> None:
-        """Log when a certified stream becomes less to be trusted, or more; and now and then what runs out."""
-        if time.monotonic() >= self._expiry_due_s:
-            self._warn_of_expiry()
-            for words in credentials.warnings(self._config.broker, measure_mark()):
-                log.warning("%s", words)
-        elif pipeline.trust_changes == self._trust_changes:
-            return
-        self._trust_changes = pipeline.trust_changes
-        for name, (state, why) in pipeline.trust.items():
-            if state != self._trust.get(name, Trust.TRUSTED):
-                log.warning("%s is %s%s", name, state, f": {why}" if why else " again")
-            self._trust[name] = state
+        self._trust.mark(mark)
 
     def _tell_dropped(self, pipeline: Pipeline, *, everything: bool = False) -> None:
         """Publish gap records of what the outbox could not keep, in this run or before it."""

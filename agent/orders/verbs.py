@@ -4,9 +4,10 @@ A new one is:
 
 1. a Struct of its arguments (frozen, unknown fields forbidden, each with its bounds), an entry in `VERBS`;
 2. its name in ``settings.Verb``, by which the configuration is checked;
-3. what does it, among the doers of ``agent.service.Service``: it is given the `Order`, whose arguments fit
-   the Struct by then (`arguments_of` gives them as one), on the desk's thread. It returns a ``Done`` soon,
-   with what is worth an answer; what takes longer it hands to a thread of its own, and the answer says so;
+3. what does it, among the doers that ``agent.service.Service`` hands the desk (``agent.order_doers``): it is
+   given the `Order`, whose arguments fit the Struct by then (`arguments_of` gives them as one), on the desk's
+   thread. It returns a ``Done`` soon, with what is worth an answer; what takes longer it hands to a thread of
+   its own, and the answer says so;
 4. its line in docs/operators.md, Orders, and its name in the enum of docs/asyncapi.yaml.
 
 Signature, address, age, repetition, rate, log line and answer come with the desk. ``cargobox order`` knows
