@@ -15,10 +15,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from agent.errors import ConfigError, did_you_mean
+from agent.plain_files import MOST_BYTES, read_regular
 from agent.ranges import IN_WORDS, LEAST
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+MOST_DOTS = 64
+"""In one key; tomllib takes time with the square of them."""
+_DOTTED = re.compile(rf"""(?:[\w"'-]+[ \t]*\.[ \t]*){{{MOST_DOTS}}}""")
 ANY = "*"
 HEXADECIMAL = frozenset({"address", "mux"})  # keys whose numbers people write like that
 
@@ -43,14 +47,18 @@ def read_table(path: Path, *, what: str, remedy: str) -> dict[str, Any]:
     """Read a TOML file. `what` it is and the `remedy` go into the ConfigError that it may raise."""
     doing = f"reading the {what} {path}"
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
+        if _DOTTED.search(text):
+            raise ValueError(f"a key of more than {MOST_DOTS} parts")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
             doing, got=str(error.strerror), expected="a readable TOML file", remedy=remedy
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, and int()'s of too many digits
+        got = "brackets within brackets without end" if isinstance(error, RecursionError) else str(error)
         remedy = "Correct that line: a comma between entries, quotes around text, each { } in one line."
-        raise ConfigError(doing, got=str(error), expected="valid TOML", remedy=remedy) from error
+        raise ConfigError(doing, got=got, expected="valid TOML", remedy=remedy) from error
 
 
 def typed(table: Mapping[str, Any], kind: type[S], *, doing: str, remedy: str) -> S:

@@ -32,6 +32,7 @@ from typing import Any, get_args
 import msgspec
 
 from agent.commands.run import check_seconds
+from agent.commands.words import shown
 from agent.config import load_config
 from agent.errors import BrokerError, OrderError, PayloadError, UsageError, did_you_mean
 from agent.orders.form import COUNTER_MAX, Order, key_id, seal
@@ -47,6 +48,7 @@ MAKE_KEY = "make-key"
 SNIPPET = "snippet"
 VERBS = (*get_args(Verb), MAKE_KEY)
 GOOD_FOR_S = 60
+MOST_COUNTER_BYTES = 64
 ANSWER = "answer"
 
 
@@ -106,9 +108,9 @@ def run(args: argparse.Namespace) -> int:
     elif answer["done"]:
         print(f"{box} has done it: {args.verb}")
         for name, value in answer["result"].items():
-            print(f"  {name:12} {value}")
+            print(shown(f"  {name:12} {value}"))
     else:
-        print(f"{box} has not done it ({answer['reason']}): {answer['got']}")
+        print(shown(f"{box} has not done it ({answer.get('reason')}): {answer['got']}"))
     return 0 if answer["done"] else 1
 
 
@@ -145,14 +147,22 @@ def _is_time(text: str) -> bool:
 
 def next_counter(key: Path) -> int:
     """Return a number above all that this key has signed: the time, or one more than the last."""
-    with key.with_name(key.name + ".counter").open("a+") as file:
+    path = key.with_name(key.name + ".counter")
+    with path.open("a+b") as file:  # which no pipe holds up, but refuses with an OSError at `seek`
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        said = file.read().strip()
+        said = file.read(MOST_COUNTER_BYTES).strip()
         last = int(said) if said.isdigit() else 0
-        counter = min(max(last + 1, time.time_ns() // 1000), COUNTER_MAX)
+        if last >= COUNTER_MAX:
+            raise OrderError(
+                f"counting the orders of {key}",
+                got=f"{path} at {last}",
+                expected=f"a number below {COUNTER_MAX}: the time in microseconds",
+                remedy="Delete it if it was changed by hand: the boxes know how far they have counted.",
+            )
+        counter = max(last + 1, time.time_ns() // 1000)
         file.truncate(0)
-        file.write(f"{counter}\n")
+        file.write(b"%d\n" % counter)
     return counter
 
 
@@ -172,6 +182,15 @@ def _make_key(path: Path, *, as_json: bool) -> int:
     print(f"{path} signs orders: keep it to yourself. Its name is {name}.")
     print(f'{public} goes onto the boxes: [orders] keys = ["{public.name}"]')
     return 0
+
+
+def _is_answer(answer: dict[str, Any]) -> bool:
+    done = answer.get("done")
+    return (
+        isinstance(answer.get("result"), dict)
+        if done is True
+        else (done is False and isinstance(answer.get("got"), str))
+    )
 
 
 def _ask(broker: BrokerConfig, order: Order, payload: bytes, key: str, wait_s: float) -> dict[str, Any]:
@@ -199,11 +218,8 @@ def _ask(broker: BrokerConfig, order: Order, payload: bytes, key: str, wait_s: f
                 answer = heard.get(timeout=left_s)
                 if answer is None:
                     raise listener.lost or BrokerError("waiting", got="the end", expected="", remedy="")
-                ours = (answer.get("key"), answer.get("counter")) == (key, order.counter)
                 # anybody may speak there whom the broker lets
-                if ours and isinstance(
-                    answer.get("result" if answer.get("done") is True else "got"), dict | str
-                ):
+                if (answer.get("key"), answer.get("counter")) == (key, order.counter) and _is_answer(answer):
                     return answer
     finally:
         listener.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.errors import OrderError
 from agent.orders.form import KEY_BYTES, key_id
+from agent.plain_files import MOST_BYTES, read_regular
 
 PUBLIC_HEAD = bytes.fromhex("302a300506032b6570032100")
 PRIVATE_HEAD = bytes.fromhex("302e020100300506032b657004220420")
@@ -77,7 +78,7 @@ def _read(path: Path, kind: str) -> bytes:
     head = PUBLIC_HEAD if kind == "PUBLIC" else PRIVATE_HEAD
     got = ""
     try:
-        found = _PEM.search(path.read_text())
+        found = _PEM.search(read_regular(path, MOST_BYTES).decode())
         der = base64.b64decode(found["text"]) if found is not None and found["kind"] == kind else b""
     except OSError as error:
         got = str(error.strerror)
