@@ -1,8 +1,8 @@
 """Codes the samples of snippets, on a thread and in a process of their own: no alarm waits for it.
 
 It takes tenths of a second, and beside it in one interpreter any hand-over from thread to thread would take
-up to 30 ms. The process (`agent.snippet_child`) is there while there is something to code. Where it cannot be
-had, or fails, the thread codes by itself.
+up to 30 ms. The process (`agent.snippet_child`) is there while there is something to code. One that fails is
+begun again at once; where it cannot be had, the thread codes by itself, and tries again after a while.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from agent.snippets.coding import RAW, SAMPLES, Coded, Coding, Values, coded, ra
 IDLE_S = 30.0
 """So long the process is kept without work: it holds some 30 MB."""
 PATIENCE_S = 60.0
+"""So long an answer is waited for: a piece takes seconds on a busy Pi."""
+ENDING_S = 2.0
+"""At the agent's end, which waits for nobody."""
+LOOK_S = 0.5
+AGAIN_MIN_S, AGAIN_MAX_S = 60.0, 3600.0
 _log = logging.getLogger("cargobox")
 
 
@@ -66,7 +71,7 @@ class SnippetCoder:
 
     def run(self, stop: threading.Event) -> None:
         """Code what comes, until `stop` is set."""
-        child = _Child()
+        child = _Child(stop, self._beat)
         busy_s = time.monotonic()
         try:
             while not stop.is_set():
@@ -85,22 +90,42 @@ class SnippetCoder:
 
 
 class _Child:
-    """The process: started when it is asked, given up when it fails."""
+    """The process: started when it is asked, begun again when it fails, left alone if that is no help."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event, beat: Beat) -> None:
+        self._stop = stop
+        self._beat = beat
         self._process: subprocess.Popen[bytes] | None = None
-        self._given_up = False
+        self._has_answered = False
+        self._wait_s = 0.0
+        self._again_at_s = 0.0
 
     def coded(self, values: Values) -> Coded:
         """Return `values` coded, by the process if it can be had."""
-        if not self._given_up:
+        while time.monotonic() >= self._again_at_s:
             try:
-                return self._ask(values)
+                self._beat(SLOW_S)
+                told = self._ask(values)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                _log.warning("snippets: coded in the agent itself from now on: %s", error)
-                self._given_up = True
                 self.close(kill=True)
+                self._failed(error)
+                continue
+            if self._wait_s:
+                _log.info("snippets: coded in a process of their own again")
+            self._has_answered, self._wait_s = True, 0.0
+            return told
         return coded(values)
+
+    def _failed(self, error: Exception) -> None:
+        """Begin another at once if this one had worked before: whoever killed it may kill no more."""
+        if self._has_answered and not self._stop.is_set():
+            _log.warning("snippets: the process that codes them failed, and is begun again: %s", error)
+            self._has_answered = False
+            return
+        self._wait_s = min(AGAIN_MAX_S, max(AGAIN_MIN_S, self._wait_s * 2))
+        self._again_at_s = time.monotonic() + self._wait_s
+        words = "snippets: coded in the agent itself, and tried again after %.0f s: %s"
+        _log.warning(words, self._wait_s, error)
 
     def close(self, *, kill: bool = False) -> None:
         """Let the process end."""
@@ -129,9 +154,14 @@ class _Child:
     def _read(self, size: int) -> bytes:
         assert self._process is not None and self._process.stdout is not None
         handle, out = self._process.stdout.fileno(), b""
+        begun_s, ending_s = time.monotonic(), 0.0
         while len(out) < size:
-            if not select.select([handle], [], [], PATIENCE_S)[0]:
-                raise OSError(f"no answer within {PATIENCE_S:g} s")
+            if not select.select([handle], [], [], min(LOOK_S, PATIENCE_S))[0]:
+                now_s = time.monotonic()
+                ending_s = ending_s or (now_s + ENDING_S if self._stop.is_set() else 0.0)
+                if now_s - begun_s >= PATIENCE_S or 0.0 < ending_s <= now_s:
+                    raise OSError(f"no answer within {now_s - begun_s:.1f} s")
+                continue
             if not (part := os.read(handle, size - len(out))):
                 raise OSError("the process for it has ended")
             out += part
