@@ -175,9 +175,13 @@ class Pipeline:
         """Number the records of a snippet that somebody ordered; it has an allowance of its own.
 
         `offset_ns`: from the box time of its samples to wall time; `boot`: of the start that measured them.
+        Those of this start are told by the clock of now, as all else is: so restamping moves them alike.
         """
         now_ns = self.tally.last_ns if self.tally.last_ns is not None else snippet.start_ns
-        drafts = self._scribe.snippet(snippet, spec, now_ns, offset_ns, boot)
+        if boot in ("", self._scribe.boot):
+            drafts = self._scribe.snippet(snippet, spec, now_ns)
+        else:
+            drafts = self._scribe.snippet(snippet, spec, now_ns, offset_ns, boot)
         return [self._scribe.publish(draft) for draft in drafts]
 
     def remembered(

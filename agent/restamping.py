@@ -198,9 +198,16 @@ def moved(payload: bytes, step_ns: int) -> bytes:
     try:
         document: dict[str, Any] = decode(payload)
         for key in TIMES:
+            if key == "start" and _of_another_start(document):
+                continue  # it stands on the clock of that time, of which this step says nothing
             if isinstance(time := document.get(key), str):
                 document[key] = rfc3339(wall_ns_of(time) + step_ns // NS_PER_US * NS_PER_US)
         document["tq"] = TimeQuality.RESTAMPED.value
     except (PayloadError, ValueError, OverflowError):
         return payload
     return encode(document, "msgpack" if is_compact(payload) else "json")
+
+
+def _of_another_start(document: dict[str, Any]) -> bool:
+    """Whether it holds samples that an earlier start of the agent measured, for whoever ordered them."""
+    return "codec" in document and document.get("of", document.get("boot")) != document.get("boot")

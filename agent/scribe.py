@@ -72,6 +72,11 @@ class Scribe:
         self.tally = Tally()
         self.reduction = Reduction(upload or UploadSettings(), draft=self._draft, join=Table.joined)
 
+    @property
+    def boot(self) -> str:
+        """Of the run."""
+        return self._head.boot
+
     def told(self, kind: Kind, time_ns: int, body: Mapping[str, Any]) -> Record:
         """Write what comes from outside, and of when."""
         # paid by the samples so far: a clock that runs ahead of them must not make the budget forget them

@@ -17,9 +17,10 @@ from agent.blocks import NS_PER_S, Block, RegularClock
 from agent.clock_book import FILE_NAME, MOST_RUNS, ClockBook, Run
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
-from agent.records import Head, Record, as_json, decode, encode
+from agent.records import Head, Record, Severity, as_json, decode, encode
 from agent.reduction import UploadSettings
 from agent.restamping import RestampingQueue, Stamps, Step, moved
+from agent.snippets import Snippet, coded_later, parts_of
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality, rfc3339, wall_ns_of
 
@@ -150,6 +151,38 @@ def test_the_time_of_the_last_shutdown_is_put_right(outbox: Outbox) -> None:
     times = [wall_ns_of(d["t"]) for d in arrived if d.get("phase") != "start"]
     assert {d["tq"] for d in arrived} == {"restamped", "synced"} and times == sorted(times)
     assert boot.stamps.steps()[0].step_s == 3 * 3600
+
+
+EARLIER_NS = TRUE_NS - 40 * HOUR_NS
+
+
+@pytest.mark.parametrize(
+    ("of", "offset_ns", "start_ns"),
+    [
+        # recorded yesterday, by a clock that was right, or never set: on neither there is anything new
+        ("f" * 16, EARLIER_NS, EARLIER_NS),
+        ("f" * 16, 0, 0),
+        # of this start, out of memory or out of its recordings, whose files note an offset of their own
+        ("", TRUE_NS - 3 * HOUR_NS, TRUE_NS),
+        ("0" * 16, TRUE_NS - 5 * HOUR_NS, TRUE_NS),
+    ],
+    ids=["earlier, right", "earlier, never set", "memory", "recordings"],
+)
+def test_ordered_samples_stand_on_the_clock_of_their_own_start(
+    outbox: Outbox, of: str, offset_ns: int, start_ns: int
+) -> None:
+    boot = Boot(outbox, "0" * 16)
+    boot.clock(TRUE_NS - 3 * HOUR_NS, HOLDOVER)
+    boot.drive(10)
+    block = Block("pressure", 0, CLOCK, np.full((RATE_HZ, 1), 5000.0, np.float32))
+    parts = parts_of([block], coded_later)
+    snippet = Snippet("order-1", "pressure", (), Severity.GENERAL, 0, block.values.nbytes, parts)
+    boot._put(boot.pipeline.ordered(snippet, TABLE["pressure"], offset_ns, of))
+    boot.clock(TRUE_NS, SYNCED)
+    (told,) = [document for document in boot.arrive() if document.get("id") == "order-1"]
+    assert told["tq"] == "restamped" and wall_ns_of(told["t"]) >= TRUE_NS
+    assert wall_ns_of(told["start"]) == start_ns, told["start"]
+    assert told.get("of", boot.stamps.boot) == (of or boot.stamps.boot)
 
 
 def test_a_clock_that_ran_freely_and_well_stays_as_it_was(outbox: Outbox) -> None:
