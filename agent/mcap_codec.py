@@ -29,11 +29,11 @@ from agent.blocks import (
     SensorFault,
     Silence,
 )
+from agent.log_info import LAYOUT_VERSION, LogInfo
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 
 METADATA_NAME = "cargobox"
-LAYOUT_VERSION = 1
 MESSAGE_ENCODING = "cdr"
 SCHEMA_ENCODING = "ros2msg"
 
@@ -96,32 +96,21 @@ MARK_SCHEMA = SILENCE_SCHEMA + 1
 FAULT_SCHEMA = MARK_SCHEMA + 1
 
 
-class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose recording it is and what is in it. Unknown keys are of a later version, and let pass."""
+def metadata_of(info: LogInfo) -> dict[str, str]:
+    """Return the map of strings that an MCAP metadata record holds."""
+    text = msgspec.json.encode(info).decode()
+    return {"info": text, "crc32": f"{zlib.crc32(text.encode()):08x}"}
 
-    layout: int = LAYOUT_VERSION
-    box: str | None
-    boot: str
-    software: str
-    streams: tuple[StreamSpec, ...]
-    mount_up: tuple[float, float, float] | None = None
-    meta: dict[str, str] = {}
 
-    def to_metadata(self) -> dict[str, str]:
-        """Return the map of strings that an MCAP metadata record holds."""
-        text = msgspec.json.encode(self).decode()
-        return {"info": text, "crc32": f"{zlib.crc32(text.encode()):08x}"}
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> RecordingInfo:
-        """Read it back. Raises ValueError if it is damaged or of a layout not known here."""
-        text = metadata.get("info", "")
-        if metadata.get("crc32") != f"{zlib.crc32(text.encode()):08x}":
-            raise ValueError("its checksum does not match")
-        info = msgspec.json.decode(text, type=cls)
-        if info.layout != LAYOUT_VERSION:
-            raise ValueError(f"layout {info.layout}, this version reads {LAYOUT_VERSION}")
-        return info
+def info_of(metadata: Mapping[str, str]) -> LogInfo:
+    """Read it back. Raises ValueError if it is damaged or of a layout not known here."""
+    text = metadata.get("info", "")
+    if metadata.get("crc32") != f"{zlib.crc32(text.encode()):08x}":
+        raise ValueError("its checksum does not match")
+    info = msgspec.json.decode(text, type=LogInfo)
+    if info.layout != LAYOUT_VERSION:
+        raise ValueError(f"layout {info.layout}, this version reads {LAYOUT_VERSION}")
+    return info
 
 
 class Channels:

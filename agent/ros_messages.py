@@ -8,17 +8,17 @@ many samples there were and their checksum. Sources: the comments in the .msg fi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from agent.streams import StreamSpec
+from agent.log_info import LogInfo
 
 NOTES_TOPIC = "/cargobox/notes"
 NOTES_TYPE = "std_msgs/msg/String"
 TOPIC_HEAD = "/cargobox/"
-LAYOUT_VERSION = 1
 IMU = "sensor_msgs/msg/Imu"
 SAMPLE_TYPE = "cargobox_msgs/msg/Sample"
 SAMPLE_TEXT = "std_msgs/Header header\nfloat64[] values\n"
@@ -35,16 +35,9 @@ OF_STREAM: Mapping[str, tuple[str, tuple[str, ...], float]] = {
 }
 
 
-class BagInfo(msgspec.Struct, frozen=True, kw_only=True, tag="info", tag_field="note"):
+class BagInfo(LogInfo, frozen=True, kw_only=True, tag="info", tag_field="note"):
     """The first note: whose recording it is. A message's time is box time + ``shift_ns``."""
 
-    layout: int = LAYOUT_VERSION
-    box: str | None
-    boot: str
-    software: str
-    streams: tuple[StreamSpec, ...]
-    mount_up: tuple[float, float, float] | None = None
-    meta: dict[str, str] = {}
     shift_ns: int = 0
 
 
@@ -85,6 +78,16 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end", tag_field="note"
 
 
 Note = BagInfo | Jump | Flags | Mark | End
+
+
+@functools.cache
+def typestore(version: Literal[1, 2]) -> Any:
+    """Return what packs and unpacks messages of ROS 1 or 2, by ROS's own definitions and `SAMPLE_TEXT`."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC if version == 1 else Stores.ROS2_HUMBLE)
+    store.register(get_types_from_msg(SAMPLE_TEXT, SAMPLE_TYPE))
+    return store
 
 
 def value_at(message: object, path: str) -> float:

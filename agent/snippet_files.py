@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.blocks import NS_PER_S, Block
 from agent.errors import PayloadError, UsageError
+from agent.log_info import LogInfo
 from agent.ranges import NAME
 from agent.recorder.mcap_writer import McapRecorder
 from agent.snippets.form import blocks_of, spec_of
@@ -118,11 +119,13 @@ def save(samples: SnippetSamples, folder: Path) -> Path | None:
     }
     with McapRecorder(
         part,
-        [samples.spec],
-        box=samples.box,
-        boot=samples.boot,
-        software=samples.software,
-        meta=meta,
+        LogInfo(
+            box=samples.box,
+            boot=samples.boot,
+            software=samples.software,
+            streams=(samples.spec,),
+            meta=meta,
+        ),
         overwrite=True,
     ) as recorder:
         recorder.write(samples.mark)

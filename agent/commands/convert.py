@@ -1,61 +1,117 @@
-"""Convert a log to another format: CSV with its map, MCAP, ROS 1 bag (.bag), ROS 2 bag (a folder).
+"""Convert logs to another format: CSV with its map, MCAP, ROS 1 bag (.bag), ROS 2 bag (a folder).
 
-enDAQ recordings (.IDE) and single ROS 2 files (.db3, .mcap) are read as well. The suffix of OUT says the
-format; without one, it is the folder of a ROS 2 bag. What was written is read back and compared before it
-takes its name; nothing is overwritten without --force. Beside a table stands its map, with suffix .toml.
+enDAQ recordings (.IDE) and single ROS 2 files (.db3, .mcap) are read as well. One log: the suffix of OUT says
+the format; without one, it is the folder of a ROS 2 bag. Several logs, a folder or a glob: --to says the
+format, and OUT is the folder of the results. What was written is read back and compared before it takes its
+name; nothing is overwritten without --force. Beside a table stands its map, with suffix .toml. A log that
+cannot be read is reported and the rest goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
+import glob
 import json
-import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import agent
-from agent.blocks import SensorFault
-from agent.commands import progress
-from agent.commands.convert_check import Reckoning
-from agent.errors import LogFileError, UsageError, did_you_mean
-from agent.sources.log_file import BAG_FOLDER_MARK, FOLDER, FORMATS, WITH_MAP, LogSource, open_log, suffix_of
+from agent.commands import convert_many, progress
+from agent.commands.convert_one import Task, Wish, check_free, convert
+from agent.errors import UsageError, did_you_mean
+from agent.replay.selection import is_log, map_of
+from agent.sources.log_file import BAG_FOLDER_MARK, FOLDER, FORMATS, WITH_MAP
+from agent.streams import TABLE
+
+# what --to calls a format → what `FORMATS` knows it by
+WRITTEN: Mapping[str, str] = {
+    "ros2" if suffix == FOLDER else suffix[1:]: suffix for suffix, known in FORMATS.items() if known.writer
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("log", type=Path, metavar="IN", help="the log to read")
-    parser.add_argument("out", metavar="OUT", help="what to write: .csv, .mcap, .bag, or a folder for ROS 2")
-    parser.add_argument("--map", type=Path, metavar="MAP", help="what the columns of a CSV are (TOML)")
-    parser.add_argument("--force", action="store_true", help="replace what has the name of OUT")
-    parser.add_argument("--strict", action="store_true", help="write nothing where OUT cannot keep all of IN")
-    parser.add_argument("--no-verify", action="store_true", help="do not read back and compare")
-    parser.add_argument("--json", action="store_true", help="what was converted, as one JSON document")
+    add = parser.add_argument
+    add("logs", nargs="+", type=Path, metavar="IN", help="a log; with --to: logs, folders, globs in quotes")
+    add("out", metavar="OUT", help="what to write: .csv, .mcap, .bag, or a folder for ROS 2")
+    add("--to", choices=list(WRITTEN), help="the format of many: OUT is a folder, with a file for each log")
+    add("--map", type=Path, metavar="MAP", help="what the columns of a CSV are (TOML), or a folder of maps")
+    add(
+        "--take",
+        action="append",
+        default=[],
+        metavar="STREAM=WHICH",
+        help="the channel of an .IDE, or the topic of a bag, that becomes this stream; repeatable",
+    )
+    add("--resume", action="store_true", help="with --to: leave what is there, of the same log, and verified")
+    add("--force", action="store_true", help="replace what has the name of OUT")
+    add("--strict", action="store_true", help="write nothing where OUT cannot keep all of IN")
+    add("--no-verify", action="store_true", help="do not read back and compare")
+    add("--json", action="store_true", help="what was converted, as one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert; 1 when a part of the log could not be read."""
-    suffix, out = _target(args.out)
-    _check_free(args.log, out, suffix, force=args.force)
+    """Convert; 1 when a part of a log, or all of one, could not be read."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    source = open_log(args.log, map_path=_map_of(args.log, args.map))
-    part = out.with_name(f".{out.stem}.part{os.getpid()}{suffix if suffix != FOLDER else ''}")
-    try:
-        document = _convert(source, args, part, suffix)
-        _take_name(part, out, suffix)
-    finally:
-        _forget(part)
-        _forget(part.with_suffix(".toml"))
-        source.close()
-    document = {"in": str(args.log), "out": str(out), **document}
-    document["bytes"] = sum(path.stat().st_size for path in _files(out))
+    wish = Wish(args.force, args.strict, not args.no_verify, _take_of(args.take))
+    if args.to is not None:
+        return convert_many.run(
+            args.logs,
+            Path(args.out),
+            WRITTEN[args.to],
+            args.map,
+            wish,
+            resume=args.resume,
+            as_json=args.json,
+        )
+    _check_single(args)
+    log: Path = args.logs[0]
+    suffix, out = _target(args.out)
+    task = Task(log, out, suffix, _map_of(log, args.map))
+    check_free(task, force=args.force)
+    with progress.bar(f"converting {log}") as on_progress:
+        document = convert(task, wish, on_progress)
     _tell(document, as_json=args.json)
-    return 1 if document["damaged"] else 0
+    return int(document["damaged"])
+
+
+def _check_single(args: argparse.Namespace) -> None:
+    """Refuse what only many can have. Raises UsageError."""
+    log: Path = args.logs[0]
+    several = len(args.logs) > 1 or (log.is_dir() and not is_log(log))
+    if several or (glob.has_magic(str(log)) and not log.exists()):
+        raise UsageError(
+            f"converting to {args.out}",
+            got=f"{len(args.logs)} logs" if len(args.logs) > 1 else f"a folder or a glob, {log}",
+            expected="one log; for many, the format that all of them get",
+            remedy=f"Name it with --to ({', '.join(WRITTEN)}): OUT is then the folder of the results.",
+        )
+    if args.resume:
+        raise UsageError(
+            "reading --resume",
+            got="one log and the name of its result",
+            expected="many logs, and a folder of results of which some are there",
+            remedy="Leave --resume away, or name a format with --to and a folder.",
+        )
+
+
+def _take_of(words: Sequence[str]) -> dict[str, str]:
+    """Return which channel or topic becomes which stream. Raises UsageError."""
+    take: dict[str, str] = {}
+    for word in words:
+        stream, equals, which = word.partition("=")
+        if not equals or not which or stream not in TABLE or stream in take:
+            twice = ", which was said before" if stream in take else did_you_mean(stream, TABLE)
+            raise UsageError(
+                "reading --take",
+                got=f"{word!r}{twice}",
+                expected="STREAM=WHICH, each stream once: accel=80, gyro=/imu/data",
+                remedy=f"The streams are {', '.join(TABLE)}.",
+            )
+        take[stream] = which
+    return take
 
 
 def _target(text: str) -> tuple[str, Path]:
@@ -63,7 +119,7 @@ def _target(text: str) -> tuple[str, Path]:
     out = Path(text)
     suffix = FOLDER if text.endswith("/") or not out.suffix or (out / BAG_FOLDER_MARK).is_file() else ""
     suffix = suffix or out.suffix.lower()
-    written = [name for name, known in FORMATS.items() if known.writer and name != FOLDER]
+    written = [name for name in WRITTEN.values() if name != FOLDER]
     known = FORMATS.get(suffix)
     if known is None or not known.writer:
         got = f"{known.name}, which is only read" if known else f"a name that ends in {suffix!r}"
@@ -76,153 +132,16 @@ def _target(text: str) -> tuple[str, Path]:
     return suffix, out
 
 
-def _check_free(log: Path, out: Path, suffix: str, *, force: bool) -> None:
-    doing = f"converting to {out}"
-    taken = [path for path in _names(out, suffix) if path.exists()]
-    if taken and not force:
-        raise UsageError(
-            doing,
-            got=f"{taken[0]}, which is there already",
-            expected="a name that is free",
-            remedy="Choose another name, or say --force.",
-        )
-    if out.exists() and log.exists() and out.samefile(log):
-        raise UsageError(doing, got="the log itself", expected="another name", remedy="Choose another name.")
-    if out.is_dir() and suffix_of(out) != FOLDER:
-        raise UsageError(
-            doing,
-            got="a folder that is no ROS 2 bag",
-            expected="a name that is free",
-            remedy="Choose another name: a folder of other things is not replaced.",
-        )
-    if not out.absolute().parent.is_dir():
-        raise UsageError(
-            doing,
-            got="no such folder",
-            expected="a folder to write into",
-            remedy="Make it, or correct the path.",
-        )
-
-
 def _map_of(log: Path, given: Path | None) -> Path | None:
     """Return the map of a table: the one that was named, or the one that was written beside it."""
-    if log.suffix.lower() not in WITH_MAP:
-        if given is not None:
-            raise UsageError(
-                "reading --map",
-                got="a map, and no log that has columns to map",
-                expected=f"a log that ends in {' or '.join(sorted(WITH_MAP))}",
-                remedy="Leave --map away: the log says itself what is in it.",
-            )
-        return None
-    beside = log.with_suffix(".toml")
-    return given or (beside if beside.is_file() else None)
-
-
-def _names(out: Path, suffix: str) -> list[Path]:
-    return [out, out.with_suffix(".toml")] if suffix in WITH_MAP else [out]
-
-
-def _files(path: Path) -> Iterator[Path]:
-    yield from (path.iterdir() if path.is_dir() else [path])
-
-
-def _convert(source: LogSource, args: argparse.Namespace, part: Path, suffix: str) -> dict[str, Any]:
-    """Write all of `source` to `part` and read it back; return what to tell."""
-    target = FORMATS[suffix]
-    specs = source.open()
-    identity = source.identity
-    module, _, name = target.writer.partition(":")
-    recorder = getattr(importlib.import_module(module), name)(
-        part,
-        specs,
-        box=identity.box,
-        boot=identity.boot,
-        software=agent.__version__,
-        mount_up=identity.mount_up,
-        meta=identity.meta,
-    )
-    finite = suffix in WITH_MAP
-    went_in = Reckoning(finite_only=finite)
-    faults = 0
-    with contextlib.closing(recorder), progress.bar(f"writing {args.out}") as on_progress:
-        for item in source.items():
-            recorder.write(item)
-            went_in.add(item)
-            faults += isinstance(item, SensorFault)
-            on_progress(source.progress)
-    if not went_in.samples:
-        raise LogFileError(
-            f"converting {args.log}",
-            got=" ".join(["no sample that a box has a stream for.", *source.notes]),
-            expected="at least one",
-            remedy="There is nothing to convert.",
+    if given is not None and log.suffix.lower() not in WITH_MAP:
+        raise UsageError(
+            "reading --map",
+            got="a map, and no log that has columns to map",
+            expected=f"a log that ends in {' or '.join(sorted(WITH_MAP))}",
+            remedy="Leave --map away: the log says itself what is in it.",
         )
-    lost = []
-    empty = [spec.name for spec in specs if spec.name not in went_in.counts()]
-    if empty and target.loses:
-        lost.append(f"{', '.join(empty)}: no sample, and so not in it.")
-    if faults and target.loses:
-        lost.append(f"{faults:,} words on sensors that fail have no place in {target.name}.")
-    if went_in.not_finite and finite:
-        lost.append(f"{went_in.not_finite:,} samples hold a value that is not finite: left blank.")
-    if lost and args.strict:
-        raise LogFileError(
-            f"converting to {args.out} with --strict",
-            got=" ".join(lost),
-            expected="a format that keeps everything",
-            remedy="Convert to .mcap, or leave --strict away.",
-        )
-    verified = None
-    if not args.no_verify:
-        verified = _verify(part, suffix, went_in, args.out)
-    return {
-        "format": target.name,
-        "samples": went_in.samples,
-        "streams": went_in.counts(),
-        "verified": verified,
-        "damaged": source.damaged,
-        "notes": [*source.notes, *lost],
-    }
-
-
-def _verify(part: Path, suffix: str, went_in: Reckoning, name: str) -> int:
-    """Read `part` back; return how many samples are equal, all of them. Raises LogFileError."""
-    came_out = Reckoning(finite_only=suffix in WITH_MAP)
-    again = open_log(part, map_path=_map_of(part, None))
-    again.open()
-    with contextlib.closing(again), progress.bar(f"verifying {name}") as on_progress:
-        for item in again.items():
-            came_out.add(item)
-            on_progress(again.progress)
-    differ = went_in.differences(came_out) + (again.notes if again.damaged else [])
-    if differ:
-        raise LogFileError(
-            f"verifying {name}",
-            got=f"what differs from the log: {'; '.join(differ)}",
-            expected="every sample as it was",
-            remedy="Nothing was kept. This format cannot hold this log: convert to .mcap.",
-        )
-    return came_out.samples
-
-
-def _take_name(part: Path, out: Path, suffix: str) -> None:
-    """Give what was written its name, all at once; what had the name before goes only then."""
-    if suffix in WITH_MAP:
-        # a table without its map can be read by nobody: the map first
-        part.with_suffix(".toml").replace(out.with_suffix(".toml"))
-    if out.is_dir():
-        old = out.with_name(f".{out.name}.old{os.getpid()}")
-        out.rename(old)
-        part.rename(out)
-        shutil.rmtree(old)
-        return
-    part.replace(out)
-
-
-def _forget(part: Path) -> None:
-    with contextlib.suppress(OSError):
-        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+    return map_of(log, given)
 
 
 def _tell(document: dict[str, Any], *, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from agent.blocks import NS_PER_S, Block
 from agent.commands.run import numbered
 from agent.config import load_config
 from agent.errors import LogFileError, UsageError
+from agent.log_info import LogInfo
 from agent.outbox.files import Disk, holder_pid
 from agent.recorder import shelf
 from agent.recorder.holdings import free_bytes_at
@@ -299,11 +300,13 @@ def _written_to(path: Path, excerpt: Excerpt) -> int:
     samples = 0
     recorder = McapRecorder(
         part,
-        excerpt.streams,
-        box=excerpt.box,
-        boot=excerpt.boot,
-        software=excerpt.software,
-        mount_up=excerpt.mount_up,
+        LogInfo(
+            box=excerpt.box,
+            boot=excerpt.boot,
+            software=excerpt.software,
+            streams=excerpt.streams,
+            mount_up=excerpt.mount_up,
+        ),
         overwrite=True,
     )
     try:

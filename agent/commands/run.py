@@ -176,10 +176,18 @@ def recorder_factory(path: Path, config: Config) -> RecorderFactory:
             remedy=f"Take {path.with_suffix('.mcap')}.",
         )
     import agent
+    from agent.log_info import LogInfo
     from agent.recorder.mcap_writer import McapRecorder
 
     return lambda streams, boot, mount_up: McapRecorder(
-        path, streams, box=config.box.id, boot=boot, software=agent.__version__, mount_up=mount_up
+        path,
+        LogInfo(
+            box=config.box.id,
+            boot=boot,
+            software=agent.__version__,
+            streams=tuple(streams),
+            mount_up=mount_up,
+        ),
     )
 
 

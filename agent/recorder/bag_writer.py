@@ -7,7 +7,8 @@ message of its own (`SAMPLE_TYPE`). Written with the `rosbags` package; see `age
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,25 +18,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from agent import ros_messages as ros
 from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.errors import LogFileError, UsageError
-from agent.ros_messages import (
-    IMU,
-    NOT_MEASURED,
-    NOTES_TOPIC,
-    NOTES_TYPE,
-    OF_STREAM,
-    SAMPLE_TEXT,
-    SAMPLE_TYPE,
-    TOPIC_HEAD,
-    BagInfo,
-    End,
-    Flags,
-    Jump,
-    Mark,
-    Note,
-    like,
-)
+from agent.log_info import LogInfo
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 
@@ -57,25 +43,13 @@ class _Lane:
     crc_values: list[bytes] = field(default_factory=list)
 
 
-class _BagRecorder:
+class _BagRecorder(ABC):
     """What both versions have in common. Call `write` for each item of a source, `close` at the end."""
 
     version: Literal[1, 2]
 
-    def __init__(
-        self,
-        path: str | Path,
-        streams: Sequence[StreamSpec],
-        *,
-        box: str | None,
-        boot: str,
-        software: str,
-        mount_up: tuple[float, float, float] | None = None,
-        meta: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, path: str | Path, info: LogInfo) -> None:
         """Begin the bag. Raises UsageError if there is one already, LogFileError if it cannot be made."""
-        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
         self.path = Path(path)
         if self.path.exists():
             raise UsageError(
@@ -84,24 +58,16 @@ class _BagRecorder:
                 expected="a name that is free",
                 remedy="Choose another name, or move that one away.",
             )
-        self._store = get_typestore(Stores.ROS1_NOETIC if self.version == 1 else Stores.ROS2_HUMBLE)
-        self._store.register(get_types_from_msg(SAMPLE_TEXT, SAMPLE_TYPE))
-        self._lanes = {spec.name: _Lane(spec) for spec in streams}
-        self._info = BagInfo(
-            box=box,
-            boot=boot,
-            software=software,
-            streams=tuple(streams),
-            mount_up=mount_up,
-            meta=dict(meta or {}),
-        )
+        self._store = ros.typestore(self.version)
+        self._lanes = {spec.name: _Lane(spec) for spec in info.streams}
+        self._info = ros.BagInfo(**msgspec.structs.asdict(info))
         self._begun = False
         self._closed = False
         self._early: list[TimeMark] = []
         self._last_ns = 0
         self._seq = 0
         self._writer = self._open()
-        self._notes = self._connect(NOTES_TOPIC, NOTES_TYPE)
+        self._notes = self._connect(ros.NOTES_TOPIC, ros.NOTES_TYPE)
 
     @property
     def _doing(self) -> str:
@@ -115,8 +81,9 @@ class _BagRecorder:
     ) -> None:
         self.close()
 
+    @abstractmethod
     def _open(self) -> Any:
-        raise NotImplementedError
+        """Begin the bag, and return what writes it."""
 
     def _connect(self, topic: str, kind: str) -> Any:
         return self._writer.add_connection(topic, kind, typestore=self._store)
@@ -125,7 +92,7 @@ class _BagRecorder:
         """Take one item; silences and faults have no place in a bag. Raises LogFileError."""
         if isinstance(item, TimeMark):
             if self._begun:
-                self._note(Mark(box_ns=item.box_ns, offset_ns=item.offset_ns, quality=item.quality.value))
+                self._note(ros.Mark(box_ns=item.box_ns, offset_ns=item.offset_ns, quality=item.quality.value))
             else:
                 self._early.append(item)
         elif isinstance(item, Block):
@@ -144,7 +111,7 @@ class _BagRecorder:
         for name, lane in self._lanes.items():
             crc = zlib.crc32(b"".join(lane.stamps))
             crcs[name] = zlib.crc32(b"".join(lane.crc_values), crc)
-        self._note(End(samples={name: lane.samples for name, lane in self._lanes.items()}, crc32=crcs))
+        self._note(ros.End(samples={name: lane.samples for name, lane in self._lanes.items()}, crc32=crcs))
         self._writer.close()
 
     def _begin(self, first_ns: int) -> None:
@@ -158,12 +125,12 @@ class _BagRecorder:
         self._last_ns = first_ns + shift_ns
         self._note(self._info)
         for mark in self._early:
-            self._note(Mark(box_ns=mark.box_ns, offset_ns=mark.offset_ns, quality=mark.quality.value))
+            self._note(ros.Mark(box_ns=mark.box_ns, offset_ns=mark.offset_ns, quality=mark.quality.value))
 
-    def _note(self, note: Note) -> None:
+    def _note(self, note: ros.Note) -> None:
         text = msgspec.json.encode(note).decode()
-        message = self._store.types[NOTES_TYPE](data=text)
-        self._send(self._notes, max(0, self._last_ns), message, NOTES_TYPE)
+        message = self._store.types[ros.NOTES_TYPE](data=text)
+        self._send(self._notes, max(0, self._last_ns), message, ros.NOTES_TYPE)
 
     def _send(self, connection: Any, stamp_ns: int, message: Any, kind: str) -> None:
         pack = self._store.serialize_ros1 if self.version == 1 else self._store.serialize_cdr
@@ -196,7 +163,7 @@ class _BagRecorder:
         period_ps = block.clock.period_ps
         if block.first != lane.next_index or period_ps != lane.period_ps or block.missing_reason:
             self._note(
-                Jump(
+                ros.Jump(
                     stream=block.stream,
                     at_ns=int(times_ns[0]),
                     index=block.first,
@@ -213,7 +180,7 @@ class _BagRecorder:
             times_ns.tolist(), stamps.tolist(), plain.tolist(), quality, strict=True
         ):
             if flags != lane.quality:
-                self._note(Flags(stream=block.stream, at_ns=time_ns, quality=flags))
+                self._note(ros.Flags(stream=block.stream, at_ns=time_ns, quality=flags))
                 lane.quality = flags
             self._send(lane.connection, stamp_ns, message(stamp_ns, row), lane.kind)
             self._last_ns = stamp_ns
@@ -223,35 +190,38 @@ class _BagRecorder:
 
     def _settle(self, lane: _Lane, values: npt.NDArray[Any]) -> None:
         """Choose the message of a stream: ROS's own where its values come back from SI as they are."""
-        base, spec = like(lane.spec.name), lane.spec
+        base, spec = ros.like(lane.spec.name), lane.spec
         plain = spec.scale == 1.0 and spec.offset == 0.0 and values.dtype == np.float32
-        fits = base is not None and len(OF_STREAM[base][1]) == len(spec.axes)
+        fits = base is not None and len(ros.OF_STREAM[base][1]) == len(spec.axes)
         if (
             fits
             and base is not None
             and (values.dtype.kind == "i" or plain or self._exact(base, lane, values))
         ):
-            lane.kind, lane.unit = OF_STREAM[base][0], "si"
+            lane.kind, lane.unit = ros.OF_STREAM[base][0], "si"
         else:
-            lane.kind, lane.unit = SAMPLE_TYPE, "raw"
-        lane.connection = self._connect(TOPIC_HEAD + spec.name, lane.kind)
+            lane.kind, lane.unit = ros.SAMPLE_TYPE, "raw"
+        lane.connection = self._connect(ros.TOPIC_HEAD + spec.name, lane.kind)
 
     @staticmethod
     def _exact(base: str, lane: _Lane, values: npt.NDArray[Any]) -> bool:
         """Whether float64 passes as it is: no scale, no offset, no other unit."""
         spec = lane.spec
         return (
-            values.dtype == np.float64 and spec.scale == 1.0 and not spec.offset and OF_STREAM[base][2] == 1.0
+            values.dtype == np.float64
+            and spec.scale == 1.0
+            and not spec.offset
+            and ros.OF_STREAM[base][2] == 1.0
         )
 
     @staticmethod
     def _si(lane: _Lane, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        base = like(lane.spec.name)
+        base = ros.like(lane.spec.name)
         assert base is not None
         plain = values.astype(np.float64)
         if values.dtype.kind == "i":
             plain = plain * lane.spec.scale + lane.spec.offset
-        factor = OF_STREAM[base][2]
+        factor = ros.OF_STREAM[base][2]
         return plain if factor == 1.0 else plain * factor
 
     def _maker(self, lane: _Lane) -> Callable[[int, list[float]], Any]:
@@ -267,18 +237,18 @@ class _BagRecorder:
             self._seq = (self._seq + 1) & 0xFFFF_FFFF
             return header_of(seq=self._seq, stamp=stamp, frame_id=name)
 
-        if lane.kind == SAMPLE_TYPE:
+        if lane.kind == ros.SAMPLE_TYPE:
             return lambda stamp_ns, row: make(header=header(stamp_ns), values=np.array(row, np.float64))
-        if lane.kind != IMU:
-            base = like(name)
+        if lane.kind != ros.IMU:
+            base = ros.like(name)
             assert base is not None
-            (axis,) = OF_STREAM[base][1]
+            (axis,) = ros.OF_STREAM[base][1]
             return lambda stamp_ns, row: make(header=header(stamp_ns), variance=0.0, **{axis: row[0]})
         vector, turn = types["geometry_msgs/msg/Vector3"], types["geometry_msgs/msg/Quaternion"]
         nowhere, nothing = turn(x=0.0, y=0.0, z=0.0, w=1.0), vector(x=0.0, y=0.0, z=0.0)
         known, unknown = np.zeros(9), np.zeros(9)
-        unknown[0] = NOT_MEASURED
-        accel = like(name) == "accel"
+        unknown[0] = ros.NOT_MEASURED
+        accel = ros.like(name) == "accel"
 
         def imu(stamp_ns: int, row: list[float]) -> Any:
             here = vector(x=row[0], y=row[1], z=row[2])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.errors import LogFileError, UsageError
+from agent.log_info import LogInfo
 from agent.streams import StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 
@@ -31,29 +31,19 @@ BIGGEST = 1e15
 class CsvRecorder:
     """One table. Call `write` for each item of a source, `close` at the end; or use it in a ``with``."""
 
-    def __init__(
-        self,
-        path: str | Path,
-        streams: Sequence[StreamSpec],
-        *,
-        box: str | None,
-        boot: str,
-        software: str,
-        mount_up: tuple[float, float, float] | None = None,
-        meta: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, path: str | Path, info: LogInfo) -> None:
         """Begin the table. Raises UsageError if there is one already, LogFileError if it cannot be made."""
         self.path = Path(path)
         self.map_path = map_path_of(self.path)
-        self._specs = {spec.name: spec for spec in streams}
+        self._specs = {spec.name: spec for spec in info.streams}
         self._place: dict[str, int] = {}
         self._dtypes: dict[str, str] = {}
         columns = ["time_ns"]
-        for spec in streams:
+        for spec in info.streams:
             self._place[spec.name] = len(columns)
             columns += columns_of(spec)
         self._width = len(columns)
-        self._identity = (box, boot, software, mount_up)
+        self._info = info
         self._marks: list[TimeMark] = []
         self._rows: dict[int, list[str]] = {}
         self._newest_ns = -(1 << 62)
@@ -158,14 +148,18 @@ class CsvRecorder:
 
     def _map(self) -> str:
         """Return the map, as TOML."""
-        box, boot, software, up = self._identity
+        info = self._info
         marks = self._marks
         dated = len(marks) == 1 and marks[0].offset_ns == 0 and marks[0].quality is TimeQuality.SYNCED
-        lines = [f"# Written by cargobox {software}. See docs/csv-maps.md.", "[time]", 'column = "time_ns"']
+        lines = [
+            f"# Written by cargobox {info.software}. See docs/csv-maps.md.",
+            "[time]",
+            'column = "time_ns"',
+        ]
         lines += [f'format = "{"unix_ns" if dated else "ns"}"', "", "[log]"]
-        lines += [f"box = {json.dumps(box)}"] if box is not None else []
-        lines += [f"boot = {json.dumps(boot)}", f'sha256 = "{self._digest.hexdigest()}"']
-        lines += [f"up = {list(up)}"] if up is not None else []
+        lines += [f"box = {json.dumps(info.box)}"] if info.box is not None else []
+        lines += [f"boot = {json.dumps(info.boot)}", f'sha256 = "{self._digest.hexdigest()}"']
+        lines += [f"up = {list(info.mount_up)}"] if info.mount_up is not None else []
         for mark in marks:
             lines += ["", "[[log.marks]]", f"box_ns = {mark.box_ns}", f"offset_ns = {mark.offset_ns}"]
             lines += [f'quality = "{mark.quality.value}"']

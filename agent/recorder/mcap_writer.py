@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from agent.block_joiner import BlockJoiner
 from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.errors import FourPartError, LogFileError, UsageError
+from agent.log_info import LogInfo
 from agent.mcap_codec import (
     MESSAGE_ENCODING,
     METADATA_NAME,
     SCHEMA_ENCODING,
     SCHEMAS,
     Channels,
-    RecordingInfo,
     encode_block,
     encode_fault,
     encode_mark,
     encode_silence,
+    metadata_of,
     storable,
 )
 from agent.outbox.files import Disk
 from agent.recorder.mcap_file import Compression, McapFile
-from agent.streams import StreamSpec
 from agent.timebase import TimeMark
 
 DEFAULT_CHUNK_BYTES = 32_768  # of 16 KiB to 64 KiB: what one cut loses against what compression gains
@@ -48,13 +48,8 @@ class McapRecorder:
     def __init__(
         self,
         path: str | Path,
-        streams: Sequence[StreamSpec],
+        info: LogInfo,
         *,
-        box: str | None,
-        boot: str,
-        software: str,
-        mount_up: tuple[float, float, float] | None = None,
-        meta: Mapping[str, str] | None = None,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
         compression: Compression = "zstd",
         sync_s: float = DEFAULT_SYNC_S,
@@ -73,32 +68,25 @@ class McapRecorder:
         self._in_chunk: dict[str, tuple[int, int]] = {}
         self._sync_chunks = sync_chunks
         disk = disk or Disk()
-        self._info = RecordingInfo(
-            box=box,
-            boot=boot,
-            software=software,
-            streams=tuple(streams),
-            mount_up=mount_up,
-            meta=dict(meta or {}),
-        )
+        self._info = info
         self._channels = Channels(self._info.streams)
         self._chunk_bytes = chunk_bytes
         self._sync_s = sync_s
         self._joiner = BlockJoiner(max_samples=JOIN_SAMPLES, max_span_ns=JOIN_SPAN_NS)
-        self._heard_ns = {spec.name: -(1 << 62) for spec in streams}  # until when each stream is told of
+        self._heard_ns = {spec.name: -(1 << 62) for spec in info.streams}  # until when each stream is told of
         self._untold: dict[str, Silence] = {}  # younger than that, by less than is worth a message
         self._mark: TimeMark | None = None
         self._chunk_begun_s = self._synced_s = time.monotonic()
         try:
             self._file = McapFile(
                 self.path,
-                library=f"cargobox {software}",
+                library=f"cargobox {info.software}",
                 compression=compression,
                 overwrite=overwrite,
                 disk=disk,
             )
             try:
-                self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
+                self._file.add_metadata(METADATA_NAME, metadata_of(self._info))
                 self._file.end_chunk(sync=True)
                 disk.sync_directory(self.path.parent)
             except OSError:
@@ -191,7 +179,7 @@ class McapRecorder:
                 self._put_untold(name)  # how far the live run had come, to the minute of a silence
             self._file.end_chunk(sync=False)
             # once more at the end, in case the one at the beginning is what gets damaged
-            self._file.add_metadata(METADATA_NAME, self._info.to_metadata())
+            self._file.add_metadata(METADATA_NAME, metadata_of(self._info))
             self._file.close()
             self._written |= self._in_chunk
             self._take_as_stored()

@@ -19,15 +19,17 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Metadata, MetadataIndex, Schema
 
 from agent.blocks import Block
+from agent.log_info import LogInfo
 from agent.mcap_codec import (
     MESSAGE_ENCODING,
     METADATA_NAME,
     SCHEMA_ENCODING,
     SCHEMAS,
     Channels,
-    RecordingInfo,
     decode_block,
     decode_mark,
+    info_of,
+    metadata_of,
 )
 from agent.outbox.files import Disk
 from agent.recorder.mcap_file import Content, McapFile
@@ -56,7 +58,7 @@ class Mended:
 @dataclass(slots=True)
 class _Scan:
     content: Content
-    info: RecordingInfo | None = None
+    info: LogInfo | None = None
     first_ns: int | None = None
     last_ns: int = 0
     offset_ns: int | None = None
@@ -89,7 +91,7 @@ def mend(path: Path, disk: Disk, sync_s: float) -> Mended:
     file = McapFile.going_on(path, disk, content)
     try:
         file.add_metadata(EXTENT_NAME, found.extent.to_metadata())
-        file.add_metadata(METADATA_NAME, info.to_metadata())
+        file.add_metadata(METADATA_NAME, metadata_of(info))
     except OSError:
         file.leave()
         raise
@@ -97,7 +99,7 @@ def mend(path: Path, disk: Disk, sync_s: float) -> Mended:
     return found
 
 
-def _name_channels(content: Content, info: RecordingInfo) -> None:
+def _name_channels(content: Content, info: LogInfo) -> None:
     """Write the channels anew whose own records were in a damaged chunk: they follow from the streams."""
     channels = Channels(info.streams)
     for number in content.counts.keys() - content.channels.keys():
@@ -169,7 +171,7 @@ def _take(scan: _Scan, frame: Frame) -> bool:
 def _take_metadata(scan: _Scan, frame: Frame, end: int) -> None:
     record = Metadata.read(ReadDataStream(BytesIO(frame.content)))
     if record.name == METADATA_NAME and scan.info is None:
-        scan.info = RecordingInfo.from_metadata(record.metadata)
+        scan.info = info_of(record.metadata)
     scan.content.metadata.append(MetadataIndex(offset=frame.at, length=end - frame.at, name=record.name))
 
 

@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent.blocks import NS_PER_S, Block, SensorFault, Silence
 from agent.errors import FourPartError
+from agent.log_info import LogInfo
 from agent.outbox.files import DirectoryLock, Disk
 from agent.outbox.wear import PAGE_BYTES, Wear
 from agent.recorder import shelf
@@ -77,8 +80,7 @@ class Ring:
         """Why it pauses, in words; empty while it records."""
         self.boot = boot
         self._settings = settings
-        self._streams = tuple(streams)
-        self._about = {"box": box, "boot": boot, "software": software, "mount_up": mount_up}
+        self._info = LogInfo(box=box, boot=boot, software=software, streams=tuple(streams), mount_up=mount_up)
         self._disk = disk or Disk()
         self._on_synced = on_synced
         self._wear = Wear(directory, self._disk, endurance_tbw)
@@ -177,15 +179,14 @@ class Ring:
         mark = self._mark or TimeMark(at_ns, 0, TimeQuality.UNSET)
         number = 1 + max((file.number for file in self._held.files), default=0)
         path = self.directory / shelf.name_of(number, at_ns + mark.offset_ns, self.boot)
+        meta = {
+            shelf.BEGIN_KEY: str(at_ns),
+            shelf.OFFSET_KEY: str(mark.offset_ns),
+            shelf.QUALITY_KEY: mark.quality.value,
+        }
         recorder = McapRecorder(
             path,
-            self._streams,
-            **self._about,  # type: ignore[arg-type]
-            meta={
-                shelf.BEGIN_KEY: str(at_ns),
-                shelf.OFFSET_KEY: str(mark.offset_ns),
-                shelf.QUALITY_KEY: mark.quality.value,
-            },
+            msgspec.structs.replace(self._info, meta=meta),
             chunk_bytes=self._settings.chunk_kib * 1024,
             sync_s=self._settings.sync_s,
             sync_chunks=True,

@@ -24,7 +24,7 @@ from mcap.opcode import Opcode
 from mcap.records import Metadata
 
 from agent.blocks import NS_PER_S
-from agent.mcap_codec import METADATA_NAME, RecordingInfo
+from agent.mcap_codec import METADATA_NAME, info_of
 from agent.outbox.files import Disk
 from agent.outbox.losses import replace_file
 from agent.sources.mcap_frames import MAGIC
@@ -204,7 +204,7 @@ def _extent_of_open(path: Path) -> Extent | None:
             if opcode == Opcode.METADATA and begin is None:
                 record = _metadata(_read_at(file.fileno(), at, length))
                 if record.name == METADATA_NAME:
-                    begin = RecordingInfo.from_metadata(record.metadata).meta
+                    begin = info_of(record.metadata).meta
             elif opcode == Opcode.CHUNK:
                 if len(times := _read_at(file.fileno(), at, _CHUNK_TIMES.size)) < _CHUNK_TIMES.size:
                     break

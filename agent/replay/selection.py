@@ -161,7 +161,7 @@ def _refuse(word: Path, left_out: Sequence[str]) -> None:
     if left_out:
         raise UsageError(
             doing,
-            got=f"none to replay; {left_out[0]}" + (f", and {len(left_out) - 1} more" * (len(left_out) > 1)),
+            got=f"none to read; {left_out[0]}" + (f", and {len(left_out) - 1} more" * (len(left_out) > 1)),
             expected=f"files that end in {SUFFIXES}, tables with a map",
             remedy="Give a map, or a folder of maps, with --map; docs/csv-maps.md says how to write one.",
         )

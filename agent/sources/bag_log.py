@@ -24,26 +24,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from agent.errors import FourPartError
-from agent.ros_messages import (
-    IMU,
-    LAYOUT_VERSION,
-    NOTES_TOPIC,
-    NOTES_TYPE,
-    OF_STREAM,
-    SAMPLE_TEXT,
-    SAMPLE_TYPE,
-    TOPIC_HEAD,
-    BagInfo,
-    End,
-    Flags,
-    Jump,
-    Mark,
-    Note,
-    like,
-    measured,
-    value_at,
-)
+from agent import ros_messages as ros
+from agent.errors import FourPartError, UsageError
+from agent.log_info import LAYOUT_VERSION
 from agent.sources.bag_mcap import McapSalvage
 from agent.sources.bag_records import MAGIC, BagScan
 from agent.sources.laid_out import LaidOutLog, Strand
@@ -71,11 +54,8 @@ class _Topic:
 @functools.cache
 def _store(version: Literal[1, 2]) -> tuple[Any, Mapping[str, str]]:
     """Return what unpacks messages, by definitions of ROS's own and not of the bag, and their checksums."""
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-    store = get_typestore(Stores.ROS1_NOETIC if version == 1 else Stores.ROS2_HUMBLE)
-    store.register(get_types_from_msg(SAMPLE_TEXT, SAMPLE_TYPE))
-    kinds = (IMU, SAMPLE_TYPE, NOTES_TYPE, *(kind for kind, _, _ in OF_STREAM.values()))
+    store = ros.typestore(version)
+    kinds = (ros.IMU, ros.SAMPLE_TYPE, ros.NOTES_TYPE, *(kind for kind, _, _ in ros.OF_STREAM.values()))
     return store, {kind: store.generate_msgdef(kind)[1] for kind in kinds}
 
 
@@ -84,7 +64,7 @@ class BagLog(LaidOutLog):
 
     def _read(self) -> list[Strand]:
         self._topics: dict[tuple[str, str], _Topic] = {}
-        self._notes: list[Note] = []
+        self._notes: list[ros.Note] = []
         self._left_out: dict[str, None] = {}
         self._unreadable = 0
         messages = self._ros1() if self._path.suffix.lower() == ".bag" else self._ros2()
@@ -117,11 +97,11 @@ class BagLog(LaidOutLog):
     def _made_of_messages(self) -> list[Strand]:
         boot = self._digest()
         meta = {"format": "bag", "file": self._path.name}
-        infos = [note for note in self._notes if isinstance(note, BagInfo)]
+        infos = [note for note in self._notes if isinstance(note, ros.BagInfo)]
         if infos and infos[0].layout == LAYOUT_VERSION:
             return self._ours(infos[0])
         # what a sample of our own message is, only our notes can say
-        for key in [key for key in self._topics if key[0] not in OF_STREAM]:
+        for key in [key for key in self._topics if key[0] not in ros.OF_STREAM]:
             self._damage(f"{key[1]} is left out: the notes that say what it is are lost.")
             del self._topics[key]
         if self._left_out:
@@ -222,24 +202,24 @@ class BagLog(LaidOutLog):
 
     def _take(self, topic: str, kind: str, received_ns: int, decode: Any) -> None:
         """Take one message for each stream that it measures."""
-        streams = [name for name, (known, _, _) in OF_STREAM.items() if known == kind]
-        if not streams and kind != SAMPLE_TYPE and topic != NOTES_TOPIC:
+        streams = [name for name, (known, _, _) in ros.OF_STREAM.items() if known == kind]
+        if not streams and kind != ros.SAMPLE_TYPE and topic != ros.NOTES_TOPIC:
             self._left_out[f"{topic} ({kind})"] = None
             return
         try:
             message = decode()
-            if topic == NOTES_TOPIC:
-                self._notes.append(msgspec.json.decode(message.data, type=Note))
+            if topic == ros.NOTES_TOPIC:
+                self._notes.append(msgspec.json.decode(message.data, type=ros.Note))
                 return
             stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
             found: list[tuple[str, tuple[float, ...]]] = []
-            if kind == SAMPLE_TYPE:
-                found.append((topic.removeprefix(TOPIC_HEAD), tuple(message.values.tolist())))
+            if kind == ros.SAMPLE_TYPE:
+                found.append((topic.removeprefix(ros.TOPIC_HEAD), tuple(message.values.tolist())))
             for name in streams:
-                if kind == IMU and not measured(message, name):
+                if kind == ros.IMU and not ros.measured(message, name):
                     continue
-                own = topic.removeprefix(TOPIC_HEAD) if topic.startswith(TOPIC_HEAD) else name
-                found.append((own, tuple(value_at(message, path) for path in OF_STREAM[name][1])))
+                own = topic.removeprefix(ros.TOPIC_HEAD) if topic.startswith(ros.TOPIC_HEAD) else name
+                found.append((own, tuple(ros.value_at(message, path) for path in ros.OF_STREAM[name][1])))
         except Exception:  # as above; this one message is damaged
             self._unreadable += 1
             return
@@ -255,6 +235,9 @@ class BagLog(LaidOutLog):
         for stream, usual in TABLE.items():
             topics = [topic for topic in self._topics.values() if topic.stream == stream]
             topics.sort(key=lambda topic: (-len(topic.values), topic.topic))
+            chosen = self._chosen(stream, {topic.topic: (topic.topic,) for topic in topics})
+            if chosen is not None:
+                topics.insert(0, topics.pop(chosen))
             for i, topic in enumerate(topics):
                 word = re.sub(r"[^a-z0-9]+", "_", topic.topic.lower()).strip("_")
                 name = stream if i == 0 else f"{stream}_{word}"
@@ -264,9 +247,8 @@ class BagLog(LaidOutLog):
                 out.append((topic, spec))
             if len(topics) > 1:
                 rest = ", ".join(topic.topic for topic in topics[1:])
-                self.notes.append(
-                    f"{stream} is {topics[0].topic} (the most messages); kept, and not watched: {rest}."
-                )
+                why = "the most messages" if chosen is None else "chosen"
+                self.notes.append(f"{stream} is {topics[0].topic} ({why}); kept, and not watched: {rest}.")
         return out
 
     def _times(self, topic: _Topic) -> Ints:
@@ -279,27 +261,34 @@ class BagLog(LaidOutLog):
         return received
 
     def _foreign(self, topic: _Topic, spec: StreamSpec) -> Strand | None:
-        values: npt.NDArray[Any] = np.array(topic.values, np.float64) / OF_STREAM[topic.stream][2]
+        values: npt.NDArray[Any] = np.array(topic.values, np.float64) / ros.OF_STREAM[topic.stream][2]
         short = values.astype(np.float32)
         if np.array_equal(short.astype(np.float64), values, equal_nan=True):
             values = short
         return self._strand(spec, self._times(topic), values)
 
-    def _ours(self, info: BagInfo) -> list[Strand]:
+    def _ours(self, info: ros.BagInfo) -> list[Strand]:
         """Put a bag of ours together again: counts, indexes, flags and marks as they were."""
+        if self._options.take:
+            raise UsageError(
+                self._doing,
+                got="a choice, and a bag of ours",
+                expected="no choice: its streams have their names",
+                remedy="Leave --take away.",
+            )
         meta = {"format": "bag", "file": self._path.name, "software": info.software, **info.meta}
         self._identity = LogIdentity(info.box, info.boot, info.mount_up, meta)
         for note in self._notes:
-            if isinstance(note, Mark):
+            if isinstance(note, ros.Mark):
                 mark = TimeMark(note.box_ns, note.offset_ns, TimeQuality(note.quality))
                 if mark not in self._marks:
                     self._marks.append(mark)
-        ends = [note for note in self._notes if isinstance(note, End)]
+        ends = [note for note in self._notes if isinstance(note, ros.End)]
         if not ends:
             self._damage("It was not ended properly: what was written last may be missing.")
         strands = []
         for spec in info.streams:
-            topic = self._topics.get((spec.name, TOPIC_HEAD + spec.name))
+            topic = self._topics.get((spec.name, ros.TOPIC_HEAD + spec.name))
             count = len(topic.values) if topic else 0
             wanted = ends[0].samples.get(spec.name, 0) if ends else count
             if count != wanted:
@@ -313,7 +302,7 @@ class BagLog(LaidOutLog):
         return strands
 
 
-def _rebuilt(topic: _Topic, spec: StreamSpec, info: BagInfo, notes: list[Note]) -> tuple[Strand, int]:
+def _rebuilt(topic: _Topic, spec: StreamSpec, info: ros.BagInfo, notes: list[ros.Note]) -> tuple[Strand, int]:
     """Return a stream of a bag of ours, and the checksum of what its messages say."""
     stamps = np.array(topic.stamps_ns, np.int64)
     plain = np.array(topic.values, np.float64)
@@ -323,9 +312,9 @@ def _rebuilt(topic: _Topic, spec: StreamSpec, info: BagInfo, notes: list[Note]) 
     times_ns, values = stamps[order] - info.shift_ns, plain[order]
     n = len(times_ns)
     # notes carry the stamp of what was written last, of any stream: their own order is by what they speak of
-    jumps = [note for note in notes if isinstance(note, Jump) and note.stream == spec.name]
+    jumps = [note for note in notes if isinstance(note, ros.Jump) and note.stream == spec.name]
     jumps.sort(key=lambda jump: jump.at_ns)
-    flags = [note for note in notes if isinstance(note, Flags) and note.stream == spec.name]
+    flags = [note for note in notes if isinstance(note, ros.Flags) and note.stream == spec.name]
     index = np.arange(n, dtype=np.int64)
     reasons: dict[int, str] = {}
     starts: dict[int, int] = {0: typical_ns(np.diff(times_ns)) * 1000}
@@ -346,7 +335,7 @@ def _rebuilt(topic: _Topic, spec: StreamSpec, info: BagInfo, notes: list[Note]) 
     dtype = np.dtype(jumps[0].dtype) if jumps else np.dtype(np.float64)
     kind = next((jump.unit for jump in jumps), "raw")
     if kind == "si":
-        values = values / OF_STREAM[like(spec.name) or ""][2]
+        values = values / ros.OF_STREAM[ros.like(spec.name) or ""][2]
         if dtype.kind == "i":
             values = np.rint((values - spec.offset) / spec.scale)
     return Strand(spec, None, times_ns, timeline, values.astype(dtype), quality, reasons, period_ps), crc

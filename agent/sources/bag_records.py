@@ -141,7 +141,7 @@ def _unpacked(how: bytes, packed: bytes, size: int) -> bytes:
     elif how == b"bz2":
         data = bz2.BZ2Decompressor().decompress(packed, size + 1)
     elif how == b"lz4":
-        from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
+        from lz4.frame import LZ4FrameDecompressor
 
         data = LZ4FrameDecompressor().decompress(packed, size + 1)
     else:

@@ -73,7 +73,7 @@ class IdeLog(LaidOutLog):
     """An .IDE file as a `LogSource`."""
 
     def _read(self) -> list[Strand]:
-        from idelib import importer  # type: ignore[import-untyped]
+        from idelib import importer
 
         data = self._path.read_bytes()
         if data[: len(MAGIC)] != MAGIC:
@@ -99,7 +99,7 @@ class IdeLog(LaidOutLog):
 
     def _dataset(self, data: bytes, importer: Any) -> Any:
         """Let idelib read as much as is whole; it would pass over some damage, and give up at other."""
-        import ebmlite  # type: ignore[import-untyped]
+        import ebmlite
 
         schema = ebmlite.loadSchema("mide_ide.xml")
         whole, wrong = whole_bytes(data, schema.elements)
@@ -151,6 +151,10 @@ class IdeLog(LaidOutLog):
         out = []
         for stream, usual in TABLE.items():
             ranked = sorted((g for g in groups if g.stream == stream), key=lambda g: g.merit, reverse=True)
+            shown = {f"{g.channel} ({g.name})": (str(g.channel), g.name) for g in ranked}
+            chosen = self._chosen(stream, shown)
+            if chosen is not None:
+                ranked.insert(0, ranked.pop(chosen))
             for i, group in enumerate(ranked):
                 first = i == 0 and len(group.places) == len(usual.axes)
                 watched = first and (stream != "accel" or group.feels_gravity)
@@ -172,6 +176,7 @@ class IdeLog(LaidOutLog):
             if len(ranked) > 1:
                 rest = ", ".join(f"{g.name} (as {stream}_{g.channel})" for g in ranked[1:])
                 why = "it feels gravity, then the most samples" if stream == "accel" else "the most samples"
+                why = why if chosen is None else "chosen"
                 self.notes.append(f"{stream} is {ranked[0].name} ({why}); kept, and not watched: {rest}.")
         return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def _blocks(strand: Strand, begin: int, end: int, size: int) -> Iterator[Block]:
         begin = stop
 
 
-class LaidOutLog:
+class LaidOutLog(ABC):
     """What the logs that are read whole have in common; a format says in `_read` what is in its file."""
 
     format_name = ""
@@ -152,7 +153,7 @@ class LaidOutLog:
                 self.notes.append(f"{count:,} {words}")
         return specs
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a format that holds something open may say so
         """Nothing is held open between calls."""
 
     def items(self, stop: threading.Event | None = None) -> Iterator[LogItem]:
@@ -167,9 +168,26 @@ class LaidOutLog:
         yield from deliver(self._strands, rows, self._options, stop, on_progress)
         self.progress = 1.0
 
+    @abstractmethod
     def _read(self) -> list[Strand]:
         """Return the streams of the file; set the identity and the marks."""
-        raise NotImplementedError
+
+    def _chosen(self, stream: str, candidates: Mapping[str, Sequence[str]]) -> int | None:
+        """Return the place of the candidate that the options name for `stream`; None where they name none.
+
+        `candidates`: how each is shown → by what it may be named. Raises LogFileError.
+        """
+        which = self._options.take.get(stream)
+        if which is None:
+            return None
+        for place, names in enumerate(candidates.values()):
+            if which.casefold() in (name.casefold() for name in names):
+                return place
+        raise self._no_log(
+            f"the choice {stream}={which}, and no such {'one' if candidates else 'measurement'} in it",
+            f"one of {', '.join(candidates)}" if candidates else f"a log that measures {stream}",
+            "Correct --take, or leave it away: docs/formats.md has the rule that is applied then.",
+        )
 
     def _damage(self, what: str) -> None:
         self.damaged = True

@@ -76,6 +76,8 @@ class Format:
     writer: str = ""
     """module:class, with the shape of `McapRecorder`; empty: it is only read."""
     loses: str = ""
+    choice: str = ""
+    """What a person may choose among, where several measure the same; empty: its streams have names."""
 
 
 FOLDER = "/"
@@ -88,13 +90,21 @@ FORMATS: Mapping[str, Format] = {
         "what silences and sensor faults said, why samples are missing, values that are not finite",
     ),
     ".mcap": Format("MCAP", _mcap, "agent.recorder.mcap_writer:McapRecorder"),
-    ".ide": Format("enDAQ IDE", _ide, loses="all: only the recorders themselves write it"),
+    ".ide": Format("enDAQ IDE", _ide, loses="all: only the recorders themselves write it", choice="channel"),
     ".bag": Format(
-        "ROS 1 bag", _bag, "agent.recorder.bag_writer:Ros1Recorder", "what silences and sensor faults said"
+        "ROS 1 bag",
+        _bag,
+        "agent.recorder.bag_writer:Ros1Recorder",
+        "what silences and sensor faults said",
+        choice="topic",
     ),
-    ".db3": Format("ROS 2 bag file", _bag, loses="all: write the folder, or MCAP"),
+    ".db3": Format("ROS 2 bag file", _bag, loses="all: write the folder, or MCAP", choice="topic"),
     FOLDER: Format(
-        "ROS 2 bag", _bag, "agent.recorder.bag_writer:Ros2Recorder", "what silences and sensor faults said"
+        "ROS 2 bag",
+        _bag,
+        "agent.recorder.bag_writer:Ros2Recorder",
+        "what silences and sensor faults said",
+        choice="topic",
     ),
 }
 WITH_MAP = frozenset({".csv"})
@@ -106,16 +116,27 @@ def suffix_of(path: Path) -> str:
     return FOLDER if (path / BAG_FOLDER_MARK).is_file() else path.suffix.lower()
 
 
+def choice_of(path: Path) -> str:
+    """Return what a person may choose among in the log at `path`, there or not; empty: nothing."""
+    suffix = suffix_of(path)
+    if suffix == ".mcap" and path.is_file():
+        from agent.sources.mcap_frames import profile_of
+
+        return "topic" if profile_of(path) == "ros2" else ""
+    return FORMATS[suffix].choice if suffix in FORMATS else ""
+
+
 def open_log(
     path: str | Path,
     *,
     map_path: str | Path | None = None,
     block_samples: int | None = None,
+    take: Mapping[str, str] | None = None,
     window_s: float = DEFAULT_WINDOW_S,
 ) -> LogSource:
     """Return the source for the log at `path`, by its suffix; nothing is read before its `open`.
 
-    `block_samples` and `window_s`: see `LogOptions`. Raises UsageError.
+    `block_samples`, `take` and `window_s`: see `LogOptions`. Raises UsageError.
     """
     path = Path(path)
     doing = f"opening the log {path}"
@@ -149,6 +170,17 @@ def open_log(
             expected="at least 1 sample a block",
             remedy="Leave the size away to take the usual one.",
         )
-    return FORMATS[suffix].read(
-        path, LogOptions(Path(map_path) if map_path else None, block_samples, window_s)
+    if take and not choice_of(path):
+        raise UsageError(
+            doing,
+            got=f"{', '.join(f'{stream}={which}' for stream, which in take.items())}",
+            expected="no choice: the streams of this log have their names",
+            remedy="Leave --take away.",
+        )
+    options = LogOptions(
+        map_path=Path(map_path) if map_path else None,
+        block_samples=block_samples,
+        take=take or {},
+        window_s=window_s,
     )
+    return FORMATS[suffix].read(path, options)

@@ -15,7 +15,7 @@ from agent.streams import StreamSpec
 LogItem = Item
 
 DEFAULT_WINDOW_S = 4.0
-_NO_META: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class LogIdentity:
     box: str | None
     boot: str
     mount_up: tuple[float, float, float] | None = None
-    meta: Mapping[str, str] = field(default_factory=lambda: _NO_META)
+    meta: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(slots=True)
@@ -51,13 +51,15 @@ class LogCounters:
     """Damaged parts of a binary log that were passed over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """How a log is to be read. Neither size changes a result, only how it is cut."""
+    """How a log is to be read. Neither size changes a result, only how it is cut. All by name."""
 
     map_path: Path | None = None
     block_samples: int | None = None
     """At most so many samples in a block."""
+    take: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Stream → the channel or topic that becomes it, where several measure the same."""
     window_s: float = DEFAULT_WINDOW_S
     """Streams are delivered in turn, at most so many seconds of each."""
 

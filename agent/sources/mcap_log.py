@@ -26,14 +26,15 @@ from mcap.records import Channel, Metadata
 from agent.block_joiner import BlockJoiner, cut
 from agent.blocks import NS_PER_S, Block, RegularClock, SensorFault, Silence
 from agent.errors import LogFileError
+from agent.log_info import LogInfo
 from agent.mcap_codec import (
     METADATA_NAME,
     Channels,
-    RecordingInfo,
     decode_block,
     decode_fault,
     decode_mark,
     decode_silence,
+    info_of,
 )
 from agent.sources.log_source import LogCounters, LogIdentity, LogItem, LogOptions
 from agent.sources.mcap_frames import MAGIC, ChunkError, Damage, frames, open_chunk
@@ -64,7 +65,7 @@ class McapLog:
     def __init__(self, path: Path, options: LogOptions) -> None:
         self._path = path
         self._options = options
-        self._info: RecordingInfo | None = None
+        self._info: LogInfo | None = None
         self._channels = Channels(())
         self._clocks: dict[str, RegularClock] = {}
         self._next_index: dict[str, int] = {}
@@ -90,7 +91,7 @@ class McapLog:
         meta = {"format": "mcap", "file": self._path.name, "software": info.software, **info.meta}
         return LogIdentity(info.box, info.boot, info.mount_up, meta)
 
-    def _known(self) -> RecordingInfo:
+    def _known(self) -> LogInfo:
         assert self._info is not None, "open() first"
         return self._info
 
@@ -113,7 +114,7 @@ class McapLog:
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    def _find_info(self, data: mmap.mmap | bytes) -> RecordingInfo:
+    def _find_info(self, data: mmap.mmap | bytes) -> LogInfo:
         """Return the first undamaged copy of our metadata: one stands at the beginning, one at the end."""
         others = set()
         trouble = ""
@@ -126,7 +127,7 @@ class McapLog:
             try:
                 record = Metadata.read(ReadDataStream(BytesIO(frame.content)))
                 if record.name == METADATA_NAME:
-                    return RecordingInfo.from_metadata(record.metadata)
+                    return info_of(record.metadata)
                 others.add(record.name)
             except (ValueError, McapError, struct.error, msgspec.MsgspecError) as error:
                 trouble = f"metadata {METADATA_NAME!r} at byte {frame.at}: {error}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent.blocks import Block, RegularClock
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.sources.log_file import open_log
 from agent.streams import TABLE, StreamSpec
@@ -57,7 +58,9 @@ def record(recorder: McapRecorder, trip: Trip, seconds: int) -> None:
 def write_log(path: Path, seconds: int) -> None:
     """Record the demo's trip."""
     trip = Trip(seed=1)
-    recorder = McapRecorder(path, specs_of(trip), box="bench", boot="0" * 16, software="bench")
+    recorder = McapRecorder(
+        path, LogInfo(box="bench", boot="0" * 16, software="bench", streams=tuple(specs_of(trip)))
+    )
     record(recorder, trip, seconds)
 
 

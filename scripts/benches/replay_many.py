@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.replay.totals import without_times
 from firmware_bridge.virtual.trip import Trip
@@ -43,7 +44,9 @@ def write_logs(folder: Path, count: int, seconds: int) -> None:
     for k in range(count):
         trip = Trip(seed=k % 20)
         path = folder / f"trip-{k:03}.mcap"
-        recorder = McapRecorder(path, specs_of(trip), box="bench", boot=f"{k:016x}", software="bench")
+        recorder = McapRecorder(
+            path, LogInfo(box="bench", boot=f"{k:016x}", software="bench", streams=tuple(specs_of(trip)))
+        )
         record(recorder, trip, seconds)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agent.blocks import Block, RegularClock
 from agent.config import load_config
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.replay.runner import ReplayOptions, replay_log
 from agent.report import write_report
@@ -76,7 +77,9 @@ def _loaded(page: Path) -> list[Figure]:
 
 def _write_day(log: Path, hours: float) -> None:
     trip = DayTrip(seed=1)
-    recorder = McapRecorder(log, specs_of(trip), box="bench", boot="0" * 16, software="bench")
+    recorder = McapRecorder(
+        log, LogInfo(box="bench", boot="0" * 16, software="bench", streams=tuple(specs_of(trip)))
+    )
     recorder.write(TimeMark(0, 1_790_000_000_000_000_000, TimeQuality.SYNCED))
     made = [trip.second(k) for k in range(min(REPEATED_S, round(hours * 3600)))]
     for k in range(round(hours * 3600)):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from scripts.examination.judge import mark, pieces
 from scripts.examination.paper import Question, scene_for
@@ -30,7 +31,9 @@ def _write(question: Question, scene: Scene, folder: Path) -> Path:
     path = folder / f"{name}.mcap"
     specs = [one.spec for one in scene.series]
     recorder = McapRecorder(
-        path, specs, box="exam", boot="0" * 16, software="exam", mount_up=scene.mount_up, overwrite=True
+        path,
+        LogInfo(box="exam", boot="0" * 16, software="exam", streams=tuple(specs), mount_up=scene.mount_up),
+        overwrite=True,
     )
     recorder.write(mark())
     for block in pieces(scene):

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.blocks import Block
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.sources.stream_clock import StreamClock
 from agent.streams import TABLE
@@ -214,7 +215,7 @@ def wandering() -> Iterator[Block]:
 def test_a_recording_gives_the_same_times(tmp_path: Path) -> None:
     path = tmp_path / "wandering.mcap"
     blocks = list(wandering())
-    with McapRecorder(path, [TABLE["accel"]], box="b", boot="0", software="1") as recorder:
+    with McapRecorder(path, LogInfo(box="b", boot="0", software="1", streams=(TABLE["accel"],))) as recorder:
         for block in blocks:
             recorder.write(block)
     got = [block for block in read(path).items if isinstance(block, Block)]

@@ -10,6 +10,7 @@ import pytest
 
 from agent.blocks import Block, RegularClock
 from agent.calibrating.keep import Signature, signed
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
@@ -39,7 +40,9 @@ def record(path: Path, ups: list[tuple[float, float, float]], hold_s: int = 4) -
         parts.append(box.run(hold_s)["accel"])
     clock = RegularClock.of_rate(stage.spec.rate_hz, anchor_ns=10**9)
     counts = np.concatenate(parts)
-    with McapRecorder(path, [stage.spec], box="b", boot="0123456789abcdef", software="0.1") as recorder:
+    with McapRecorder(
+        path, LogInfo(box="b", boot="0123456789abcdef", software="0.1", streams=(stage.spec,))
+    ) as recorder:
         recorder.write(TimeMark(10**9, 10**18, TimeQuality.SYNCED))
         for first in range(0, len(counts), 250):
             recorder.write(Block("accel", first, clock, counts[first : first + 250].astype(np.int16)))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from agent import ros_messages
 from agent.blocks import FaultKind, FaultPhase, SensorFault
 from agent.cli import main
-from agent.commands import convert
+from agent.commands import convert_one
 from agent.commands.convert_check import Reckoning
+from agent.commands.convert_one import Task
 from agent.sources import bag_log
 from tests.logs.damaging import write
 from tests.logs.reading import assert_same, read
@@ -82,7 +85,7 @@ def test_a_failure_leaves_nothing_behind(log: Path, tmp_path: Path, monkeypatch:
 
     for name in ("out.csv", "out.mcap", "out.bag", "out"):
         with monkeypatch.context() as patch:
-            patch.setattr(convert, "_verify", lambda *_: stop(None))
+            patch.setattr(convert_one, "verify", lambda *_: stop(None))
             assert main(["convert", str(log), str(tmp_path / name)]) == 130
     assert [path.name for path in tmp_path.iterdir()] == [log.name]
 
@@ -90,13 +93,13 @@ def test_a_failure_leaves_nothing_behind(log: Path, tmp_path: Path, monkeypatch:
 def test_a_difference_found_on_reading_back_keeps_the_file_from_being(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = convert._verify
+    real = convert_one.verify
 
-    def verify(part: Path, suffix: str, went_in: Reckoning, name: str) -> int:
+    def verify(part: Path, task: Task, went_in: Reckoning, on_progress: Callable[[float], None]) -> int:
         part.write_bytes(part.read_bytes().replace(b",1,", b",2,", 1))
-        return real(part, suffix, went_in, name)
+        return real(part, task, went_in, on_progress)
 
-    monkeypatch.setattr(convert, "_verify", verify)
+    monkeypatch.setattr(convert_one, "verify", verify)
     assert main(["convert", str(log), str(tmp_path / "out.csv")]) == 1
     assert "differs" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [log.name]
@@ -145,6 +148,7 @@ def test_a_missing_extra_is_said_in_plain_words(
     else:
         path.write_bytes(bytes.fromhex("1a45dfa3"))
     bag_log._store.cache_clear()
+    ros_messages.typestore.cache_clear()
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["convert", str(path), str(tmp_path / "out.mcap")]) == 2
     assert "the extra 'engineer'" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.blocks import Block, RegularClock
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.streams import TABLE
 from agent.timebase import TimeMark, TimeQuality
@@ -34,7 +35,9 @@ def write_log(path: Path, seconds: int = 10) -> Path:
     spec = TABLE["accel"]
     clock = RegularClock(0, SECOND_NS, 1_000_000_000)
     rng = np.random.default_rng(5)
-    with McapRecorder(path, [spec], box="b", boot="0123456789abcdef", software="0.1") as recorder:
+    with McapRecorder(
+        path, LogInfo(box="b", boot="0123456789abcdef", software="0.1", streams=(spec,))
+    ) as recorder:
         recorder.write(TimeMark(SECOND_NS, 10**18, TimeQuality.SYNCED))
         for first in range(0, 1000 * seconds, 250):
             values = rng.normal((0.0, 0.0, 9.81), 0.05, (250, 3)).astype(np.float32)

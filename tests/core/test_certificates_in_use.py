@@ -21,6 +21,7 @@ from agent.doctor import State
 from agent.doctor.configuration import check
 from agent.doctor.finding import Patient
 from agent.errors import ConfigError
+from agent.log_info import LogInfo
 from agent.pipeline import Item, Pipeline
 from agent.recorder.mcap_writer import McapRecorder
 from agent.records import Head
@@ -228,7 +229,9 @@ def test_the_agent_says_what_expires_and_what_is_not_trusted(
 
 def test_a_replay_applies_any_and_says_so(tmp_path: Path) -> None:
     log, source = tmp_path / "log.mcap", Source(60)
-    with McapRecorder(log, source.open(), box="b", boot="0" * 16, software="0.1.0") as recorder:
+    with McapRecorder(
+        log, LogInfo(box="b", boot="0" * 16, software="0.1.0", streams=source.open())
+    ) as recorder:
         for item in source.items(threading.Event()):
             recorder.write(item)
     config = configured(tmp_path, made(2, sensor=OTHER))
@@ -252,7 +255,9 @@ def test_live_and_replay_agree(tmp_path: Path) -> None:
     """The name of the sensor is in the recording: with the right certificate nothing is noted."""
     log, source = tmp_path / "log.mcap", Source(60)
     given = made(2, standard_uncertainty=0.1)
-    with McapRecorder(log, source.open(), box="b", boot="0" * 16, software="0.1.0") as recorder:
+    with McapRecorder(
+        log, LogInfo(box="b", boot="0" * 16, software="0.1.0", streams=source.open())
+    ) as recorder:
         for item in source.items(threading.Event()):
             recorder.write(item)
     live = Pipeline([SPEC], head=Head("b", "0" * 16, "0.1.0"), fleet="default", certificates=[given])

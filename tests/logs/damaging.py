@@ -22,6 +22,7 @@ import numpy as np
 from agent.blocks import Block
 from agent.commands.convert_check import Reckoning
 from agent.errors import FourPartError
+from agent.log_info import LogInfo
 from agent.sources.log_file import BAG_FOLDER_MARK, FORMATS, open_log
 from tests.logs.reading import RECORDINGS
 from tests.logs.trips import Trip, drive
@@ -63,7 +64,9 @@ def write(path: Path, suffix: str, trip: Trip) -> Path | None:
     """Write a trip in the format of `suffix`; return its map, if it needs one."""
     module, _, name = FORMATS[suffix].writer.partition(":")
     make = getattr(importlib.import_module(module), name)
-    with make(path, trip.specs, box="box-7", boot="0123456789abcdef", software="0.1.0") as recorder:
+    with make(
+        path, LogInfo(box="box-7", boot="0123456789abcdef", software="0.1.0", streams=trip.specs)
+    ) as recorder:
         for item in trip.items:
             recorder.write(item)
     return path.with_suffix(".toml") if suffix == ".csv" else None

@@ -34,7 +34,7 @@ def test_the_accelerometer_that_feels_gravity_is_watched_and_the_other_kept() ->
 
 
 def test_values_are_what_the_files_own_calibration_makes_of_the_counts() -> None:
-    import idelib  # type: ignore[import-untyped]
+    import idelib
 
     got = ide("endaq-python_SSX70065.IDE")
     with idelib.importFile(str(recording("endaq-ide/endaq-python_SSX70065.IDE")), quiet=True) as dataset:

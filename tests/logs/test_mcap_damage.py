@@ -16,6 +16,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import Writer
 
 from agent.errors import LogFileError
+from agent.log_info import LogInfo
 from agent.mcap_codec import METADATA_NAME
 from agent.recorder.mcap_file import Compression
 from agent.recorder.mcap_writer import McapRecorder
@@ -43,7 +44,10 @@ class Recording:
 
 def record(path: Path, trip: Trip, compression: Compression = "zstd") -> bytes:
     with McapRecorder(
-        path, trip.specs, box="b", boot="f" * 16, software="0", chunk_bytes=4000, compression=compression
+        path,
+        LogInfo(box="b", boot="f" * 16, software="0", streams=trip.specs),
+        chunk_bytes=4000,
+        compression=compression,
     ) as recorder:
         for item in trip.items:
             recorder.write(item)

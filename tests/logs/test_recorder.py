@@ -18,7 +18,8 @@ from mcap.reader import make_reader
 
 from agent.blocks import Block, FaultKind, FaultPhase, ListedClock, RegularClock, SensorFault
 from agent.errors import LogFileError, UsageError
-from agent.mcap_codec import RecordingInfo
+from agent.log_info import LogInfo
+from agent.mcap_codec import info_of, metadata_of
 from agent.outbox.files import Disk
 from agent.recorder import mcap_file
 from agent.recorder.mcap_writer import McapRecorder
@@ -41,7 +42,7 @@ FAULT = SensorFault(
 
 
 def recorder_at(path: Path, **settings: object) -> McapRecorder:
-    return McapRecorder(path, SPECS, box="b", boot="0" * 16, software="0.1.0", **settings)  # type: ignore[arg-type]
+    return McapRecorder(path, LogInfo(box="b", boot="0" * 16, software="0.1.0", streams=SPECS), **settings)  # type: ignore[arg-type]
 
 
 def test_the_stock_reader_finds_everything(tmp_path: Path) -> None:
@@ -210,10 +211,10 @@ def test_a_recording_without_faults_is_as_it_always_was(tmp_path: Path) -> None:
 
 def test_a_recording_of_an_older_agent_is_read() -> None:
     """It knew of no offset and of no faults."""
-    info = RecordingInfo(box="b", boot="0" * 16, software="0.1.0", streams=SPECS)
-    text = info.to_metadata()["info"].replace('"offset":0.0,', "")
+    info = LogInfo(box="b", boot="0" * 16, software="0.1.0", streams=SPECS)
+    text = metadata_of(info)["info"].replace('"offset":0.0,', "")
     assert "offset" not in text
-    assert RecordingInfo.from_metadata({"info": text, "crc32": f"{zlib.crc32(text.encode()):08x}"}) == info
+    assert info_of({"info": text, "crc32": f"{zlib.crc32(text.encode()):08x}"}) == info
 
 
 def test_a_fault_of_a_stream_that_nobody_named_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from agent.blocks import Block, RegularClock, SensorFault, Silence
 from agent.errors import UsageError
+from agent.log_info import LogInfo
 from agent.recorder.mcap_file import Compression
 from agent.recorder.mcap_writer import McapRecorder
 from agent.sources import Item
@@ -126,11 +127,7 @@ class TestMcap(RoundTrip):
     def write(self, path: Path, trip: Trip) -> None:
         with McapRecorder(
             path,
-            trip.specs,
-            box="box-7",
-            boot="0123456789abcdef",
-            software="0.1.0",
-            mount_up=UP,
+            LogInfo(box="box-7", boot="0123456789abcdef", software="0.1.0", streams=trip.specs, mount_up=UP),
             chunk_bytes=2000,
             compression=self.compression,
         ) as recorder:
@@ -185,9 +182,8 @@ class Written(RoundTrip):
     def write(self, path: Path, trip: Trip) -> Path | None:
         module, _, name = FORMATS[self.format].writer.partition(":")
         make = getattr(importlib.import_module(module), name)
-        with make(
-            path, trip.specs, box="box-7", boot="0123456789abcdef", software="1", mount_up=UP
-        ) as recorder:
+        info = LogInfo(box="box-7", boot="0123456789abcdef", software="1", streams=trip.specs, mount_up=UP)
+        with make(path, info) as recorder:
             for item in trip.items:
                 recorder.write(item)
         return path.with_suffix(".toml") if self.format == ".csv" else None
@@ -294,7 +290,9 @@ def test_a_recording_made_by_others_goes_into_mcap_and_out_unchanged(
     wanted = read(path, Path(__file__).parents[2] / "docs" / "maps" / f"{map_name}.toml")
     out = tmp_path / "log.mcap"
     identity = wanted.source.identity
-    with McapRecorder(out, wanted.specs, box=identity.box, boot=identity.boot, software="0") as recorder:
+    with McapRecorder(
+        out, LogInfo(box=identity.box, boot=identity.boot, software="0", streams=wanted.specs)
+    ) as recorder:
         for item in wanted.items:
             recorder.write(item)
     got = read(out)

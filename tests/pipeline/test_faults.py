@@ -26,6 +26,7 @@ from agent.blocks import (
     Silence,
 )
 from agent.config import BoxSettings, Config
+from agent.log_info import LogInfo
 from agent.pipeline import Item, Pipeline
 from agent.recorder.mcap_writer import McapRecorder
 from agent.records import Head, Record, as_json, decode
@@ -251,7 +252,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a live source gave in short blocks, recorded beside the pipeline."""
     path = tmp_path_factory.mktemp("recording") / "log.mcap"
     specs = tuple(TABLE[n] for n in NAMES)
-    with McapRecorder(path, specs, box="box", boot=BOOT, software="0", chunk_bytes=3000) as recorder:
+    with McapRecorder(
+        path, LogInfo(box="box", boot=BOOT, software="0", streams=specs), chunk_bytes=3000
+    ) as recorder:
         for item in by_time(3):
             recorder.write(item)
     return path

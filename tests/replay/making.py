@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent.blocks import Block, RegularClock
+from agent.log_info import LogInfo
 from agent.recorder.mcap_writer import McapRecorder
 from agent.replay.totals import without_times
 from agent.streams import TABLE
@@ -27,7 +28,9 @@ def write_log(path: Path, *, seed: int = 1, seconds: int = 6) -> Path:
     values[at : at + 12, 2] += pulse.astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     boot = f"{seed:016x}"
-    recorder = McapRecorder(path, [TABLE["accel"]], box="b", boot=boot, software="0.1", overwrite=True)
+    recorder = McapRecorder(
+        path, LogInfo(box="b", boot=boot, software="0.1", streams=(TABLE["accel"],)), overwrite=True
+    )
     with recorder:
         recorder.write(TimeMark(SECOND_NS, 10**18, TimeQuality.SYNCED))
         clock = RegularClock(0, SECOND_NS, 1_000_000_000)
