@@ -3,20 +3,25 @@
 paho reads each answer by four calls of the kernel and keeps a dozen objects for each message: most of the
 time of a drain. What is done here is done by the packet as MQTT has it (MQTT 5.0, 3.3 and 3.4; 3.1.1
 likewise); all else, and every packet that is not a plain PUBACK for a record, is paho's. It works by paho's
-inner parts; `requirements/` fixes its version, and the uplink's tests run every one of them.
+inner parts (`INNER`): `requirements/` fixes its version, the uplink's tests run every one of them, and a paho
+that has other ones is refused when the agent starts, and not when the first record leaves.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import paho.mqtt
+import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MessageType, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.errors import BrokerError
 from agent.uplink import through
 
 READ_BYTES = 4096
@@ -26,6 +31,28 @@ RETAIN = 0x01
 TOPIC_MAX_BYTES = 65_535  # MQTT 5.0, 1.5.4
 PAYLOAD_MAX_BYTES = 268_435_455 - TOPIC_MAX_BYTES - 8  # MQTT 5.0, 1.5.5, less what stands before it
 _U16 = struct.Struct("!H")
+MADE_FOR = "2.2.0"
+"""The version of paho that was read; others with the same inner parts are let pass."""
+INNER = {
+    "_create_socket_connection": ("self",),
+    "_handle_pubackcomp": ("self", "cmd"),
+    "_mid_generate": ("self",),
+    "_packet_queue": ("self", "command", "packet", "mid", "qos", "info"),
+    "_sock_recv": ("self", "bufsize"),
+    "loop_read": ("self", "max_packets"),
+}
+"""Methods of paho's client that this and `through` call or take the place of, and what they take."""
+INNER_FIELDS = ("_in_packet", "_sock", "_sockpairR", "_sockpairW")
+
+
+def other_parts(client: mqtt.Client) -> list[str]:
+    """Return the inner parts of paho that are not what this was written for."""
+    odd = [name for name in INNER_FIELDS if not hasattr(client, name)]
+    for name, takes in INNER.items():
+        method = getattr(mqtt.Client, name, None)
+        if method is None or tuple(inspect.signature(method).parameters) != takes:
+            odd.append(f"{name}()")
+    return odd
 
 
 def why_not(topic: str, payload: bytes) -> str:
@@ -46,6 +73,13 @@ class RecordsClient(through.Client):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if odd := other_parts(self):
+            raise BrokerError(
+                "preparing the connection to the broker",
+                got=f"paho-mqtt {paho.mqtt.__version__}, in which {', '.join(odd)} changed or went",
+                expected=f"paho-mqtt {MADE_FOR}, by whose inner parts records are sent",
+                remedy="In the checkout: `pip install --require-hashes -r requirements/agent.txt`.",
+            )
         self._has_properties = kwargs.get("protocol") == MQTTProtocolVersion.MQTTv5
         self._ids: set[int] = set()
         self._heard = b""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import paho.mqtt
+import paho.mqtt.client as mqtt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.errors import BrokerError
+from agent.uplink import records_client
 from agent.uplink.backoff import Backoff
 from agent.uplink.blame import Blame
 from agent.uplink.topics import command_topic, status_topic
@@ -68,3 +76,32 @@ def test_only_a_record_on_which_the_broker_hung_up_twice_alone_is_blamed() -> No
 def test_the_largest_is_too_large() -> None:
     assert Blame().after(0x95, window_of(3, 9, 4)) == 9
     assert Blame().after(0x95, Window(3)) is None
+
+
+def test_the_paho_that_is_installed_is_the_one_that_was_read() -> None:
+    """Records are sent by its inner parts: after a change, read those again and then raise the number."""
+    assert paho.mqtt.__version__ == records_client.MADE_FOR, (
+        f"paho-mqtt is {paho.mqtt.__version__} now. agent/uplink/records_client.py and through.py work by "
+        f"inner parts of {records_client.MADE_FOR}: read {', '.join(records_client.INNER)} in the new one, run "
+        "tests/uplink, and set MADE_FOR."
+    )
+
+
+@pytest.mark.parametrize("name", [*records_client.INNER, "_in_packet"])
+def test_a_paho_without_one_of_its_parts_is_refused_in_words(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name in records_client.INNER:
+        monkeypatch.setattr(mqtt.Client, name, lambda self, of, another, kind: None)
+    else:
+        begin = mqtt.Client.__init__
+
+        def without(self: mqtt.Client, *args: Any, **kwargs: Any) -> None:
+            begin(self, *args, **kwargs)
+            delattr(self, name)
+
+        monkeypatch.setattr(mqtt.Client, "__init__", without)
+    with pytest.raises(BrokerError, match=rf"in which {name}.* changed or went.*--require-hashes"):
+        records_client.RecordsClient(CallbackAPIVersion.VERSION2)
+    monkeypatch.undo()
+    records_client.RecordsClient(CallbackAPIVersion.VERSION2)
