@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import msgspec
 
+from agent.ranges import NAME
 from agent.streams import StreamSpec
 
 LAYOUT_VERSION = 1
@@ -23,3 +27,15 @@ class LogInfo(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamSpec, ...]
     mount_up: tuple[float, float, float] | None = None
     meta: dict[str, str] = {}
+
+    def check(self) -> None:
+        """Raise ValueError where it cannot be true: a box becomes a topic, and with a rate one computes."""
+        for word, name in (("box", self.box), ("boot", self.boot)):
+            if name is not None and not re.match(NAME, name):
+                raise ValueError(f"a {word} called {name[:80]!r}")
+        for spec in self.streams:
+            spec.check()
+        if len({spec.name for spec in self.streams}) < len(self.streams):
+            raise ValueError("two streams of one name")
+        if self.mount_up is not None and not 0 < math.hypot(*self.mount_up) < math.inf:
+            raise ValueError(f"up at {self.mount_up}")

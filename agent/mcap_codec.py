@@ -110,6 +110,7 @@ def info_of(metadata: Mapping[str, str]) -> LogInfo:
     info = msgspec.json.decode(text, type=LogInfo)
     if info.layout != LAYOUT_VERSION:
         raise ValueError(f"layout {info.layout}, this version reads {LAYOUT_VERSION}")
+    info.check()
     return info
 
 

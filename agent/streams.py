@@ -8,9 +8,16 @@ All else in the agent looks here and nowhere else.
 from __future__ import annotations
 
 import enum
+import math
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
+
+STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}\Z")
+MOST_AXES = 64
+MOST_BITS = 64
+LEAST_RATE_HZ, MOST_RATE_HZ = 1e-9, 1e9
 
 
 class StreamClass(enum.StrEnum):
@@ -68,6 +75,20 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def raw_bytes_per_sample(self) -> float:
         """Bytes in which the sensor itself gives one sample of all axes."""
         return len(self.axes) * self.sample_bits / 8
+
+    def check(self) -> None:
+        """Raise ValueError for what no sensor gives: a file may say anything of a stream."""
+        figures = (self.rate_hz, self.scale, self.offset, self.full_scale or 0.0)
+        wrong = (
+            (not STREAM_NAME.match(self.name), f"a stream called {self.name[:80]!r}"),
+            (not 0 < len(self.axes) <= MOST_AXES, f"{len(self.axes)} axes of {self.name}"),
+            (not all(map(math.isfinite, figures)), f"figures of {self.name} that are not finite"),
+            (not LEAST_RATE_HZ <= self.rate_hz <= MOST_RATE_HZ, f"{self.rate_hz:g} Hz of {self.name}"),
+            (not 1 <= self.sample_bits <= MOST_BITS, f"{self.sample_bits} bits of {self.name}"),
+        )
+        for is_so, words in wrong:
+            if is_so:
+                raise ValueError(words)
 
 
 def _spec(

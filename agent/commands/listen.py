@@ -35,7 +35,7 @@ from agent.commands.listen_files import Said, read_all
 from agent.commands.run import check_seconds
 from agent.commands.words import kind_of, line_of, shown
 from agent.config import load_config
-from agent.errors import BrokerError, PayloadError, UsageError, did_you_mean
+from agent.errors import BrokerError, LogFileError, PayloadError, UsageError, did_you_mean
 from agent.ranges import IN_WORDS, NAME
 from agent.records import Kind, decode, topic_of
 from agent.snippet_files import SnippetReader, SnippetSamples, save
@@ -253,13 +253,23 @@ class Printer:
     def save_rest(self) -> None:
         """Save what has come of snippets of which parts are missing."""
         if self._folder is not None:
-            self._save(self._reader.rest, "a snippet")
+            where = "a snippet of which parts are missing"
+            self._save(lambda: self._reader.rest(lambda error: self.complain(error, where)), where)
 
     def _save(self, samples: Callable[[], Iterable[SnippetSamples]], where: str) -> None:
+        """Save what is complete; a disk that is full costs the snippet, and not the listening."""
         assert self._folder is not None
         try:
             for one in samples():
-                path = save(one, self._folder)
+                try:
+                    path = save(one, self._folder)
+                except OSError as error:
+                    got = error.strerror or str(error)
+                    self.complain(_not_saved(one.name, self._folder, got), where)
+                    continue
+                except LogFileError as error:
+                    self.complain(_not_saved(one.name, self._folder, error.got), where)
+                    continue
                 if path is None:
                     continue
                 missing = f"; {one.missing_parts} of its parts did not come" if one.missing_parts else ""
@@ -296,6 +306,15 @@ class Printer:
         odd = [(self._twice, "came twice"), (self.unreadable, "could not be read")]
         more = "".join(f"; {count} {what}" for count, what in odd if count)
         print(f"{kinds}{boxes}{more}", file=sys.stderr, flush=True)
+
+
+def _not_saved(name: str, folder: Path, got: str) -> PayloadError:
+    return PayloadError(
+        f"saving {name} in {folder}",
+        got=got,
+        expected="a folder that this user may write to, with room in it",
+        remedy="Check permissions and free space (`df -h`). Listening goes on, and the next one is tried.",
+    )
 
 
 def _check_head(payload: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ def _flags(run: Block) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def spec_of(body: Mapping[str, Any]) -> StreamSpec:
     """Return what a part says of its stream. Raises KeyError, TypeError, ValueError."""
     axes = tuple(str(axis) for axis in body["axes"])
-    return StreamSpec(
+    spec = StreamSpec(
         name=str(body["stream"]),
         axes=axes,
         unit=Unit(body["unit"]),
@@ -102,6 +102,8 @@ def spec_of(body: Mapping[str, Any]) -> StreamSpec:
         full_scale=None if body.get("full_scale") is None else float(body["full_scale"]),
         sensor=str(body.get("sensor", "")),
     )
+    spec.check()
+    return spec
 
 
 def blocks_of(body: Mapping[str, Any]) -> list[Block]:

@@ -269,6 +269,7 @@ class BagLog(LaidOutLog):
 
     def _ours(self, info: ros.BagInfo) -> list[Strand]:
         """Put a bag of ours together again: counts, indexes, flags and marks as they were."""
+        info.check()
         if self._options.take:
             raise UsageError(
                 self._doing,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,14 @@ from agent.pipeline import Pipeline
 from agent.records import Head, Kind, decode
 from agent.reduction import UploadSettings
 from agent.replay.runner import line_of
-from agent.snippet_files import SnippetReader, save, snippets_of
+from agent.snippet_files import (
+    MOST_HELD_BYTES,
+    MOST_PART_BYTES,
+    MOST_PARTS,
+    SnippetReader,
+    save,
+    snippets_of,
+)
 from agent.snippets import SnippetSettings
 from agent.sources.log_file import open_log
 from agent.timebase import TimeMark
@@ -133,6 +143,12 @@ def test_parts_come_in_any_order_and_more_than_once(payloads: list[dict[str, Any
         {"unit": "furlong"},
         {"flagged": {"at": [10**9], "flags": [1]}},
         {"flagged": {"at": [0], "flags": [999]}},
+        {"rate_hz": 0},
+        {"rate_hz": float("inf")},
+        {"scale": float("nan")},
+        {"sample_bits": 10**6},
+        {"of": "../../etc"},
+        {"events": "x" * (MOST_PART_BYTES + 1)},
     ],
     ids=str,
 )
@@ -150,6 +166,85 @@ def test_what_is_none_is_told_and_left(
     main(["listen", "--snippets", str(folder), str(file)])
     capsys.readouterr()
     assert {path.parent for path in tmp_path.rglob("*.mcap*")} <= {folder}
+
+
+def test_one_that_is_damaged_takes_no_other_with_it(
+    payloads: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the end, when what has come of each is saved; and within one, of which the other parts are good."""
+    good = next(one for one in payloads if one["parts"] == 1 and one["n"] > 10)
+    waiting = [parted({**good, "id": f"snippet-{n}"}, 1, 2) for n in (901, 902, 903)]
+    waiting[0]["data"] = "zz"
+    whole = [parted({**good, "id": "snippet-904"}, n, 3) for n in (1, 2, 3)]
+    for number, one in enumerate((*waiting, *whole)):
+        one["seq"] = number
+    whole[1]["runs"] = 7
+    whole[2]["stream"] = "elsewhere"
+    file = tmp_path / "records.jsonl"
+    file.write_text("".join(json.dumps({"topic": "", "payload": one}) + "\n" for one in (*waiting, *whole)))
+    assert main(["listen", "--snippets", str(tmp_path / "out"), str(file)]) == 1
+    said = capsys.readouterr().err
+    names = sorted(path.name.split("_")[2] for path in (tmp_path / "out").iterdir())
+    assert names == ["snippet-902", "snippet-903", "snippet-904"], said
+    assert said.count("error: ") == 1 and "2 of its parts did not come" in said, said
+
+
+def test_samples_of_an_earlier_start_are_saved_as_its_own(
+    payloads: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    good = next(one for one in payloads if one["parts"] == 1)
+    (snippet,) = SnippetReader().take({**good, "of": "f" * 16})
+    path = save(snippet, tmp_path)
+    assert path is not None and good["boot"] in path.name
+    log = open_log(path)
+    log.open()
+    assert log.identity.boot == "f" * 16
+
+
+def test_a_box_that_floods_fills_no_memory(payloads: list[dict[str, Any]]) -> None:
+    """Whoever may publish may send any number of parts of snippets that are never complete."""
+    good = next(one for one in payloads if one["parts"] == 1)
+    reader, given = SnippetReader(), 0
+    flood = {**good, "noise": "x" * (1 << 20)}
+    tracemalloc.start()
+    for part in range(1, 45):
+        for number in range(3):
+            flood["noise"] = f"{part}{number}" + "x" * (1 << 20)
+            given += len(reader.take({**parted(flood, part, MOST_PARTS), "id": f"snippet-{number}"}))
+    assert tracemalloc.get_traced_memory()[1] < 1.5 * MOST_HELD_BYTES
+    tracemalloc.stop()
+    assert given >= 1, "what has come of them is given, and not dropped"
+
+
+def test_a_disk_that_is_full_costs_the_snippet_and_not_the_listening(
+    payloads: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second, third = (
+        {**payloads[0], "id": f"snippet-{number}", "seq": number} for number in (901, 902, 903)
+    )
+    file = tmp_path / "records.jsonl"
+    lines = [{"topic": "", "payload": parted(one, 1, 1)} for one in (first, second, third)]
+    file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    write = os.pwrite
+    full: list[int] = []
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        if "snippet-902" in os.readlink(f"/proc/self/fd/{fd}"):
+            full.append(offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    assert main(["listen", "--snippets", str(tmp_path / "out"), str(file)]) == 1
+    said = capsys.readouterr()
+    assert full and "No space left" in said.err and said.err.count("saved ") == 2, said.err
+    assert {path.name.split("_")[2] for path in (tmp_path / "out").iterdir()} == {
+        "snippet-901",
+        "snippet-903",
+    }
 
 
 def test_a_payload_says_the_same_in_json(payloads: list[dict[str, Any]]) -> None:

@@ -82,8 +82,8 @@ def test_the_paho_that_is_installed_is_the_one_that_was_read() -> None:
     """Records are sent by its inner parts: after a change, read those again and then raise the number."""
     assert paho.mqtt.__version__ == records_client.MADE_FOR, (
         f"paho-mqtt is {paho.mqtt.__version__} now. agent/uplink/records_client.py and through.py work by "
-        f"inner parts of {records_client.MADE_FOR}: read {', '.join(records_client.INNER)} in the new one, run "
-        "tests/uplink, and set MADE_FOR."
+        f"inner parts of {records_client.MADE_FOR}: read {', '.join(records_client.INNER)} in the new one, "
+        "run tests/uplink, and set MADE_FOR."
     )
 
 
