@@ -25,9 +25,10 @@ from agent.config import Config, load_config
 from agent.errors import LogFileError, UsageError
 from agent.records import Record
 from agent.replay.batch import Hand, Here, in_order
-from agent.replay.job import CarriedCertificates, Job, Outcome, Told, do, replayed_part
+from agent.replay.job import CarriedCertificates, Job, Outcome, Told, do
 from agent.replay.runner import SUMMARY_FILE, Interrupted, Summary, write_json, write_summary
 from agent.replay.selection import Chosen, Selection, select
+from agent.replay.settings import replayed_part
 from agent.replay.sweep import (
     SWEEP_CSV,
     SWEEP_JSON,
@@ -272,25 +273,20 @@ def _sum_up(
         told = {**together(points[0].totals), "left_out": list(selection.left_out)}
         print(f"{words.sums(told)}\n  written    {args.out}", file=sys.stderr)
     if args.report and any(point.totals.done for point in points):
-        _report_all(args, points, work, selection)
+        _report_all(args, work, selection)
     if args.json:
         print(json.dumps(told))
     return int(any(point.totals.failed for point in points))
 
 
-def _report_all(
-    args: argparse.Namespace, points: Sequence[_Point], work: Sequence[_Work], selection: Selection
-) -> None:
+def _report_all(args: argparse.Namespace, work: Sequence[_Work], selection: Selection) -> None:
     """Write a page for each log and one of all."""
     if selection.single and not args.sweep:
         page = _report(work[0])
     else:
         from agent.report import write_overview
 
-        page = write_overview(args.out, config=points[0].config)
-        for one in work if args.sweep else ():  # under the limits that were its own
-            if one.job.name in one.point.totals.done:
-                _report(one)
+        page = write_overview(args.out)
     print(f"  report     {page}", file=sys.stderr)
 
 
@@ -322,7 +318,7 @@ def _report(work: _Work) -> Path:
 
     job = work.job
     map_path = Path(job.map_path) if job.map_path else None
-    page: Path = write_report(Path(job.out), log=Path(job.log), map_path=map_path, config=work.point.config)
+    page: Path = write_report(Path(job.out), log=Path(job.log), map_path=map_path)
     return page
 
 

@@ -24,7 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--map", type=Path, metavar="MAP", help="what the columns of that log are (TOML)")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="the configuration of the replay: bands, certificates"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="bands and certificates of a replay by an older version; newer ones keep theirs in DIR",
     )
     parser.add_argument("--pdf", action="store_true", help=f"also {PDF_FILE}, for the customer's file")
     parser.add_argument(
@@ -34,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write it."""
-    config = load_config(args.config)
+    config = None if args.config is None else load_config(args.config)
     try:
         if is_trip(args.folder) or not trips_below_safely(args.folder):
             page = write_report(args.folder, log=args.log, map_path=args.map, config=config, pdf=args.pdf)

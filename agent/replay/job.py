@@ -31,13 +31,12 @@ from agent.replay.runner import (
     Summary,
     replay_log,
 )
+from agent.replay.settings import replayed_part
 from agent.replay.software import software
 from calibration.certificate import parse_certificate
 from calibration.errors import CalibrationError, CertificateError
 
 LEASE_LOOKED_AT_S = 1.0
-# sections of the configuration that no replay looks at: where samples come from and where records go
-ELSEWHERE = ("broker", "certificates", "health", "orders", "outbox", "recorder", "source")
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -115,15 +114,6 @@ class Outcome(msgspec.Struct, frozen=True):
     interrupted: bool = False
     trace: str = ""
     """Where the software failed, if it was its fault."""
-
-
-def replayed_part(config: Config) -> Config:
-    """Return `config` without what no replay looks at: it must neither travel nor make a result another."""
-    fresh = Config()
-    fields = {field.name for field in msgspec.structs.fields(Config)}
-    return msgspec.structs.replace(
-        config, **{name: getattr(fresh, name) for name in ELSEWHERE if name in fields}
-    )
 
 
 def do(

@@ -1,8 +1,8 @@
 """One log through the pipeline: its records and its summary in a folder.
 
 ``records.jsonl`` holds what the agent would have published, in order; ``summary.json`` what it came
-to. Both are written beside their final names and renamed when whole, so that a half-done replay is
-never taken for a finished one.
+to; ``settings.json`` what it was made with. All are written beside their final names and renamed when
+whole, so that a half-done replay is never taken for a finished one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from agent.certificates import Certificates, at_hand
 from agent.config import Config
 from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record, as_json
+from agent.replay.settings import SETTINGS_FILE, document_of
 from agent.sources.log_file import LogSource, open_log
 
 RECORDS_FILE = "records.jsonl"
@@ -100,6 +101,8 @@ def replay_log(
     summary |= {"log": str(log.absolute()), "map": None, "fingerprint": fingerprint}
     if options.map_path is not None:
         summary["map"] = str(options.map_path.absolute())
+    used = applied.of(pipeline.streams, any_sensor=True)
+    write_json(out / SETTINGS_FILE, document_of(config, used), attempt)
     write_summary(out, summary, attempt)
     return summary
 

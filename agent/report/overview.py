@@ -55,8 +55,9 @@ def write_overview(
 ) -> Path:
     """Write a report into each trip's folder below `out`, and one of all of them into `out`; return that.
 
-    A trip that cannot be read is told of on the page, and the rest goes on. Raises UsageError where there is
-    none.
+    Each is shown as it was replayed, under its own limits; ``config`` is for folders that do not say how
+    that was. A trip that cannot be read is told of on the page, and the rest goes on. Raises UsageError where
+    there is none.
     """
     folders = trips_below(out)
     if not folders:
@@ -72,7 +73,7 @@ def write_overview(
         name = folder.relative_to(out).as_posix()
         on_trip(name)
         try:
-            found: Findings = write_findings(folder, config=config or Config(), pdf=pdf)
+            found: Findings = write_findings(folder, config=config, pdf=pdf)
         except FourPartError as error:
             failed[name] = str(error)
             continue

@@ -89,12 +89,22 @@ class _Wanted:
     parts: dict[str, list[tuple[I64, F64]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read_samples(log: Path, trip: Trip, config: Config, map_path: Path | None) -> Samples:
-    """Read the log of a trip. Raises a FourPartError for a log or a map that cannot be read."""
+def read_samples(
+    log: Path,
+    trip: Trip,
+    config: Config,
+    certificates: tuple[Certificate, ...] | None,
+    map_path: Path | None,
+) -> Samples:
+    """Read the log of a trip. ``certificates``: to correct by; None for those that ``config`` names.
+
+    Raises a FourPartError for a log or a map that cannot be read.
+    """
     source = open_log(log, map_path=map_path, window_s=WINDOW_S)
     specs = config.apply_to(source.open())
     named = {spec.name: spec for spec in specs}
-    certificates = at_hand(config).of(specs, any_sensor=True)
+    if certificates is None:
+        certificates = at_hand(config).of(specs, any_sensor=True)
     correction = Correction(specs, certificates, any_sensor=True)
     aligner = Aligner(sorted(named, key=lambda name: name != TEMPERATURE))
     numbers, wall = NumbersOnly(), WallClock()

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.certificates import at_hand
 from agent.config import Config
 from agent.errors import FourPartError
+from agent.replay.settings import ReplaySettings, read_settings, replayed_part
 from agent.report.climate import TemperatureRecord, temperature_record
 from agent.report.document import document_of
 from agent.report.page import page_of
@@ -15,9 +17,18 @@ from agent.report.panels import Band, Panel, panels_of_features, panels_of_sampl
 from agent.report.samples import Samples, read_samples
 from agent.report.trip import Trip, read_trip
 from agent.report.words import story
+from calibration.errors import CalibrationError
 
 REPORT_FILE = "report.html"
 PDF_FILE = "report.pdf"
+AS_REPLAYED = (
+    "This is the trip as it was replayed. The configuration that was given for this page differs from that "
+    "of the replay, or names other certificates: replay the log with it to see the trip so."
+)
+NOT_KEPT = (
+    "An older version made this replay and did not keep its settings: bands, and the certificates that "
+    "correct the samples here, are those of the configuration that was given for this page, if any."
+)
 
 
 @dataclass(slots=True)
@@ -43,14 +54,21 @@ def write_report(
     """Write ``report.html`` into a folder that `replay` wrote, ``report.pdf`` too if asked; return its path.
 
     ``log``: for full rate and a finer timeline; without it, the one that ``summary.json`` names, if it is
-    still there. Raises a FourPartError, and ModuleNotFoundError where a PDF is wanted without reportlab.
+    still there. The trip is shown as it was replayed; ``config`` and its certificates are for a folder that
+    does not say how that was. Raises a FourPartError, and ModuleNotFoundError where a PDF is wanted without
+    reportlab.
     """
-    write_findings(out, log=log, map_path=map_path, config=config or Config(), pdf=pdf)
+    write_findings(out, log=log, map_path=map_path, config=config, pdf=pdf)
     return out / REPORT_FILE
 
 
 def write_findings(
-    out: Path, *, config: Config, log: Path | None = None, map_path: Path | None = None, pdf: bool = False
+    out: Path,
+    *,
+    config: Config | None = None,
+    log: Path | None = None,
+    map_path: Path | None = None,
+    pdf: bool = False,
 ) -> Findings:
     """Write the report, as `write_report` does, and return what is in it."""
     found = findings(out, log=log, map_path=map_path, config=config)
@@ -65,7 +83,7 @@ def write_findings(
     return found
 
 
-def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Config) -> Findings:
+def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Config | None) -> Findings:
     """Read all that there is of a trip."""
     trip = read_trip(out)
     named = log is not None
@@ -77,15 +95,22 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
         if not log.exists():
             notes.append(f"The log {log} is no longer there: no samples at full rate.")
             log = None
+    settings = read_settings(out)
+    given = config or Config()
+    if settings is not None and config is not None and _differ(settings, config):
+        notes.append(AS_REPLAYED)
+    shown, used = (given, None) if settings is None else (settings.config, settings.certificates)
     samples: Samples | None = None
     if log is not None:
         try:
-            samples = read_samples(log, trip, config, map_path)
+            samples = read_samples(log, trip, shown, used, map_path)
         except FourPartError as error:
             if named:
                 raise
             notes.append(f"The log could not be read again, so there are no samples at full rate: {error}")
-    bands = _bands(trip, config)
+        else:
+            notes += [] if settings is not None else [NOT_KEPT]
+    bands = _bands(trip, shown)
     if samples is None:
         panels = panels_of_features(trip, bands)
         notes.append("Lines are of the features that went up, not of the samples.")
@@ -99,6 +124,18 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
     temperatures = _temperatures(samples, panels, bands.get("°C", (None, None)))
     climate = temperatures[0].words() if temperatures else ""
     return Findings(trip, story(trip, climate), panels, samples, temperatures, notes)
+
+
+def _differ(settings: ReplaySettings, config: Config) -> bool:
+    """Return whether a configuration, or a certificate that it names, is another than that of the replay."""
+    if replayed_part(config) != settings.config:
+        return True
+    used = {certificate.hash for certificate in settings.certificates}
+    try:
+        named = at_hand(config).named
+    except (FourPartError, CalibrationError):  # it is not used, so it need not be here
+        return False
+    return not used >= {certificate.hash for certificate in named}
 
 
 def _bands(trip: Trip, config: Config) -> dict[str, Band]:
