@@ -24,6 +24,7 @@ from typing import Any
 
 from agent.blocks import NS_PER_S, Block
 from agent.commands.run import numbered
+from agent.commands.words import shown
 from agent.config import load_config
 from agent.errors import LogFileError, UsageError
 from agent.log_info import LogInfo
@@ -36,11 +37,13 @@ from agent.recorder.shelf import Keep, RingFile
 from agent.ring_recording import USUAL, directory_of
 from agent.sources.log_source import LogOptions
 from agent.sources.mcap_log import McapLog
-from agent.timebase import TimeQuality, rfc3339
+from agent.timebase import TimeQuality, rfc3339, wall_ns_of
 
 WHATS = ("list", "keep", "release", "export", "verify")
 MB = 1e6
-_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+NS_PER_MS = 1_000_000
+MOST_WHY = 200
+_AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -93,16 +96,18 @@ def _time_ns(word: str) -> int:
     now_ns = time.time_ns()
     if word == "now":
         return now_ns
-    if ago := _AGO.fullmatch(word):
-        return now_ns - round(float(ago[1]) * _SECONDS[ago[2]] * NS_PER_S)
     try:
-        when = datetime.fromisoformat(word)
-        if when.tzinfo is None:
+        if ago := _AGO.fullmatch(word):
+            before_ns = round(float(ago[1]) * _SECONDS[ago[2]] * NS_PER_S)
+            if before_ns > now_ns:
+                raise ValueError("a time before 1970")
+            return now_ns - before_ns
+        if datetime.fromisoformat(word).tzinfo is None:
             raise ValueError("no zone")
-        return int(when.timestamp()) * NS_PER_S + when.microsecond * 1000
-    except ValueError as error:
+        return wall_ns_of(word)
+    except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"reading the time {word!r}",
+            f"reading the time {word[:80]!r}",
             got=str(error),
             expected="2027-01-15T08:00:00Z, or 90s, 15m, 2h, 1d ago, or now",
             remedy="`cargobox recordings list` shows from when to when there is something.",
@@ -128,6 +133,7 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
     document = _document(directory, files, keeps, settings.max_mib * (1 << 20))
     aside = sorted(path.name for path in directory.glob(f"*{shelf.DAMAGED_SUFFIX}"))
     wrong = [*unreadable, *(f"{name}: could not be read, and was set aside" for name in aside)]
+    wrong += [f"{name}: no plain file, and so none of the ring" for name in shelf.strangers_in(directory)]
     document["wrong"] = wrong
     if args.json:
         print(json.dumps(document))
@@ -139,11 +145,11 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
             f"  {told['start']} to {told['end'][11:]}  {told['bytes'] / MB:7.2f} MB  {told['state']:7}{kept}"
         )
         if told["lost"]:
-            print(f"      {told['lost']}")
+            print(shown(f"      {told['lost']}"))
         if told["time_quality"] == TimeQuality.UNSET:
             print("      the clock was not set: the date is wrong, differences are right")
     for keep in document["keeps"]:
-        print(f"  keeps {keep['id']}: {keep['why']} ({keep['t']}), {keep['bytes'] / MB:.1f} MB")
+        print(shown(f"  keeps {keep['id']}: {keep['why']} ({keep['t']}), {keep['bytes'] / MB:.1f} MB"))
     print(f"  free on the card: {document['free_bytes'] / MB:,.0f} MB")
     if document["bytes_a_day"]:
         print(
@@ -152,7 +158,7 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
             f"it would reach {document['may_reach_s'] / 3600:,.1f} h back"
         )
     for words in wrong:
-        print(f"  {words}")
+        print(shown(f"  {words}"))
     return 1 if wrong else 0
 
 
@@ -208,11 +214,18 @@ def _document(directory: Path, files: list[RingFile], keeps: list[Keep], max_byt
 
 def _keep(args: argparse.Namespace, directory: Path, which: Sequence[str]) -> int:
     start_ns, end_ns = _span(*which)
+    if len(args.why) > MOST_WHY:
+        raise UsageError(
+            "reading --why",
+            got=f"{len(args.why)} characters",
+            expected=f"at most {MOST_WHY}",
+            remedy="Say it in a few words.",
+        )
     files = shelf.files_in(directory)
     made = []
     for boot, (offset_ns, _) in shelf.clocks(files).items():
         span = start_ns - offset_ns, end_ns - offset_ns
-        name = f"{boot}-hand-{time.time_ns() // NS_PER_S}"
+        name = f"{boot}-hand-{time.time_ns() // NS_PER_MS}"  # two within a second are two
         keep = Keep(id=name, boot=boot, why=args.why, by="hand", spans=(span,), t=rfc3339(time.time_ns()))
         if any(keep.covers(file) for file in files):
             _written(directory, keep)
@@ -237,15 +250,16 @@ def _written(directory: Path, keep: Keep) -> None:
 
 def _release(args: argparse.Namespace, directory: Path, which: Sequence[str]) -> int:
     keeps, _ = shelf.keeps_in(directory)
-    found = [keep for keep in keeps if keep.id == which[0]] or [k for k in keeps if k.id.endswith(which[0])]
+    name = which[0]
+    found = [keep for keep in keeps if keep.id == name] or [k for k in keeps if name and k.id.endswith(name)]
     if len(found) != 1:
         raise UsageError(
-            f"releasing {which[0]}",
+            f"releasing {name[:200]!r}",
             got="nothing is kept under that name" if not found else f"{len(found)} of that name",
-            expected=f"one of {', '.join(keep.id for keep in keeps)}" if keeps else "something that is kept",
+            expected=f"one of {shown(', '.join(k.id for k in keeps))}" if keeps else "something that is kept",
             remedy="`cargobox recordings list` shows the names.",
         )
-    shelf.keep_path(directory, found[0]).unlink()
+    shelf.keep_path(directory, found[0]).unlink(missing_ok=True)  # the agent may have let it go just now
     if args.json:
         print(json.dumps({"released": found[0].id}))
     else:
@@ -289,7 +303,7 @@ def _export(args: argparse.Namespace, directory: Path, which: Sequence[str]) -> 
         for one in told:
             print(f"{one['file']}: {one['samples']:,} samples of boot {one['boot']}")
             for note in one["notes"]:
-                print(f"  {note}")
+                print(shown(f"  {note}"))
         if len(told) > 1:
             print("The agent was started anew in between: a file for each start.")
     return 0
@@ -335,8 +349,9 @@ def _verify(args: argparse.Namespace, directory: Path, _which: Sequence[str]) ->
                 pass
         except FileNotFoundError:
             continue  # it made room for others meanwhile
-        except LogFileError as error:
-            told.append({"file": file.path.name, "sound": False, "samples": 0, "notes": [error.got]})
+        except (LogFileError, OSError) as error:
+            got = error.got if isinstance(error, LogFileError) else error.strerror or str(error)
+            told.append({"file": file.path.name, "sound": False, "samples": 0, "notes": [got]})
             continue
         sound = file.state == "open" or not log.damaged
         told.append(
@@ -354,5 +369,5 @@ def _verify(args: argparse.Namespace, directory: Path, _which: Sequence[str]) ->
         samples = sum(one["samples"] for one in told)
         print(f"{directory}: {len(told)} files, {samples:,} samples; {len(bad)} damaged")
         for one in bad:
-            print(f"  {one['file']}: {' '.join(one['notes'])}")
+            print(shown(f"  {one['file']}: {' '.join(one['notes'])}"))
     return 1 if bad else 0

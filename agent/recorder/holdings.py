@@ -5,6 +5,7 @@ Not safe across threads but for what is done under `lock`: its owner's thread ch
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -16,13 +17,17 @@ from agent.outbox.files import Disk
 from agent.outbox.wear import Wear
 from agent.recorder import shelf
 from agent.recorder.incidents import Incident, joined
-from agent.recorder.mending import mend
+from agent.recorder.mending import Mended, mend
 from agent.recorder.settings import RecorderSettings
 from agent.recorder.shelf import Keep, RingFile
 from agent.timebase import TimeQuality
 
 MIB = 1 << 20
 DAY_NS = 86_400 * NS_PER_S
+HEAD_BYTES = 16 << 10
+"""Header and metadata stand before the first chunk; a file that is hardly longer holds nothing."""
+LARGEST_BYTES = 2048 * MIB
+"""[recorder] file_mib allows half of it."""
 
 _log = logging.getLogger("cargobox")
 
@@ -62,6 +67,7 @@ class Holdings:
         self._wear = wear
         self._ask_free_bytes = free_bytes
         self._unwritten: set[str] = set()
+        self._told: set[str] = set()
 
     def _free_bytes(self) -> int:
         return self._ask_free_bytes(self.directory)
@@ -73,28 +79,60 @@ class Holdings:
             if file.state in ("whole", "cut"):
                 files.append(file)
                 continue
-            found = mend(file.path, self._disk, self._settings.sync_s)
+            if (found := self._mended(file)) is None:
+                continue
             if found.extent is not None:
                 _log.warning("recordings: %s was %s", file.path.name, found.extent.lost)
             elif found.chunks:
-                aside = file.path.with_name(file.path.name + shelf.DAMAGED_SUFFIX)
-                _log.error("recordings: %s says not what it holds: set aside as %s", file.path, aside.name)
-                self._disk.rename(file.path, aside)
+                self._set_aside(file, "it says not what it holds")
+                continue
+            elif found.damaged_places or file.size_bytes > self._settings.chunk_kib * 1024 + HEAD_BYTES:
+                self._set_aside(file, "nothing in it can be read")
                 continue
             else:
-                _log.info("recordings: %s was begun before the cut, and nothing is in it", file.path.name)
+                words = (
+                    "recordings: %s was begun before the cut, and no whole chunk is in it (%d bytes of one)"
+                )
+                _log.info(words, file.path.name, found.torn_bytes)
                 self._disk.remove(file.path)
                 continue
             if (mended := shelf.look_at(file.path)) is not None:
                 files.append(mended)
         with self.lock:
             self.files = files
+        if strangers := shelf.strangers_in(self.directory):
+            _log.warning("recordings: left alone, since they are no plain files: %s", ", ".join(strangers))
+
+    def _mended(self, file: RingFile) -> Mended | None:
+        """End a file in order; None where that cannot be, and it was set aside: the ring goes on without it.
+
+        Raises OSError where the card refuses, and not only to give this file.
+        """
+        if file.size_bytes > LARGEST_BYTES:
+            self._set_aside(file, f"it has {file.size_bytes:,} bytes, and a file of the ring far less")
+            return None
+        try:
+            return mend(file.path, self._disk, self._settings.sync_s)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self._set_aside(file, "the card does not give it back")
+        except Exception as error:  # of whatever kind: one file that is odd must not end the ring
+            self._set_aside(file, f"it cannot be mended ({type(error).__name__}: {error})")
+        return None
+
+    def _set_aside(self, file: RingFile, why: str) -> None:
+        aside = file.path.with_name(file.path.name + shelf.DAMAGED_SUFFIX)
+        _log.error("recordings: %s: %s: set aside as %s", file.path, why, aside.name)
+        self._disk.rename(file.path, aside)
 
     def _read_keeps(self) -> None:
         """Take up what is kept by the files beside: a person may have added some, or released some."""
         keeps, unreadable = shelf.keeps_in(self.directory)
         for words in unreadable:
-            _log.warning("recordings: what is kept cannot be read: %s", words)
+            if words not in self._told:  # they are looked at every few seconds
+                _log.warning("recordings: what is kept cannot be read: %s", words)
+        self._told = set(unreadable)
         known = {keep.id: keep for keep in keeps}
         known |= {name: self.keeps[name] for name in self._unwritten}
         oldest_ns = min(

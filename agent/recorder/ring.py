@@ -10,6 +10,7 @@ All of it but `look`, `skipped` and `take_missed` runs on the recording's thread
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -55,6 +56,17 @@ class _Open:
     firsts: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Stream → its first sample in this file, and when that was."""
     counted_bytes: int = 0
+
+    def is_there(self) -> bool:
+        """Whether it still has its name; without one, what is written to it is lost when it is closed."""
+        try:
+            return self.path.lstat().st_size >= self.counted_bytes
+        except FileNotFoundError:
+            return False
+
+
+class _TakenAwayError(OSError):
+    """The open file has no name any more."""
 
 
 class Ring:
@@ -136,7 +148,7 @@ class Ring:
                 self._end_file(current)
             self._pause(str(error))
         except OSError as error:
-            self._pause(error.strerror or str(error))
+            self._pause(error.strerror or str(error), nothing_stored=isinstance(error, _TakenAwayError))
 
     def close(self) -> None:
         """End the open file in order. Never raises for a card that refuses."""
@@ -211,6 +223,8 @@ class Ring:
         if current.counted_bytes >= settings.file_mib * MIB or span_ns >= settings.file_s * NS_PER_S:
             self._end_file(current)
         elif grown and time.monotonic() - self._looked_s >= LOOK_S:
+            if not current.is_there():
+                raise _TakenAwayError(errno.ENOENT, "somebody has taken the file away that was being written")
             self._held.write_keeps()
             self._make_room()
 
@@ -227,7 +241,7 @@ class Ring:
             self._held.files.append(ended)
             self._open = None
 
-    def _pause(self, why: str) -> None:
+    def _pause(self, why: str, *, nothing_stored: bool = False) -> None:
         """Give the open file up as it is, and leave the card alone for a while."""
         current = self._open
         if current is not None:
@@ -235,7 +249,8 @@ class Ring:
             for stream, (end, last_ns) in self._seen.items():
                 if stream not in current.firsts:
                     continue
-                first, start_ns = current.recorder.stored.get(stream, current.firsts[stream])
+                stored = {} if nothing_stored else current.recorder.stored
+                first, start_ns = stored.get(stream, current.firsts[stream])
                 if first < end:
                     self._missing.add(stream, first, end - 1, start_ns, last_ns, CARD)
             with contextlib.suppress(OSError):

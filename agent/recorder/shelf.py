@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import stat
 import struct
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ from agent.blocks import NS_PER_S
 from agent.mcap_codec import METADATA_NAME, info_of
 from agent.outbox.files import Disk
 from agent.outbox.losses import replace_file
+from agent.plain_files import MOST_BYTES, read_regular
 from agent.sources.mcap_frames import MAGIC
 from agent.timebase import TimeQuality
 
@@ -34,13 +37,28 @@ EXTENT_NAME = "cargobox-extent"
 KEEP_SUFFIX = ".keep"
 DAMAGED_SUFFIX = ".damaged"
 BEGIN_KEY, OFFSET_KEY, QUALITY_KEY = "begin_ns", "offset_ns", "time_quality"
-_NAME = re.compile(r"(?P<number>\d{8})_(?P<time>\d{8}T\d{6}Z)_(?P<boot>[0-9a-f]{16})\.mcap")
+_NAME = re.compile(r"(?P<number>[0-9]{8,18})_(?P<time>\d{8}T\d{6}Z)_(?P<boot>[0-9a-f]{16})\.mcap")
 _RECORD = struct.Struct("<BQ")
 _FOOTER_BYTES = 9 + 8 + 8 + 4
 _U64 = struct.Struct("<Q")
 _CHUNK_TIMES = struct.Struct("<QQ")
 _LARGEST_SUMMARY = 8 << 20
 _TRUST = (TimeQuality.UNSET, TimeQuality.HOLDOVER, TimeQuality.SYNCED)
+
+_WRONG = (
+    ArithmeticError,
+    LookupError,
+    McapError,
+    MemoryError,
+    OSError,
+    ValueError,
+    msgspec.MsgspecError,
+    struct.error,
+)
+"""What damaged bytes may raise when they are read as what they are not."""
+
+MOST_NS = 1 << 62
+CRC_KEY = "crc32"
 
 State = Literal["whole", "cut", "open", "damaged"]
 """Ended in order; mended after a power cut or a card that refused; not ended (yet); of no use any more."""
@@ -59,23 +77,25 @@ class Extent:
 
     def to_metadata(self) -> dict[str, str]:
         """Return it as the strings of an MCAP metadata record."""
-        return {
+        words = {
             BEGIN_KEY: str(self.start_ns),
             "end_ns": str(self.end_ns),
             OFFSET_KEY: str(self.offset_ns),
             QUALITY_KEY: self.quality.value,
             "lost": self.lost,
         }
+        return {**words, CRC_KEY: _crc(words)}  # MCAP has no checksum on metadata
 
     @classmethod
     def from_metadata(cls, words: Mapping[str, str]) -> Extent:
         """Read it back. Raises ValueError, KeyError."""
+        if words.get(CRC_KEY, crc := _crc(words)) != crc:  # files of earlier versions have none
+            raise ValueError("its checksum does not match")
+        times_ns = [int(words[key]) for key in (BEGIN_KEY, "end_ns", OFFSET_KEY)]
+        if max(map(abs, times_ns)) > MOST_NS:
+            raise ValueError("times beyond what a clock can tell")
         return cls(
-            int(words[BEGIN_KEY]),
-            int(words["end_ns"]),
-            int(words[OFFSET_KEY]),
-            TimeQuality(words[QUALITY_KEY]),
-            words.get("lost", ""),
+            times_ns[0], times_ns[1], times_ns[2], TimeQuality(words[QUALITY_KEY]), words.get("lost", "")
         )
 
 
@@ -113,6 +133,11 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
         return extent is None or any(a <= extent.end_ns and b >= extent.start_ns for a, b in self.spans)
 
 
+def _crc(words: Mapping[str, str]) -> str:
+    text = "\n".join(f"{key} {word}" for key, word in sorted(words.items()) if key != CRC_KEY)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
 def name_of(number: int, wall_ns: int, boot: str) -> str:
     """Return a file's name. The number sorts: a Pi's clock may be wrong, and then set right."""
     when = datetime.fromtimestamp(max(0, wall_ns) // NS_PER_S, UTC)
@@ -130,9 +155,26 @@ def paths(directory: Path) -> list[tuple[int, str, Path]]:
     found = []
     for path in directory.iterdir():
         named = number_and_boot(path)
-        if named is not None:
+        if named is not None and is_plain(path):
             found.append((*named, path))
     return sorted(found)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether it is a file and no link, folder, pipe or device, which nobody of ours has put there."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def strangers_in(directory: Path) -> list[str]:
+    """Return the names of what is called as something of the ring and is no file: it is left alone."""
+    return sorted(
+        path.name
+        for path in directory.iterdir()
+        if (number_and_boot(path) is not None or path.suffix == KEEP_SUFFIX) and not is_plain(path)
+    )
 
 
 def look_at(path: Path, *, is_open: bool = False) -> RingFile | None:
@@ -151,7 +193,7 @@ def look_at(path: Path, *, is_open: bool = False) -> RingFile | None:
             extent = None
             if ending.endswith(MAGIC) and ending[0] == Opcode.FOOTER:
                 (summary_start,) = _U64.unpack_from(ending, 9)
-                file.seek(summary_start)
+                file.seek(min(summary_start, size_bytes))
                 extent = _extent_in(file.read(min(_LARGEST_SUMMARY, size_bytes)), path)
                 if extent is not None:
                     state: State = "cut" if extent.lost else "whole"
@@ -159,7 +201,7 @@ def look_at(path: Path, *, is_open: bool = False) -> RingFile | None:
             extent = _extent_of_open(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, struct.error, McapError, msgspec.MsgspecError):
+    except _WRONG:
         return RingFile(path, number, boot, 0 if is_open else _size(path), "damaged", None)
     return RingFile(path, number, boot, size_bytes, "open" if extent is not None else "damaged", extent)
 
@@ -181,8 +223,8 @@ def _extent_in(summary: bytes, path: Path) -> Extent | None:
             (name_length,) = struct.unpack_from("<I", summary, at + 16)
             if summary[at + 20 : at + 20 + name_length].decode() == EXTENT_NAME:
                 with path.open("rb") as file:
-                    file.seek(offset)
-                    return Extent.from_metadata(_metadata(file.read(size)[_RECORD.size :]).metadata)
+                    content = _read_at(file.fileno(), offset, size)[_RECORD.size :]
+                return Extent.from_metadata(_metadata(content).metadata)
         at += length
     return None
 
@@ -214,9 +256,10 @@ def _extent_of_open(path: Path) -> Extent | None:
             at += length
     if begin is None:
         return None
-    start_ns = int(begin[BEGIN_KEY])
-    quality = TimeQuality(begin[QUALITY_KEY])
-    return Extent(start_ns, max(start_ns, end_ns), int(begin[OFFSET_KEY]), quality)
+    start_ns, offset_ns = int(begin[BEGIN_KEY]), int(begin[OFFSET_KEY])
+    if max(abs(start_ns), abs(offset_ns), end_ns) > MOST_NS:
+        raise ValueError("times beyond what a clock can tell")
+    return Extent(start_ns, max(start_ns, end_ns), offset_ns, TimeQuality(begin[QUALITY_KEY]))
 
 
 def _read_at(fd: int, at: int, size: int) -> bytes:
@@ -252,11 +295,16 @@ def keeps_in(directory: Path) -> tuple[list[Keep], list[str]]:
         return [], []
     for path in found:
         try:
-            keeps.append(msgspec.json.decode(path.read_bytes(), type=Keep))
+            keep = msgspec.json.decode(read_regular(path, MOST_BYTES), type=Keep)
+            if path.stem != keep.id:  # by which its file is written and removed
+                raise ValueError(f"it says that it is {keep.id[:80]!r}")
+            if not keep.spans:
+                raise ValueError("it says not what is kept")
+            keeps.append(keep)
         except FileNotFoundError:
             continue
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            unreadable.append(f"{path.name}: {error}")
+        except (OSError, ValueError, RecursionError) as error:
+            unreadable.append(f"{path.name}: {getattr(error, 'strerror', None) or error}")
     return keeps, unreadable
 
 
