@@ -121,6 +121,9 @@ class Ring:
                 with self._refusals():
                     self._open.recorder.flush()  # after an accident the power may go
                     self._held.write_keeps()
+            elif self._is_known:  # between two files
+                with self._refusals():
+                    self._held.write_keeps()
             return
         if isinstance(item, TimeMark):
             self._mark = item

@@ -193,6 +193,17 @@ def test_a_file_that_is_taken_away_while_it_is_written_is_noticed_and_told(
     assert there, "it goes on in another file"
 
 
+def test_an_incident_between_two_files_is_on_the_card_at_once(tmp_path: Path) -> None:
+    ring = ring_at(tmp_path, {"file_s": 100.0})
+    for item in drive(2.0):
+        ring.write(item)
+    assert ring._open is not None
+    ring._end_file(ring._open)
+    ring.write(Incident(f"{BOOT}-drop-1", "x", 4, ((0, 1 << 60),), ""))
+    assert [path.name for path in tmp_path.glob("*.keep")] == [f"{BOOT}-drop-1.keep"], "before any other item"
+    ring.close()
+
+
 def test_the_whole_folder_taken_away_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.recorder.ring.LOOK_S", 0.0)
     monkeypatch.setattr("agent.recorder.ring.RETRY_MIN_S", 0.0)
