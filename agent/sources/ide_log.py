@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from agent.blocks import NS_PER_S
 from agent.errors import FourPartError
-from agent.sources.ide_blocks import contradicted, whole_bytes
+from agent.sources.ide_blocks import Chain, Kind, chain_of, judge
 from agent.sources.laid_out import NEVER_SET_BEFORE_NS, LaidOutLog, Strand
 from agent.sources.log_source import LogIdentity
 from agent.streams import TABLE, StreamSpec
@@ -41,6 +41,8 @@ KNOWN: dict[tuple[str, str], tuple[str, float]] = {
     ("Temperature", "°C"): ("temperature", 1.0),
     ("Relative Humidity", "RH"): ("humidity", 1.0),
 }
+# what tells what is measured, and must be text; others may hold what a person typed, in whatever encoding
+NAMES = frozenset({"ChannelName", "SubChannelName", "SubChannelLabel", "SubChannelUnits"})
 ANALOG_CHANNEL = 8  # of every recorder: the piezo, unless its name says otherwise
 
 
@@ -102,13 +104,25 @@ class IdeLog(LaidOutLog):
         import ebmlite
 
         schema = ebmlite.loadSchema("mide_ide.xml")
-        whole, wrong = whole_bytes(data, schema.elements)
-        if wrong:
-            lost = len(data) - whole
-            self._damage(f"The last {lost:,} bytes, from byte {whole:,} on, could not be read: {wrong}.")
-        dataset = importer.openFile(io.BytesIO(data[:whole]), name=self._path.name, quiet=True)
+        chain = chain_of(data, {number: _kind_of(kind) for number, kind in schema.elements.items()})
+        if chain.wrong:
+            lost = len(data) - chain.whole
+            self._damage(
+                f"The last {lost:,} bytes, from byte {chain.whole:,} on, could not be read: {chain.wrong}."
+            )
+        if chain.garbled:
+            self._damage(
+                f"{chain.garbled} names or units of channels are no text: what they name may be wrong."
+            )
+        dataset = importer.openFile(io.BytesIO(data[: chain.whole]), name=self._path.name, quiet=True)
         importer.readData(dataset)
+        self._tell_strays(chain, dataset)
         return dataset
+
+    def _tell_strays(self, chain: Chain, dataset: Any) -> None:
+        strays = sum(count for channel, count in chain.blocks.items() if channel not in dataset.channels)
+        if strays:
+            self._damage(f"{strays:,} blocks are of a channel that the file does not name: left out.")
 
     def _strands_of(self, dataset: Any) -> list[Strand]:
         session = dataset.lastSession
@@ -183,12 +197,21 @@ class IdeLog(LaidOutLog):
     def _read_group(self, dataset: Any, group: _Group, spec: StreamSpec, start_ns: int) -> Strand | None:
         session = dataset.channels[group.channel].getSession()
         rows: npt.NDArray[np.float64] = np.asarray(session.arraySlice(), np.float64)
-        wrong = contradicted(session._data, rows.shape[1])
-        if wrong.any():
+        judgement = judge(session._data, rows.shape[1])
+        for which, words in (
+            (judgement.contradicted, "stand in blocks that contradict their own statistics or the rate"),
+            (judgement.odd, "have other bits where all others have the same"),
+        ):
+            if which.any():
+                self._damage(f"{int(which.sum()):,} samples of {spec.name} {words}: left out.")
+        if judgement.none_agrees:
             self._damage(
-                f"{int(wrong.sum()):,} samples of {spec.name} stand in blocks that contradict their own "
-                "statistics: left out."
+                f"No block of {spec.name} agrees with its own statistics: damaged, or not understood."
             )
+        if judgement.turned_back:
+            self._damage(f"{judgement.turned_back:,} blocks of {spec.name} begin before the last one ends.")
+        wrong = judgement.contradicted | judgement.odd
+        if wrong.any():
             self.counters.unreadable_rows += int(wrong.sum())
             rows = rows[:, ~wrong]
         micros = rows[0]
@@ -198,6 +221,15 @@ class IdeLog(LaidOutLog):
         times_ns = start_ns + np.rint(micros[sound] * NS_PER_US).astype(np.int64)
         values = rows[[1 + place for place in group.places]][:, sound].T * group.factor
         return self._strand(spec, times_ns, np.ascontiguousarray(values, dtype=np.float32))
+
+
+def _kind_of(kind: Any) -> Kind:
+    """Return what an element of the schema holds."""
+    import ebmlite
+
+    if issubclass(kind, ebmlite.MasterElement):
+        return Kind.ELEMENTS
+    return Kind.TEXT if kind.name in NAMES else Kind.OTHER
 
 
 def _axes(count: int) -> tuple[str, ...]:
