@@ -30,6 +30,7 @@ _HEADER = struct.Struct("<8sIQI")
 _RUN = struct.Struct("<QI")
 _RUNS_BYTES = struct.Struct("<I")
 _CRC_END = 6  # bytes of sync and CRC
+_FLAGS_AT = 7
 
 FRAME_HEAD_BYTES = _FRAME.size
 SEGMENT_HEADER_BYTES = _HEADER.size
@@ -98,6 +99,11 @@ def encode(op: int, flags: int, doc_id: int, body: bytes) -> bytes:
     """Return the bytes of one frame."""
     crc = zlib.crc32(body, zlib.crc32(_SEALED.pack(op, flags, len(body), doc_id)))
     return _FRAME.pack(SYNC, crc, op, flags, len(body), doc_id) + body
+
+
+def flags_of(frame: bytes) -> int:
+    """Return the flags of a whole frame."""
+    return frame[_FLAGS_AT]
 
 
 def encode_header(number: int, first_id: int) -> bytes:

@@ -17,7 +17,7 @@ IN_MEMORY = 0
 
 
 class State(enum.IntEnum):
-    """Where a record stands. Urgent states are the plain ones plus `URGENT_STEP`."""
+    """Where a record stands. Urgent states are the greater ones."""
 
     GONE = 0
     READY = 1
@@ -29,9 +29,8 @@ class State(enum.IntEnum):
     URGENT_PENDING = 6
 
 
-URGENT_STEP = 3
 _GONE, _READY, _URGENT_READY = int(State.GONE), int(State.READY), int(State.URGENT_READY)
-_READY_AFTER = {int(State.PENDING): _READY, int(State.URGENT_PENDING): _URGENT_READY}
+_PENDING, _URGENT_PENDING = int(State.PENDING), int(State.URGENT_PENDING)
 
 
 class _Chunk:
@@ -96,7 +95,7 @@ class Index:
 
     def put(self, doc_id: int, segment: int, offset: int, state: int) -> None:
         """Add a record, or say where a known one lies now."""
-        number, at = divmod(doc_id, CHUNK_IDS)
+        number, at = doc_id // CHUNK_IDS, doc_id % CHUNK_IDS
         chunk = self._chunks.get(number)
         if chunk is None:
             chunk = self._chunks[number] = _Chunk(number * CHUNK_IDS)
@@ -144,8 +143,14 @@ class Index:
         """Note that a record is durable: it may be handed out now."""
         chunk = self._chunks.get(doc_id // CHUNK_IDS)
         at = doc_id % CHUNK_IDS
-        if chunk is not None and chunk.state[at] in _READY_AFTER:
-            self._change(chunk, at, _READY_AFTER[chunk.state[at]])
+        if chunk is None:
+            return
+        if chunk.state[at] == _PENDING:
+            chunk.state[at] = _READY
+            chunk.ready += 1
+        elif chunk.state[at] == _URGENT_PENDING:
+            chunk.state[at] = _URGENT_READY
+            chunk.urgent_ready += 1
 
     def remove(self, doc_id: int) -> bool:
         """Forget a record; return whether it was known."""

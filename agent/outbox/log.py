@@ -17,8 +17,8 @@ from pathlib import Path
 from agent.errors import OutboxError
 from agent.outbox.card import CARD_ERRORS, Card, cannot_open
 from agent.outbox.files import DirectoryLock, Disk
-from agent.outbox.frames import Flag, Op, Why, encode, encode_merged, encode_runs
-from agent.outbox.index import IN_MEMORY, URGENT_STEP, Index, State
+from agent.outbox.frames import Flag, Op, Why, encode, encode_merged, encode_runs, flags_of
+from agent.outbox.index import IN_MEMORY, Index, State
 from agent.outbox.overflow import Overflow
 from agent.outbox.reader import SegmentReader, Stored
 from agent.outbox.recovery import Recovery, load
@@ -26,7 +26,8 @@ from agent.outbox.sweep import Sweeper
 from agent.outbox.writer import Dirt, SegmentWriter, check_segment_bytes
 
 OVERFLOW_MAX_BYTES = 4 << 20
-_PUT, _URGENT, _PENDING = int(Op.PUT), int(Flag.URGENT), int(State.PENDING)
+_PUT, _URGENT = int(Op.PUT), int(Flag.URGENT)
+_PENDING, _URGENT_PENDING = int(State.PENDING), int(State.URGENT_PENDING)
 
 
 class SegmentLog:
@@ -65,19 +66,22 @@ class SegmentLog:
         except OSError as error:
             self.card.refused("opening", error)
 
-    def append(self, items: Sequence[tuple[bytes, int]]) -> list[int]:
-        """Append records (body, flags) and return their ids. Durable only after `commit`."""
+    def append(self, items: Sequence[tuple[bytes, int]], *, soon: bool = False) -> list[int]:
+        """Append records (body, flags) and return their ids. Durable only after `commit`; `soon`: at once."""
         with self.lock:
             first = self.next_id
             self.next_id += len(items)
-            return self.put(list(zip(range(first, first + len(items)), items, strict=True)))
+            numbered = enumerate(items, first)
+            self._write_records([(i, encode(_PUT, flags, i, body)) for i, (body, flags) in numbered], soon)
+            self.appended += len(items)
+            return list(range(first, self.next_id))
 
     def put(self, records: Sequence[tuple[int, tuple[bytes, int]]]) -> list[int]:
         """Append records with ids of the caller's choice; one that is known is replaced."""
         with self.lock:
             frames = [(i, encode(_PUT, flags, i, body)) for i, (body, flags) in records]
             self.next_id = max([self.next_id, *(i + 1 for i, _ in frames)])
-            self._write_records(frames, urgent={i for i, (_, flags) in records if flags & _URGENT})
+            self._write_records(frames)
             self.appended += len(frames)
             return [i for i, _ in frames]
 
@@ -162,7 +166,7 @@ class SegmentLog:
             ):
                 self._sweeper.card.is_well(proven=True)
             if self.card.trouble is not None and self.card.may_be_tried:
-                self._write_records([], set())
+                self._write_records([])
                 self._write_owed()
                 self._probe()
                 if self.card.may_be_tried:
@@ -205,7 +209,7 @@ class SegmentLog:
                 spent = self._sweeper.spent(self._unsynced) if sweep else []
                 batch, self._unsynced, self._unsynced_bytes = self._unsynced, {}, 0
                 # Acknowledgements alone are not worth a sync.
-                dirt = self._writer.take_dirt() if batch or self._must_sync else Dirt((), names=False)
+                dirt = self._writer.take_dirt() if batch or self._must_sync else Dirt([], names=False)
                 self._must_sync = False
             try:
                 for fd in dirt.fds:
@@ -225,7 +229,8 @@ class SegmentLog:
                 if batch and not self._overflow:
                     self.card.is_well(proven=True)
                 self._writer.close_synced()
-            self._sweeper.remove(spent)
+            if spent:
+                self._sweeper.remove(spent)
 
     def close(self) -> None:
         """Commit and let go of the directory."""
@@ -265,8 +270,7 @@ class SegmentLog:
     @property
     def size_bytes(self) -> int:
         """Bytes of all segments."""
-        with self.lock:
-            return self._writer.size_bytes
+        return self._writer.size_bytes
 
     @property
     def spent_bytes(self) -> int:
@@ -313,42 +317,35 @@ class SegmentLog:
             self.card.refused("opening", error)
             return Recovery(findings=[f"the outbox cannot be read ({error.strerror}): memory only"])
 
-    def _write_records(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> None:
+    def _write_records(self, frames: list[tuple[int, bytes]], soon: bool = False) -> None:
         """Write frames, the ones that the card refused before first; what it refuses stays in memory."""
-        queue = frames
-        if self._overflow:
-            queue = [*self._overflow.items(), *frames]
+        queue = [*self._overflow.items(), *frames] if self._overflow else frames
         written = 0
         if self.card.may_be_tried:
             try:
                 while written < len(queue):
-                    written += self._write_some(queue[written:], urgent)
+                    written += self._write_some(queue[written:] if written else queue, soon)
             except OSError as error:
                 self.card.refused("writing to", error)
-        for doc_id, frame in queue[max(written, len(queue) - len(frames)) :]:
-            self._keep_in_memory(doc_id, frame, is_urgent=doc_id in urgent)
+        if written < len(queue):
+            for doc_id, frame in queue[max(written, len(queue) - len(frames)) :]:
+                self._keep_in_memory(doc_id, frame, is_urgent=bool(flags_of(frame) & _URGENT))
         if self._overflow:
             self._bound_memory()
 
-    def _write_some(self, frames: list[tuple[int, bytes]], urgent: set[int]) -> int:
+    def _write_some(self, frames: list[tuple[int, bytes]], soon: bool) -> int:
         """Write as many of `frames` as go into one segment, in one write; return how many."""
-        room = self._writer.room(self.next_id)
-        chosen = 0
-        for _, frame in frames:
-            chosen += 1
-            room -= len(frame)
-            if room <= 0:
-                break
-        segment, offset = self._writer.write(b"".join(f for _, f in frames[:chosen]), self.next_id)
-        for doc_id, frame in frames[:chosen]:
+        bare = [frame for _, frame in frames]
+        segment, offset, count = self._writer.write_many(bare, self.next_id, soon=soon)
+        for doc_id, frame in frames[:count]:
             if not self._overflow or self._overflow.pop(doc_id) is None:
-                step = URGENT_STEP if doc_id in urgent else 0
-                self.index.put(doc_id, segment, offset, _PENDING + step)
+                state = _URGENT_PENDING if flags_of(frame) & _URGENT else _PENDING
             else:
-                self.index.put(doc_id, segment, offset, self.index.state(doc_id))  # keeps a lease
+                state = self.index.state(doc_id)  # keeps a lease
+            self.index.put(doc_id, segment, offset, state)
             self._note_unsynced(doc_id, frame)
             offset += len(frame)
-        return chosen
+        return count
 
     def _write_owed(self, why: Why = Why.ACKNOWLEDGED) -> None:
         if self._owed_done and self.card.may_be_tried:

@@ -113,16 +113,18 @@ class Outbox:
                 self._book.add([Loss(record.kind.value, record.boot, ((record.seq, record.seq),))])
                 dropped.append((record.boot, record.seq, record.kind.value))
                 continue
-            urgent = urgent or record.urgent
-            items.append((body, _URGENT if record.urgent else _PLAIN))
+            is_urgent = record.urgent
+            urgent = urgent or is_urgent
+            items.append((body, _URGENT if is_urgent else _PLAIN))
         with self._lock:
             was_idle = not urgent and not self._segments.needs_commit
             if items:
-                self._segments.append(items)
-            for stored in self._segments.lost:
-                self._book.add(loss_of(stored))
-                dropped.append(name_of(stored))
-            self._segments.lost.clear()
+                self._segments.append(items, soon=urgent)
+            if self._segments.lost:
+                for stored in self._segments.lost:
+                    self._book.add(loss_of(stored))
+                    dropped.append(name_of(stored))
+                self._segments.lost.clear()
             is_full = self._segments.size_bytes > self._hard_bytes
             # an alarm is committed here: no need to wake the other thread, which would be in its way
             if was_idle or self._segments.unsynced_bytes >= COMMIT_BYTES:
@@ -279,6 +281,7 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Return the state at this moment."""
         with self._lock:
+            self._count()
             log = self._segments
             first = log.index.first()
             stats = msgspec.structs.replace(
@@ -322,7 +325,6 @@ class Outbox:
     def _commit(self, *, sweep: bool) -> None:
         self._segments.commit(sweep=sweep)
         with self._lock:
-            self._count()
             self._tell_ready()
 
     def _tell_ready(self) -> None:
@@ -331,7 +333,8 @@ class Outbox:
             self._on_ready()
 
     def _count(self) -> None:
-        self._wear.stands_at(*self._segments.work)
+        with self._lock:
+            self._wear.stands_at(*self._segments.work)
 
     def _make_room(self, steps: int | None = None) -> bool:
         """Thin and drop until it fits, or for so many steps; return whether there is more to be done."""
@@ -391,5 +394,6 @@ class Outbox:
                     )
             self._commit(sweep=True)
             self._book.write()
+            self._count()
             self._wear.save_if_due()
             is_short = self._make_room(steps=1)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.errors import OutboxError
-from agent.outbox.files import Disk, segment_name
+from agent.outbox.files import PAGE_BYTES, Disk, segment_name
 from agent.outbox.frames import SEGMENT_HEADER_BYTES, encode_header
 
 MAX_SEGMENT_BYTES = 1 << 30  # offsets are 32 bits
-PAGE_BYTES = 4096
 AHEAD_BYTES = 64 << 10
 """Zeros are written so far ahead of the frames: a sync that makes no file longer waits for no journal, and is
 less work for the card. Reserved blocks (fallocate) would not do: their first write is journalled, too."""
@@ -30,11 +29,10 @@ def check_segment_bytes(directory: Path, segment_bytes: int) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Dirt:
+class Dirt(NamedTuple):
     """What has to be synced before all that was written so far is on the medium."""
 
-    fds: tuple[int, ...]
+    fds: list[int]
     names: bool
     """Whether a file was created: then the directory, too."""
 
@@ -80,27 +78,28 @@ class SegmentWriter:
         assert self.active is not None
         return self._segment_bytes - self.sizes[self.active]
 
-    def write(self, data: bytes, next_id: int) -> tuple[int, int]:
-        """Append whole frames; return the segment and the offset at which they begin."""
+    def write(self, data: bytes, next_id: int, *, soon: bool = False) -> tuple[int, int]:
+        """Append whole frames; return the segment and the offset at which they begin.
+
+        `soon`: a sync follows at once.
+        """
+        write = self._disk.write_soon if soon else self._disk.write_at
         try:
-            return self._write(data, next_id)
+            self.room(next_id)
+            assert self.active is not None
+            segment, offset = self.active, self.sizes[self.active]
+            end = offset + len(data)
+            if end > self._written_to.get(segment, end):
+                ahead = min(-(-end // AHEAD_BYTES) * AHEAD_BYTES, max(end, self._segment_bytes))
+                write(self._fds[segment], offset, data + bytes(ahead - end))
+                self._written_to[segment] = ahead
+                self.pages += (ahead - end) // PAGE_BYTES
+            else:
+                write(self._fds[segment], offset, data)
         except OSError as error:
             if error.errno == errno.ETIMEDOUT:
                 self.abandon()  # it may still be written, whenever the card answers: nothing else goes there
             raise
-
-    def _write(self, data: bytes, next_id: int) -> tuple[int, int]:
-        self.room(next_id)
-        assert self.active is not None
-        segment, offset = self.active, self.sizes[self.active]
-        end = offset + len(data)
-        if end > self._written_to.get(segment, end):
-            ahead = min(-(-end // AHEAD_BYTES) * AHEAD_BYTES, max(end, self._segment_bytes))
-            self.pages += (ahead - end) // PAGE_BYTES
-            self._disk.write_at(self._fds[segment], offset, data + bytes(ahead - end))
-            self._written_to[segment] = ahead
-        else:
-            self._disk.write_at(self._fds[segment], offset, data)
         self.sizes[segment] = end
         self.size_bytes += len(data)
         self._dirty.add(segment)
@@ -109,6 +108,21 @@ class SegmentWriter:
         self._page = last
         return segment, offset
 
+    def write_many(
+        self, frames: Sequence[bytes], next_id: int, *, soon: bool = False
+    ) -> tuple[int, int, int]:
+        """Append as many frames as one segment takes, in one write; return as `write` does, and how many."""
+        if len(frames) == 1:
+            return *self.write(frames[0], next_id, soon=soon), 1
+        room = self.room(next_id)
+        count = 0
+        for frame in frames:
+            count += 1
+            room -= len(frame)
+            if room <= 0:
+                break
+        return *self.write(b"".join(frames[:count]), next_id, soon=soon), count
+
     def abandon(self) -> None:
         """Write no more to the current segment: the medium has refused it."""
         self.active = None
@@ -116,7 +130,7 @@ class SegmentWriter:
 
     def take_dirt(self) -> Dirt:
         """Return what is to be synced, and take it as done."""
-        dirt = Dirt(tuple(self._fds[n] for n in sorted(self._dirty) if n in self._fds), self._names_dirty)
+        dirt = Dirt([self._fds[n] for n in sorted(self._dirty) if n in self._fds], self._names_dirty)
         self._dirty.clear()
         self._page = -1
         self._names_dirty = False
@@ -124,8 +138,9 @@ class SegmentWriter:
 
     def close_synced(self) -> None:
         """Close the segments that are full and on the medium."""
-        for number in [n for n in self._fds if n != self.active and n not in self._dirty]:
-            self._disk.close(self._fds.pop(number))
+        if len(self._fds) > 1 or self.active is None:
+            for number in [n for n in self._fds if n != self.active and n not in self._dirty]:
+                self._disk.close(self._fds.pop(number))
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Forget segments that are removed."""

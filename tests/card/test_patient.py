@@ -40,7 +40,7 @@ class Stuck:
         return wait
 
 
-@pytest.mark.parametrize("name", ["fdatasync", "pwrite"])
+@pytest.mark.parametrize("name", ["fdatasync", "pwrite", "posix_fadvise"])
 def test_what_is_put_while_the_card_is_stuck(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from agent.outbox import Outbox
 from agent.outbox.files import Disk
@@ -41,3 +45,30 @@ def test_files_that_are_done_with_are_not_removed_while_an_alarm_waits(tmp_path:
         outbox.put([record(61)])
         outbox.flush()
         assert "remove" in disk.asked
+
+
+@pytest.mark.parametrize("kind", [Kind.ALARM, Kind.FEATURES])
+def test_the_card_begins_with_an_alarm_before_it_is_asked_to_end(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(name: str) -> Callable[..., object]:
+        call = getattr(os, name)
+
+        def note(*arguments: object) -> object:
+            asked.append(name)
+            return call(*arguments)
+
+        return note
+
+    for name in ("posix_fadvise", "fdatasync"):
+        monkeypatch.setattr(os, name, noted(name))
+    with Outbox(tmp_path, commit_window_s=NEVER_S) as outbox:
+        outbox.put([record(0, kind)])  # the first writes the zeros ahead
+        outbox.flush()
+        asked.clear()
+        outbox.put([record(1, kind), record(2, kind)])
+        outbox.flush()
+        begun = [] if kind is Kind.FEATURES else ["posix_fadvise"]  # what can wait is to fill its page first
+        assert asked == [*begun, "fdatasync"]
