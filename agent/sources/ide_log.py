@@ -57,6 +57,8 @@ class _Group:
     places: tuple[int, ...]
     bits: int
     samples: int
+    calibrated: bool
+    """Whether the calibrations that it refers to are there."""
 
     @property
     def feels_gravity(self) -> bool:
@@ -155,6 +157,10 @@ class IdeLog(LaidOutLog):
                 continue
             if strand is not None:
                 strands.append(strand)
+                if not group.calibrated:
+                    self._damage(
+                        f"{spec.name} refers to a calibration that is not there: values may be wrong."
+                    )
         if not strands:
             self.notes.append("Nothing in it is what a box measures.")
         self._date(min((int(strand.times_ns[0]) for strand in strands), default=start_ns))
@@ -271,9 +277,20 @@ def _groups_of(dataset: Any) -> tuple[list[_Group], list[str]]:
                     ordered,
                     _bits(channel, ordered[0]),
                     samples,
+                    _is_calibrated(channel, ordered),
                 )
             )
     return groups, list(others)
+
+
+def _is_calibrated(channel: Any, places: tuple[int, ...]) -> bool:
+    """Return whether no calibration is missing that is referred to.
+
+    Recorders refer to some that they never write, on all axes alike, where the whole channel has one.
+    """
+    subs = [channel.subchannels[place] for place in places]
+    missing = [sub.transform is None and sub.transformId is not None for sub in subs]
+    return not any(missing) or (all(missing) and channel.transform is not None)
 
 
 def _bits(channel: Any, place: int) -> int:

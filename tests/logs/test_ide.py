@@ -166,6 +166,17 @@ def test_a_block_at_another_rate_is_left_out_and_one_that_turns_back_is_told_of(
     assert found.turned_back == 1
 
 
+def test_a_reference_to_a_calibration_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    """One digit in the reference of one axis: its values would be those of no calibration."""
+    whole = recording("endaq-ide/endaq-python_SSX70065.IDE").read_bytes()
+    reference = bytes.fromhex("52a38122")  # the second axis of channel 32 is calibrated by polynomial 34
+    assert whole.count(reference) == 1
+    path = tmp_path / "log.IDE"
+    path.write_bytes(whole.replace(reference, bytes.fromhex("52a38163")))
+    got = read(path)
+    assert got.source.damaged and "accel refers to a calibration that is not there" in got.notes
+
+
 def test_what_the_makers_program_added_is_no_damage() -> None:
     got = ide("idelib_with_userdata.IDE")
     assert not got.source.damaged, got.notes
