@@ -85,6 +85,12 @@ class ForgetfulDisk:
         """What QEMU is told to open."""
         return f"nbd+unix:///?socket={self.address}"
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it still answers. It has ceased to before whoever uses it is told of an error."""
+        with self._changed:
+            return self._is_on
+
     def stop_at_flush(self) -> None:
         """Answer nothing any more from the next FLUSH on; what it was to make sure, is not."""
         with self._changed:

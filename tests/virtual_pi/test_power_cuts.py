@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.outbox import Outbox
+from scripts.virtual_pi.cutting import Lines
 from scripts.virtual_pi.gate import HOST, Gate
 from scripts.virtual_pi.paths import TOP
-from scripts.virtual_pi.power_cuts import Lines, PowerCuts, Truth
+from scripts.virtual_pi.power_cuts import PowerCuts, Truth
 
 KILLS = 2
 LINES = 25
@@ -54,7 +55,12 @@ def test_a_boot_with_a_hole_and_an_alarm_that_never_came_are_told(tmp_path: Path
     tally = cuts.tally
     assert tally.lost == ["alarms [('bb', 0)]"]
     assert tally.holes == ["boot aa: [2] of 0 to 3"]
-    assert (tally.boots, tally.records_arrived, tally.arrived_again, tally.is_good) == (1, 3, 2, False)
+    assert (tally.boots, tally.records_arrived, tally.records_arrived_again, tally.is_good) == (
+        1,
+        3,
+        2,
+        False,
+    )
 
 
 def test_a_line_that_the_cut_has_torn_was_not_said() -> None:
