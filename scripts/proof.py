@@ -8,6 +8,7 @@ tried, 130 and 143 where it was broken off by Ctrl-C or SIGTERM: then nothing is
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -15,7 +16,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ PATH_MORE = "/usr/local/sbin:/usr/sbin:/sbin"
 BROKEN_OFF, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Proof:
     """What came of it: figures by their names, and what is not as promised, in words."""
 
     figures: Mapping[str, Any]
     wrong: Sequence[str] = ()
-    lines: Sequence[str] = field(default_factory=list)
+    lines: Sequence[str] = dataclasses.field(default_factory=list)
     """The same figures, where whoever counted them says them better than `in_words`."""
 
 
@@ -51,6 +51,17 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--json", action="store_true", help="the figures as one JSON document on stdout")
     return made
+
+
+def figures_of(value: object) -> Any:
+    """Return a dataclass, and all in it, as JSON has it; `asdict` spoils a Counter."""
+    if dataclasses.is_dataclass(value):
+        return {each.name: figures_of(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): figures_of(each) for key, each in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
+        return [figures_of(each) for each in value]
+    return value
 
 
 def tell(words: str) -> None:

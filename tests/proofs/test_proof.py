@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,17 @@ def test_figures_in_words() -> None:
         "  alarm 7",
         "  alarm 9",
     ]
+
+
+@dataclass
+class Counted:
+    kinds: Counter[str]
+    spans: list[tuple[int, int]]
+
+
+def test_what_a_proof_has_counted_is_what_json_says() -> None:
+    told = proof.figures_of(Counted(Counter(alarm=3), [(1, 2)]))
+    assert json.loads(json.dumps(told)) == {"kinds": {"alarm": 3}, "spans": [[1, 2]]}
 
 
 def failing() -> proof.Proof:
