@@ -42,6 +42,9 @@ DTYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(word) for word in ("<i2", "<i
 _TYPE_WORDS = ("int16", "int32", "float32", "float64")
 _DTYPE_CODES: Mapping[np.dtype[Any], int] = {dtype: code for code, dtype in enumerate(DTYPES)}
 
+MOST_NS = 1 << 62
+MOST_INDEX = 1 << 53
+LEAST_PERIOD_PS, MOST_PERIOD_PS = 1000, 1 << 60  # a nanosecond to two weeks
 _CDR_HEAD = b"\x00\x01\x00\x00"
 _BLOCK_HEAD = struct.Struct("<4xqqqqqII")
 _U32 = struct.Struct("<I")
@@ -191,27 +194,58 @@ def _pad(out: bytes, align: int) -> bytes:
     return b"\0" * (-(len(out) - _ORIGIN) % align)
 
 
-def decode_block(data: memoryview, stream: str, dtype: np.dtype[Any]) -> Block:
-    """Return the block in `data`; its arrays are views. Raises ValueError, struct.error."""
-    first, _, anchor_index, anchor_ns, period_ps, axes, size = _BLOCK_HEAD.unpack_from(data)
+def decode_block(data: memoryview, spec: StreamSpec, dtype: np.dtype[Any]) -> Block:
+    """Return the block in `data`; its arrays are views.
+
+    Raises ValueError, struct.error, also for what no sensor gives: a right checksum says only that nothing
+    was changed since somebody wrote it.
+    """
+    first, start_ns, anchor_index, anchor_ns, period_ps, axes, size = _BLOCK_HEAD.unpack_from(data)
     at = _BLOCK_HEAD.size
+    if axes != len(spec.axes) or not size or size % axes:
+        raise ValueError(f"{size} values of {axes} axes, of a stream that has {len(spec.axes)}")
     values: npt.NDArray[Any] = np.frombuffer(data, dtype, size, at).reshape(-1, axes)
+    rows = len(values)
     at = _aligned(at + size * dtype.itemsize, 4)
     (length,) = _U32.unpack_from(data, at)
     at += 4
+    if length not in (0, rows):
+        raise ValueError(f"{length} flags of {rows} samples")
     quality = np.frombuffer(data, np.uint8, length, at) if length else None
     at = _aligned(at + length, 4)
     (length,) = _U32.unpack_from(data, at)
     at += 4
-    reason = str(data[at : at + length - 1], "utf-8") if length > 1 else ""
+    reason = _text(data, at, length)
     at = _aligned(at + length, 4)
     (length,) = _U32.unpack_from(data, at)
     clock: Clock
     if length:
-        clock = ListedClock(first, np.frombuffer(data, "<i8", length, _aligned(at + 4, 8)), period_ps)
+        listed_ns = np.frombuffer(data, "<i8", length, _aligned(at + 4, 8))
+        if length != rows or (listed_ns[1:] <= listed_ns[:-1]).any():
+            raise ValueError("times that do not rise, or are not one a sample")
+        clock = ListedClock(first, listed_ns, period_ps)
     else:
         clock = RegularClock(anchor_index, anchor_ns, period_ps)
-    return Block(stream, first, clock, values, quality, reason)
+    if not LEAST_PERIOD_PS <= period_ps <= MOST_PERIOD_PS or rows * period_ps >> 63:
+        raise ValueError(f"a sample every {period_ps} ps")
+    last_ns = clock.time_ns(first + rows - 1)
+    if max(abs(first), abs(anchor_index)) > MOST_INDEX or max(abs(start_ns), abs(last_ns)) > MOST_NS:
+        raise ValueError("times or numbers of samples beyond all counting")
+    if clock.time_ns(first) != start_ns:
+        raise ValueError("two times of one sample")
+    return Block(spec.name, first, clock, values, quality, reason)
+
+
+def _text(data: memoryview, at: int, length: int) -> str:
+    if length > len(data) - at:
+        raise ValueError("a text that is longer than its message")
+    return str(data[at : at + length - 1], "utf-8") if length > 1 else ""
+
+
+def _within(time_ns: int) -> int:
+    if abs(time_ns) > MOST_NS:
+        raise ValueError("a time beyond all counting")
+    return time_ns
 
 
 def _aligned(at: int, align: int) -> int:
@@ -227,7 +261,7 @@ def encode_silence(silence: Silence) -> bytes:
 def decode_silence(data: memoryview) -> Silence:
     """Return the silence in `data`. Raises ValueError, struct.error."""
     until_ns, length = _SILENCE.unpack_from(data)
-    return Silence(str(data[_SILENCE.size : _SILENCE.size + length - 1], "utf-8"), until_ns)
+    return Silence(_text(data, _SILENCE.size, length), _within(until_ns))
 
 
 def encode_mark(mark: TimeMark) -> bytes:
@@ -239,8 +273,8 @@ def encode_mark(mark: TimeMark) -> bytes:
 def decode_mark(data: memoryview) -> TimeMark:
     """Return the time mark in `data`. Raises ValueError, struct.error."""
     box_ns, offset_ns, length = _MARK.unpack_from(data)
-    word = str(data[_MARK.size : _MARK.size + length - 1], "utf-8")
-    return TimeMark(box_ns, offset_ns, TimeQuality(word))
+    word = _text(data, _MARK.size, length)
+    return TimeMark(_within(box_ns), _within(offset_ns), TimeQuality(word))
 
 
 def encode_fault(fault: SensorFault) -> bytes:
@@ -263,6 +297,7 @@ def _string(out: bytes, word: str) -> bytes:
 def decode_fault(data: memoryview) -> SensorFault:
     """Return the sensor fault in `data`. Raises ValueError, struct.error."""
     (at_ns,) = _FAULT.unpack_from(data)
+    _within(at_ns)
     words, at = [], _FAULT.size
     for _ in range(6):
         word, at = _string_at(data, at)
@@ -284,4 +319,4 @@ def _string_at(data: memoryview, at: int) -> tuple[str, int]:
     at = _aligned(at, 4)
     (length,) = _U32.unpack_from(data, at)
     at += 4
-    return str(data[at : at + length - 1], "utf-8"), at + length
+    return _text(data, at, length), at + length

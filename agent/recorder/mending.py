@@ -204,7 +204,7 @@ def _take_times(scan: _Scan, channels: Channels, number: int, data: memoryview) 
         scan.offset_ns, scan.quality = mark.offset_ns, mark.quality
     elif number < channels.silence:
         spec, dtype = channels.stream_of(number)
-        block: Block = decode_block(data, spec.name, dtype)
+        block: Block = decode_block(data, spec, dtype)
         if scan.first_ns is None or block.start_ns < scan.first_ns:
             scan.first_ns = block.start_ns
         scan.last_ns = max(scan.last_ns, block.last_ns)

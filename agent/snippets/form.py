@@ -141,7 +141,7 @@ def blocks_of(body: Mapping[str, Any]) -> list[Block]:
 
 def _clock(run: Mapping[str, Any], first: int, length: int, start_ns: int) -> Clock:
     period_ps = _within(int(run["period_ps"]), MOST_PERIOD_PS)
-    if period_ps < 1:
+    if period_ps < PS_PER_NS:
         raise ValueError(f"a period of {period_ps} ps")
     if "times_ns" in run:
         times_ns = np.array(run["times_ns"], np.int64)

@@ -45,18 +45,31 @@ LOST_REASON = "log"
 _RECORD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 COPIED_BYTES = 32 << 20
+LET_GO_BYTES = 16 << 20
+_MOST_LOST = 1000
 _TELL = 5  # so many damaged places are told one by one
 
 
 def _content(file: BinaryIO) -> contextlib.AbstractContextManager[mmap.mmap | bytes]:
-    """Return what is in a file; of a small one that nobody has ended a copy: who writes it may yet cut it."""
+    """Return what is in a file; of a small one a copy.
+
+    Who writes it may yet cut it, and a worn card may not give it back: the one kills who reads it as memory,
+    by a signal, and the agent itself reads its own recordings; the copy only raises OSError.
+    """
     file.seek(0, os.SEEK_END)
     if file.tell() <= COPIED_BYTES:
-        file.seek(-min(file.tell(), len(MAGIC)), os.SEEK_END)
-        if file.read() != MAGIC:
-            file.seek(0)
-            return contextlib.nullcontext(file.read())
+        file.seek(0)
+        return contextlib.nullcontext(file.read())
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _let_go(data: mmap.mmap | bytes, begin: int, end: int) -> int:
+    """Give back the memory of what was read of a file; return from where on there is some to give back."""
+    if not isinstance(data, mmap.mmap) or end - begin < LET_GO_BYTES:
+        return begin
+    end -= end % mmap.PAGESIZE
+    data.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+    return end
 
 
 class McapLog:
@@ -69,6 +82,7 @@ class McapLog:
         self._channels = Channels(())
         self._clocks: dict[str, RegularClock] = {}
         self._next_index: dict[str, int] = {}
+        self._reached_ns: dict[str, int] = {}
         self._lossy: set[str] = set()  # streams whose next jump is of our making
         self._marks: set[TimeMark] = set()
         self._expected_sequence = 0
@@ -159,6 +173,7 @@ class McapLog:
         self._known()
         with self._path.open("rb") as file, _content(file) as data:
             whole = False
+            passed = 0
             after: int | None = None
             done = False
             while not done:
@@ -167,6 +182,7 @@ class McapLog:
                     if stop is not None and stop.is_set():
                         return
                     self.progress = frame.at / len(data)
+                    passed = _let_go(data, passed, frame.at)
                     if isinstance(frame, Damage):
                         self._note_damage(frame)
                     elif frame.opcode == Opcode.DATA_END:
@@ -193,7 +209,11 @@ class McapLog:
                 if sequence != self._expected_sequence:
                     self._note_loss(sequence)
                 self._expected_sequence = (sequence + 1) & 0xFFFF_FFFF
-                item = self._decode(channel, view[at + _MESSAGE.size : at + length])
+                try:
+                    item = self._decode(channel, view[at + _MESSAGE.size : at + length])
+                except (ArithmeticError, LookupError, ValueError, struct.error) as error:
+                    self._note_nonsense(str(error))
+                    item = None
                 if item is not None:
                     yield item
             elif opcode == Opcode.CHANNEL:
@@ -202,9 +222,9 @@ class McapLog:
 
     def _decode(self, channel: int, data: memoryview) -> LogItem | None:
         if channel == self._channels.silence:
-            return decode_silence(data)
+            return self._known_stream(decode_silence(data))
         if channel == self._channels.fault:
-            return decode_fault(data)
+            return self._known_stream(decode_fault(data))
         if channel == self._channels.mark:
             mark = decode_mark(data)
             if mark in self._marks:  # every chunk begins with the one in force
@@ -212,7 +232,10 @@ class McapLog:
             self._marks.add(mark)
             return mark
         spec, dtype = self._channels.stream_of(channel)
-        block = decode_block(data, spec.name, dtype)
+        block = decode_block(data, spec, dtype)
+        if block.start_ns < self._reached_ns.get(spec.name, block.start_ns):
+            raise ValueError(f"samples of {spec.name} from before those that came before them")
+        self._reached_ns[spec.name] = block.last_ns
         # what was passed over before a stream's first block counts from its very beginning
         lost_before = spec.name in self._lossy
         expected = self._next_index.get(spec.name, 0 if lost_before else block.first)
@@ -237,6 +260,12 @@ class McapLog:
         self._last_ns = max(self._last_ns, block.last_ns)
         return block
 
+    def _known_stream(self, item: Silence | SensorFault) -> LogItem:
+        names = {spec.name for spec in self._known().streams}
+        if unknown := {item.stream, *(item.streams if isinstance(item, SensorFault) else ())} - names:
+            raise ValueError(f"a word on {min(unknown)[:80]!r}, which is no stream of the log")
+        return item
+
     def _check_channel(self, channel: Channel) -> None:
         """Refuse a file in which channels have other numbers: a value must never change its stream."""
         try:
@@ -259,6 +288,13 @@ class McapLog:
         self._lossy = {spec.name for spec in self._known().streams}
         self.counters.lost_chunks += 1
         self._lost.append(f"{count} messages after {self._since_start_s():.3f} s")
+
+    def _note_nonsense(self, why: str) -> None:
+        """Pass over a message whose checksum is right and which cannot be true: another program wrote it."""
+        self._lossy = {spec.name for spec in self._known().streams}
+        self.counters.lost_chunks += 1
+        if len(self._lost) < _MOST_LOST:
+            self._lost.append(f"a message after {self._since_start_s():.3f} s ({why})")
 
     def _note_damage(self, damage: Damage) -> None:
         if damage.at_end:

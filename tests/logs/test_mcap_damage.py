@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from mcap.reader import make_reader
@@ -15,11 +19,16 @@ from mcap.records import Chunk, Message
 from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import Writer
 
+from agent.blocks import Block, FaultKind, FaultPhase, SensorFault
+from agent.cli import main
 from agent.errors import LogFileError
 from agent.log_info import LogInfo
-from agent.mcap_codec import METADATA_NAME
+from agent.mcap_codec import METADATA_NAME, encode_block
+from agent.recorder import mcap_writer
 from agent.recorder.mcap_file import Compression
 from agent.recorder.mcap_writer import McapRecorder
+from agent.sources import Item
+from agent.sources.log_file import open_log
 from agent.sources.mcap_frames import ChunkError, open_chunk
 from tests.logs.reading import Lane, Reading, lanes_of, marks_of, read
 from tests.logs.trips import Trip, drive
@@ -242,3 +251,119 @@ def test_an_mcap_of_somebody_else_is_refused(tmp_path: Path) -> None:
     writer.finish()  # type: ignore[no-untyped-call]
     with pytest.raises(LogFileError, match=f"of .'theirs'.*{METADATA_NAME}"):
         read_bytes(tmp_path, out.getvalue())
+
+
+# -- whose checksums are right, and which cannot be true ---------------------------------------------------
+
+
+def _put(data: bytearray, form: str, at: int, number: int) -> None:
+    struct.pack_into(form, data, at, number)
+
+
+def _back(block: Item, data: bytearray) -> None:
+    assert isinstance(block, Block)
+    _put(data, "<q", 12, 5)
+    _put(data, "<q", 20, block.first)
+    _put(data, "<q", 28, 5)
+
+
+STRANGE: dict[str, Callable[[Item, bytearray], None]] = {
+    "axes": lambda _, data: _put(data, "<I", 44, 0),
+    "more axes": lambda _, data: _put(data, "<I", 44, 0xFFFF),
+    "values": lambda _, data: _put(data, "<I", 48, 0xFFFF_FFFF),
+    "no values": lambda _, data: _put(data, "<I", 48, 0),
+    "first": lambda _, data: _put(data, "<q", 4, 1 << 62),
+    "start": lambda _, data: _put(data, "<q", 12, -(1 << 63)),
+    "anchor": lambda _, data: _put(data, "<q", 28, (1 << 63) - 1),
+    "no period": lambda _, data: _put(data, "<q", 36, 0),
+    "a short period": lambda _, data: _put(data, "<q", 36, 1),
+    "a long period": lambda _, data: _put(data, "<q", 36, (1 << 63) - 1),
+    "back in time": _back,
+    "cut": lambda _, data: data.__delitem__(slice(40, None)),
+    "text": lambda _, data: data.__setitem__(slice(-12, None), b"\xff" * 12),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_message_that_cannot_be_true_is_passed_over_and_told(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A right checksum says that nothing was changed since; not that the program that wrote it was right."""
+    trip = drive(6.0)
+    blocks = [0]
+
+    def written(block: Block) -> bytes:
+        data = bytearray(encode_block(block))
+        blocks[0] += 1
+        if blocks[0] % 9 == 5:
+            STRANGE[what](block, data)
+        return bytes(data)
+
+    monkeypatch.setattr(mcap_writer, "encode_block", written)
+    record(tmp_path / "log.mcap", trip)
+    monkeypatch.undo()
+    whole = record(tmp_path / "whole.mcap", trip)
+    assert whole
+    found, good = read(tmp_path / "log.mcap"), read(tmp_path / "whole.mcap")
+    assert "a message after" in found.notes and found.source.counters.lost_chunks >= blocks[0] // 9
+    for name, lane in lanes_of(found.items).items():
+        sound = lanes_of(good.items)[name]
+        at = np.searchsorted(sound.index, lane.index)
+        assert len(lane.index) and np.array_equal(sound.array[at], lane.array), name
+        assert np.array_equal(np.array(sound.times_ns)[at], lane.times_ns), name
+    if what == "text":
+        for words in (["replay", "--out", str(tmp_path / "out")], ["convert", str(tmp_path / "out.csv")]):
+            assert main([words[0], str(tmp_path / "log.mcap"), *words[1:]]) == 1
+            assert "error: " in capsys.readouterr().err
+
+
+def test_a_word_on_a_stream_that_the_log_has_not_is_passed_over(tmp_path: Path) -> None:
+    trip = drive(2.0)
+    info = LogInfo(box="b", boot="f" * 16, software="0", streams=trip.specs)
+    with McapRecorder(tmp_path / "log.mcap", info) as recorder:
+        for item in trip.items:
+            recorder.write(item)
+        recorder.write(SensorFault("accel", 10**9, FaultPhase.START, FaultKind.NACK, "x", ("elsewhere",)))
+    assert main(["replay", str(tmp_path / "log.mcap"), "--out", str(tmp_path / "out")]) == 1
+    assert "no stream of the log" in (tmp_path / "out" / "summary.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"box": "a/+/#"},
+        {"boot": "../x"},
+        {"mount_up": (0.0, 0.0, 0.0)},
+        {"rate_hz": 0.0},
+        {"rate_hz": -1.0},
+        {"sample_bits": 0},
+        {"axes": ()},
+        {"name": "\x1b[2J"},
+    ],
+    ids=str,
+)
+def test_what_a_recording_says_of_itself_must_be_able_to_be_true(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    info = LogInfo(box="b", boot="f" * 16, software="0", streams=drive(1.0).specs)
+    if (key := next(iter(change))) in info.__struct_fields__:
+        info = msgspec.structs.replace(info, **change)
+    else:
+        first, *others = info.streams
+        info = msgspec.structs.replace(info, streams=(msgspec.structs.replace(first, **change), *others))
+    assert key
+    with McapRecorder(tmp_path / "log.mcap", info):
+        pass
+    with pytest.raises(LogFileError):
+        read(tmp_path / "log.mcap")
+
+
+def test_a_file_that_is_cut_while_it_is_read_kills_nobody(tmp_path: Path) -> None:
+    """Read as memory it would: by a signal, as would a worn card that does not give it back."""
+    data = record(tmp_path / "log.mcap", drive(6.0))
+    log = open_log(tmp_path / "log.mcap")
+    log.open()
+    items = log.items()
+    next(items)
+    os.truncate(tmp_path / "log.mcap", 0)
+    assert sum(len(item) for item in items if isinstance(item, Block)) > 0 < len(data)
