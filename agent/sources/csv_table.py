@@ -121,14 +121,14 @@ class _Reader:
         times = [t for t, _ in pieces if t is not None]
         cells: dict[Column, Floats] = {}
         states: dict[Column, States | None] = {}
-        for i, column in enumerate(columns):
-            cells[column] = np.concatenate([part[i][0] for _, part in pieces])
-            marks = [part[i][1] for _, part in pieces]
+        for column in columns:
+            # each piece of a column goes as soon as the column is whole: never twice the table
+            parts = [part.pop(0) for _, part in pieces]
+            cells[column] = np.concatenate([numbers for numbers, _ in parts])
             states[column] = None
-            if any(m is not None for m in marks):
+            if any(marks is not None for _, marks in parts):
                 filled = [
-                    np.zeros(len(part[i][0]), np.uint8) if m is None else m
-                    for m, (_, part) in zip(marks, pieces, strict=True)
+                    np.zeros(len(numbers), np.uint8) if marks is None else marks for numbers, marks in parts
                 ]
                 states[column] = np.concatenate(filled)
         return RowTable(
