@@ -34,12 +34,8 @@ from agent.mcap_codec import (
 from agent.outbox.files import Disk
 from agent.recorder.mcap_file import Content, McapFile
 from agent.recorder.shelf import EXTENT_NAME, OFFSET_KEY, QUALITY_KEY, Extent
-from agent.sources.mcap_frames import MAGIC, ChunkError, Damage, Frame, frames, open_chunk
+from agent.sources.mcap_frames import MAGIC, MESSAGE_HEAD, Damage, Frame, Unpacked, records_in, walk
 from agent.timebase import TimeQuality, rfc3339
-
-_HEAD_BYTES = 9
-_RECORD = struct.Struct("<BQ")
-_MESSAGE_BYTES = 2 + 4 + 8 + 8
 
 
 @dataclass(slots=True)
@@ -117,27 +113,24 @@ def _scan(data: bytes) -> _Scan:
     scan = _Scan(Content(end=len(MAGIC)))
     if data[: len(MAGIC)] != MAGIC:
         return scan
-    after: int | None = None
-    while True:
-        for frame in frames(data, after=after):
-            if isinstance(frame, Damage):
-                scan.damaged += not frame.at_end
-            elif frame.opcode == Opcode.DATA_END:
-                return scan  # an end that was begun, and is written anew
-            elif not _take(scan, frame):
-                after = frame.at
-                break
-        else:
-            return scan
+    for found in walk(data):
+        if isinstance(found, Damage):
+            scan.damaged += not found.at_end
+        elif isinstance(found, Unpacked):
+            _take(scan, found.frame, found.records)
+        elif isinstance(found, Frame):
+            if found.opcode == Opcode.DATA_END:
+                break  # an end that was begun, and is written anew
+            _take(scan, found, b"")
+    return scan
 
 
-def _take(scan: _Scan, frame: Frame) -> bool:
-    """Take a record; False for a chunk that is not what its checksum says."""
+def _take(scan: _Scan, frame: Frame, records: bytes) -> None:
+    """Take a record; `records`: those in it, of a chunk."""
     content = scan.content
-    end = frame.at + _HEAD_BYTES + len(frame.content)
+    end = frame.end
     try:
         if frame.opcode == Opcode.CHUNK:
-            records = open_chunk(frame.content)
             chunk = Chunk.read(ReadDataStream(BytesIO(frame.content)))
             _take_messages(scan, records)
             content.chunks.append(
@@ -159,13 +152,10 @@ def _take(scan: _Scan, frame: Frame) -> bool:
             content.chunks[-1].message_index_length += end - frame.at
         elif frame.opcode == Opcode.METADATA:
             _take_metadata(scan, frame, end)
-    except ChunkError:
-        return False
-    except (ValueError, McapError, struct.error, msgspec.MsgspecError):
+    except (ValueError, LookupError, McapError, struct.error, msgspec.MsgspecError):
         scan.damaged += 1
-        return True
+        return
     content.end = end
-    return True
 
 
 def _take_metadata(scan: _Scan, frame: Frame, end: int) -> None:
@@ -177,13 +167,9 @@ def _take_metadata(scan: _Scan, frame: Frame, end: int) -> None:
 
 def _take_messages(scan: _Scan, records: bytes) -> None:
     """Count the messages of a chunk; note its channels and how far its samples reach."""
-    view, at = memoryview(records), 0
     content = scan.content
     channels = Channels(scan.info.streams) if scan.info is not None else None
-    while at < len(records):
-        opcode, length = _RECORD.unpack_from(records, at)
-        at += _RECORD.size
-        part = view[at : at + length]
+    for opcode, part in records_in(records):
         if opcode == Opcode.SCHEMA:
             schema = Schema.read(ReadDataStream(BytesIO(part)))
             content.schemas.setdefault(schema.id, schema)
@@ -194,8 +180,7 @@ def _take_messages(scan: _Scan, records: bytes) -> None:
             (number,) = struct.unpack_from("<H", part)
             content.counts[number] = content.counts.get(number, 0) + 1
             if channels is not None:
-                _take_times(scan, channels, number, part[_MESSAGE_BYTES:])
-        at += length
+                _take_times(scan, channels, number, part[MESSAGE_HEAD.size :])
 
 
 def _take_times(scan: _Scan, channels: Channels, number: int, data: memoryview) -> None:

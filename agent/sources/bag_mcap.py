@@ -14,10 +14,8 @@ from pathlib import Path
 
 from mcap.opcode import Opcode
 
-from agent.sources.mcap_frames import ChunkError, Damage, frames, open_chunk
+from agent.sources.mcap_frames import MESSAGE_HEAD, Broken, Damage, Unpacked, records_in, walk
 
-_RECORD = struct.Struct("<BQ")
-_MESSAGE = struct.Struct("<HIQQ")
 _TEXT_AT = struct.Struct("<I")
 
 
@@ -33,45 +31,33 @@ class McapSalvage:
         kinds: dict[int, str] = {}
         channels: dict[int, tuple[str, str]] = {}
         with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            after: int | None = None
-            done = False
-            while not done:
-                done = True
-                for frame in frames(data, after=after):
-                    if isinstance(frame, Damage):
-                        self.lost.append(f"{frame.size:,} bytes at byte {frame.at:,}")
-                    elif frame.opcode == Opcode.CHUNK:
-                        try:
-                            chunk = open_chunk(frame.content, checksum=False)
-                        except ChunkError as error:
-                            self.lost.append(f"the chunk at byte {frame.at:,} ({error})")
-                            after, done = frame.at, False  # its length is not to be trusted either
-                            break
-                        try:
-                            yield from _messages(chunk, kinds, channels)
-                        except struct.error as error:
-                            self.lost.append(f"a part of the chunk at byte {frame.at:,} ({error})")
+            for found in walk(data, checksum=False):
+                if isinstance(found, Damage):
+                    self.lost.append(f"{found.size:,} bytes at byte {found.at:,}")
+                elif isinstance(found, Broken):
+                    self.lost.append(f"the chunk at byte {found.at:,} ({found.why})")
+                elif isinstance(found, Unpacked):
+                    try:
+                        yield from _messages(found.records, kinds, channels)
+                    except struct.error as error:
+                        self.lost.append(f"a part of the chunk at byte {found.at:,} ({error})")
 
 
 def _messages(
     chunk: bytes, kinds: dict[int, str], channels: dict[int, tuple[str, str]]
 ) -> Iterator[tuple[str, str, int, bytes]]:
-    at = 0
-    while at < len(chunk):
-        opcode, length = _RECORD.unpack_from(chunk, at)
-        at += _RECORD.size
-        record = chunk[at : at + length]
-        at += length
+    for opcode, content in records_in(chunk):
+        record = bytes(content)
         if opcode == Opcode.SCHEMA:
             kinds[int.from_bytes(record[:2], "little")] = _text(record, 2)
         elif opcode == Opcode.CHANNEL:
             number, schema = struct.unpack_from("<HH", record)
             channels[number] = (_text(record, 4), kinds.get(schema, ""))
         elif opcode == Opcode.MESSAGE:
-            number, _, log_time_ns, _ = _MESSAGE.unpack_from(record)
+            number, _, log_time_ns, _ = MESSAGE_HEAD.unpack_from(record)
             if number in channels:
                 topic, kind = channels[number]
-                yield topic, kind, log_time_ns, record[_MESSAGE.size :]
+                yield topic, kind, log_time_ns, record[MESSAGE_HEAD.size :]
 
 
 def _text(record: bytes, at: int) -> str:

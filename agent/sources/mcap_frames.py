@@ -20,6 +20,8 @@ from mcap.opcode import Opcode
 MAGIC = b"\x89MCAP0\r\n"
 LARGEST_CHUNK_BYTES = 64 << 20  # ours are far smaller; a damaged size must not fill the memory
 
+MESSAGE_HEAD = struct.Struct("<HIQQ")
+"""Of a message: channel, sequence, log time, publish time."""
 _HEAD = struct.Struct("<BQ")
 _CHUNK = struct.Struct("<QQQII")  # times, size, checksum, length of the name of the compression
 _U32 = struct.Struct("<I")
@@ -34,6 +36,11 @@ class Frame:
     at: int
     content: bytes
 
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.at + _HEAD.size + len(self.content)
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -44,8 +51,61 @@ class Damage:
     at_end: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A chunk whose checksum is right, and the records in it."""
+
+    frame: Frame
+    records: bytes
+
+    @property
+    def at(self) -> int:
+        """Where it begins in the file."""
+        return self.frame.at
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A chunk that is not what its checksum says; ``why`` in words."""
+
+    at: int
+    why: str
+
+
 class ChunkError(Exception):
     """The content of a chunk is not what its checksum says."""
+
+
+def walk(data: mmap.mmap | bytes, *, checksum: bool = True) -> Iterator[Frame | Damage | Unpacked | Broken]:
+    """Yield what a file holds, up to the end of the data section, its chunks unpacked.
+
+    `checksum`: see `open_chunk`.
+    """
+    after: int | None = None
+    while True:
+        for frame in frames(data, after=after):
+            if not isinstance(frame, Frame) or frame.opcode != Opcode.CHUNK:
+                yield frame
+                continue
+            try:
+                unpacked = Unpacked(frame, open_chunk(frame.content, checksum=checksum))
+            except ChunkError as error:
+                yield Broken(frame.at, str(error))
+                after = frame.at  # its length is not to be trusted either: begin anew behind its head
+                break
+            yield unpacked
+        else:
+            return
+
+
+def records_in(chunk: bytes) -> Iterator[tuple[int, memoryview]]:
+    """Yield opcode and content of each record in a chunk. Raises struct.error where one is cut off."""
+    view, at = memoryview(chunk), 0
+    while at < len(chunk):
+        opcode, length = _HEAD.unpack_from(chunk, at)
+        at += _HEAD.size
+        yield opcode, view[at : at + length]
+        at += length
 
 
 def frames(data: mmap.mmap | bytes, *, after: int | None = None) -> Iterator[Frame | Damage]:

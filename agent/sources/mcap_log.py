@@ -37,13 +37,11 @@ from agent.mcap_codec import (
     info_of,
 )
 from agent.sources.log_source import LogCounters, LogIdentity, LogItem, LogOptions
-from agent.sources.mcap_frames import MAGIC, ChunkError, Damage, frames, open_chunk
+from agent.sources.mcap_frames import MAGIC, MESSAGE_HEAD, Damage, Frame, Unpacked, frames, records_in, walk
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark
 
 LOST_REASON = "log"
-_RECORD = struct.Struct("<BQ")
-_MESSAGE = struct.Struct("<HIQQ")
 COPIED_BYTES = 32 << 20
 LET_GO_BYTES = 16 << 20
 _MOST_LOST = 1000
@@ -174,51 +172,36 @@ class McapLog:
         with self._path.open("rb") as file, _content(file) as data:
             whole = False
             passed = 0
-            after: int | None = None
-            done = False
-            while not done:
-                done = True
-                for frame in frames(data, after=after):
-                    if stop is not None and stop.is_set():
-                        return
-                    self.progress = frame.at / len(data)
-                    passed = _let_go(data, passed, frame.at)
-                    if isinstance(frame, Damage):
-                        self._note_damage(frame)
-                    elif frame.opcode == Opcode.DATA_END:
-                        whole = True
-                    elif frame.opcode == Opcode.CHUNK:
-                        try:
-                            chunk = open_chunk(frame.content)
-                        except ChunkError:
-                            # its length is not to be trusted either: begin anew behind its head
-                            after, done = frame.at, False
-                            break
-                        yield from self._messages(chunk)
+            for found in walk(data):
+                if stop is not None and stop.is_set():
+                    return
+                self.progress = found.at / len(data)
+                passed = _let_go(data, passed, found.at)
+                if isinstance(found, Damage):
+                    self._note_damage(found)
+                elif isinstance(found, Unpacked):
+                    yield from self._messages(found.records)
+                elif isinstance(found, Frame) and found.opcode == Opcode.DATA_END:
+                    whole = True
             self._tell_end(whole, data[-len(MAGIC) :] == MAGIC)
         self.progress = 1.0
 
     def _messages(self, chunk: bytes) -> Iterator[LogItem]:
-        view = memoryview(chunk)
-        at, end = 0, len(chunk)
-        while at < end:
-            opcode, length = _RECORD.unpack_from(chunk, at)
-            at += _RECORD.size
+        for opcode, content in records_in(chunk):
             if opcode == Opcode.MESSAGE:
-                channel, sequence, _, _ = _MESSAGE.unpack_from(chunk, at)
+                channel, sequence, _, _ = MESSAGE_HEAD.unpack_from(content)
                 if sequence != self._expected_sequence:
                     self._note_loss(sequence)
                 self._expected_sequence = (sequence + 1) & 0xFFFF_FFFF
                 try:
-                    item = self._decode(channel, view[at + _MESSAGE.size : at + length])
+                    item = self._decode(channel, content[MESSAGE_HEAD.size :])
                 except (ArithmeticError, LookupError, ValueError, struct.error) as error:
                     self._note_nonsense(str(error))
                     item = None
                 if item is not None:
                     yield item
             elif opcode == Opcode.CHANNEL:
-                self._check_channel(Channel.read(ReadDataStream(BytesIO(chunk[at : at + length]))))
-            at += length
+                self._check_channel(Channel.read(ReadDataStream(BytesIO(content))))
 
     def _decode(self, channel: int, data: memoryview) -> LogItem | None:
         if channel == self._channels.silence:
