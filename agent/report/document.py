@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.report.clips import Clip
 from agent.report.packing import packed_times, packed_values
 from agent.report.panels import Panel, angles_deg
-from agent.report.samples import Clip
 from agent.report.text import plain
 from agent.report.trip import Event, Trip
 from agent.report.words import (

@@ -330,10 +330,9 @@ def _calibration(found: Findings) -> str:
     if not said:
         return f"""<section aria-labelledby="h-cal"><h2 id="h-cal">Calibration</h2>
 <p>No certificate was used: figures are the sensors' own, by their datasheets.</p>{_notes(trip)}</section>"""
-    states = Counter(state for _, state in trip.trust)
-    total = sum(states.values()) or 1
-    told = "; ".join(f"{percent(count / total)} {state}" for state, count in states.most_common())
-    doubt = next((f" First in doubt at {moment(t)}." for t, state in trip.trust if state != "trusted"), "")
+    total = trip.trust.total() or 1
+    told = "; ".join(f"{percent(count / total)} {state}" for state, count in trip.trust.most_common())
+    doubt = "" if trip.doubted_s is None else f" First in doubt at {moment(trip.doubted_s)}."
     items = "".join(f"<li>{escaped(line)}</li>" for line in said)
     return f"""<section aria-labelledby="h-cal"><h2 id="h-cal">Calibration and how far to trust it</h2>
 <ul>{items}</ul><p>Of the records that stand on it: {escaped(told or "none said")}.{escaped(doubt)}</p>

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.mounting import RestReference
-from agent.report.samples import Samples, Sums
-from agent.report.trip import Trip, seconds_of
+from agent.report.grid import Sums
+from agent.report.samples import Samples
+from agent.report.trip import Trip, features_of, seconds_of
 from agent.streams import StreamClass, StreamSpec, Unit
 
 F64 = npt.NDArray[np.float64]
@@ -214,9 +215,9 @@ _COLUMNS: Mapping[str, tuple[str, str, str, float, bool, int, int]] = {
 
 def panels_of_features(trip: Trip, bands: Mapping[str, Band]) -> list[Panel]:
     """Return the panels of what went up: coarser than the log, and nothing where the budget was short."""
-    rows: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    rows: dict[str, list[F64]] = defaultdict(list)
     first: list[float] | None = None
-    for said in trip.features:
+    for said in features_of(trip):
         window_s, start_s, count = float(said["window_s"]), seconds_of(said["start"]), int(said["n"])
         at = said.get("at") or range(count)
         for column, given in said["columns"].items():
@@ -229,16 +230,15 @@ def panels_of_features(trip: Trip, bands: Mapping[str, Band]) -> list[Panel]:
                 told = np.full(count, np.nan) if first is None else angles_deg(vectors, first)
             else:
                 told = _combined(given, squares="rms" in column)
-            for i, value in zip(at, told.tolist(), strict=True):
-                rows[column].append((start_s + (i + 0.5) * window_s, value, window_s))
-    return sorted(
-        (_panel(column, sorted(given), bands) for column, given in rows.items()), key=lambda panel: panel.rank
-    )
+            times_s = start_s + (np.array(at, np.float64) + 0.5) * window_s
+            rows[column].append(np.stack((times_s, told, np.full(count, window_s))))
+    return sorted((_panel(column, given, bands) for column, given in rows.items()), key=lambda p: p.rank)
 
 
-def _panel(column: str, rows: list[tuple[float, float, float]], bands: Mapping[str, Band]) -> Panel:
+def _panel(column: str, rows: Sequence[F64], bands: Mapping[str, Band]) -> Panel:
     title, unit, label, factor, from_zero, digits, rank = _COLUMNS[column]
-    times_s, values, steps_s = np.array(rows).T
+    table = np.concatenate(rows, axis=1)
+    times_s, values, steps_s = table[:, np.argsort(table[0], kind="stable")]
     return Panel(
         title,
         unit,

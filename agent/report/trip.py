@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from agent.replay.runner import RECORDS_FILE, SUMMARY_FILE
 from agent.timebase import wall_ns_of
 
 NS_PER_S = 1e9
+TRUSTED = "trusted"
 Document = Mapping[str, Any]
 
 
@@ -48,7 +50,10 @@ class MissingSamples:
 
 @dataclass(slots=True)
 class Trip:
-    """A trip as its records tell it. ``sent``: records and bytes by kind, as JSON but for snippets."""
+    """A trip as its records tell it. ``sent``: records and bytes by kind, as JSON but for snippets.
+
+    ``trust``: how many records could be trusted how far; ``doubted_s``: since when not all of them.
+    """
 
     folder: Path
     summary: Document
@@ -58,10 +63,10 @@ class Trip:
     start_s: float = 0.0
     events: list[Event] = field(default_factory=list)
     gaps: list[MissingSamples] = field(default_factory=list)
-    features: list[Document] = field(default_factory=list)
     sent: dict[str, tuple[int, int]] = field(default_factory=dict)
     certificates: Counter[str] = field(default_factory=Counter)
-    trust: list[tuple[float, str]] = field(default_factory=list)
+    trust: Counter[str] = field(default_factory=Counter)
+    doubted_s: float | None = None
     qualities: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -116,15 +121,29 @@ def read_trip(folder: Path) -> Trip:
             remedy="Replay the log first, or correct the path.",
         )
     trip = Trip(folder, read_summary(folder))
-    try:
+    with none_of_ours(folder):
         _take_all(trip, folder / RECORDS_FILE)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _unreadable(folder / RECORDS_FILE, f"a record that is none of ours: {error!r}") from error
     trip.box = trip.box or str(trip.summary.get("box") or "")
     trip.boot = trip.boot or str(trip.summary.get("boot") or "")
     trip.software = str(trip.summary.get("software") or trip.software)
     trip.events.sort(key=lambda event: event.start_s)
     return trip
+
+
+@contextlib.contextmanager
+def none_of_ours(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with a record that is not as ours are into a LogFileError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(folder / RECORDS_FILE, f"a record that is none of ours: {error!r}") from error
+
+
+def features_of(trip: Trip) -> Iterator[Document]:
+    """Yield the feature records of a trip, read once more: of a day they are too many to keep."""
+    for topic, payload in _lines(trip.folder / RECORDS_FILE):
+        if topic.endswith(f"/{Kind.FEATURES}"):
+            yield decode(payload)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -159,7 +178,9 @@ def _take_all(trip: Trip, path: Path) -> None:
         trip.qualities[str(said.get("tq", ""))] += 1
         time_s = seconds_of(said["t"])
         if "trust" in said:
-            trip.trust.append((time_s, str(said["trust"])))
+            trip.trust[state := str(said["trust"])] += 1
+            if state != TRUSTED and trip.doubted_s is None:
+                trip.doubted_s = time_s
         if (certificate := str(said.get("cal", "none"))) != "none":
             trip.certificates[certificate] += 1
         began_s = time_s
@@ -177,7 +198,6 @@ def _take_all(trip: Trip, path: Path) -> None:
             trip.gaps.append(gap)
             began_s = gap.start_s
         elif kind == Kind.FEATURES:
-            trip.features.append(said)
             began_s = seconds_of(said["start"])
         first_s = began_s if first_s is None else min(first_s, began_s)
     trip.events = list(events.values())

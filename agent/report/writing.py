@@ -15,7 +15,7 @@ from agent.report.document import document_of
 from agent.report.page import page_of
 from agent.report.panels import Band, Panel, panels_of_features, panels_of_samples
 from agent.report.samples import Samples, read_samples
-from agent.report.trip import Trip, read_trip
+from agent.report.trip import Trip, none_of_ours, read_trip
 from agent.report.words import story
 from calibration.errors import CalibrationError
 
@@ -112,7 +112,8 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
             notes += [] if settings is not None else [NOT_KEPT]
     bands = _bands(trip, shown)
     if samples is None:
-        panels = panels_of_features(trip, bands)
+        with none_of_ours(out):
+            panels = panels_of_features(trip, bands)
         notes.append("Lines are of the features that went up, not of the samples.")
     else:
         panels = panels_of_samples(samples, bands)

@@ -175,7 +175,7 @@ def test_clips_are_bounded(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(trip[0], out)
-    monkeypatch.setattr("agent.report.samples.MOST_CLIP_NUMBERS", 2000)
+    monkeypatch.setattr("agent.report.clips.MOST_CLIP_NUMBERS", 2000)
     write_report(out, log=trip[1], map_path=trip[2], config=Config())
     kept = [event for event in data_of(page_of(out))["events"] if event["clips"]]
     assert sum(event["type"] == "drop" for event in kept) == 1, "room for one of the two drops"
