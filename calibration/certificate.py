@@ -359,6 +359,6 @@ def read_certificate(path: Path) -> Certificate:
             f"reading certificate {path}",
             got=getattr(error, "strerror", None) or str(error),
             expected="a readable JSON file",
-            remedy="Check the path under [certificates] in the configuration.",
+            remedy="Check the path given: to --certificate, or under [certificates] in the configuration.",
         ) from error
     return parse_certificate(data, origin=str(path))

@@ -20,7 +20,14 @@ MEANT = {
     What.SPLIT: "one in A, more than one in B",
     What.MERGED: "more than one in A, one in B",
 }
-NOUNS = {"event": "events", "head": "keys of all records", "summary": "lines of the summary", "line": "lines"}
+NOUNS = {  # what differs: one, and many
+    "event": ("event", "events"),
+    "gap": ("gap", "gaps"),
+    "snippet": ("snippet", "snippets"),
+    "head": ("key of all records", "keys of all records"),
+    "summary": ("line of the summary", "lines of the summary"),
+    "line": ("line", "lines"),
+}
 ONE_SIDED = frozenset(MEANT)
 SAID_ALREADY = frozenset({"sent", "severity", "updates", "streams"})
 TIME_NAMES = {"start": "start", "end": "end", "told": "told", "alarm": "alarm raised"}
@@ -63,7 +70,9 @@ def report(
 def _counted(result: Comparison) -> str:
     """Say how many of what became what."""
     counts = sorted(result.found.counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{number:,} {NOUNS.get(of, of)} {what}" for (of, what), number in counts)
+    return ", ".join(
+        f"{number:,} {NOUNS.get(of, (of, of))[number > 1]} {what}" for (of, what), number in counts
+    )
 
 
 def _same(result: Comparison) -> str:

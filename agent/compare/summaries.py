@@ -21,7 +21,8 @@ def summary_differences(
     if a is None or b is None:
         return
     one, other = dict(_flat("", a, rules)), dict(_flat("", b, rules))
-    if rules.ignores("sw") and {BYTES, "software"} <= a.keys() & b.keys():
+    told = {BYTES, "software"} <= a.keys() & b.keys()
+    if told and a["software"] != b["software"] and rules.ignores("sw"):
         one[BYTES], other[BYTES] = (_without_version(side) for side in (a, b))
     for key in {**one, **other}:
         x, y = one.get(key), other.get(key)

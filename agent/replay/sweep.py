@@ -188,7 +188,9 @@ def rows(told: Mapping[str, Any], *, each_log: bool = True) -> list[dict[str, An
     for one in found:
         table.append(row(one, "", one, len(one["failed"])))
         if each_log:
-            table += [row(one, log, figures, log in one["failed"]) for log, figures in one["logs"].items()]
+            table += [
+                row(one, log, figures, int(log in one["failed"])) for log, figures in one["logs"].items()
+            ]
     return table
 
 

@@ -246,6 +246,7 @@ def test_a_sweep_is_what_single_replays_are(tmp_path: Path) -> None:
     assert [(row[key], Path(row["log"]).stem) for row in table] == [
         (value, name) for value in ("true", "false") for name in ("", "trip-0", "trip-1")
     ]
+    assert {row["failed"] for row in table} == {"0"}, "counts, of a single log, too"
     assert "enabled  log" in done.err
     assert here(trips, "--out", tmp_path / "single", "--set", f"{key}=false") == 0
     assert results(out / "enabled=false") == results(tmp_path / "single")

@@ -16,7 +16,7 @@ OTHER = in_order(
 )
 
 
-def written(folder: Path, records: list[Record], **summary: object) -> Path:
+def written(folder: Path, records: list[Record], /, **summary: object) -> Path:
     folder.mkdir(parents=True)
     (folder / "records.jsonl").write_bytes(b"\n".join(lines(records)) + b"\n")
     if summary:
@@ -70,6 +70,20 @@ def test_the_document_has_it_all(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]
     assert told[0]["into_trip_s"] == 60.0 and told[0]["at"] == "2023-11-14T22:14:20.000000Z"
     assert told[3]["changes"][0]["delta"] == 10
+
+
+def test_bytes_are_those_of_the_summary_but_for_another_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: dict[str, object] = {"software": "1.0", "records": {"event": 5}}
+    a = written(tmp_path / "a", TRIP, published_bytes=1000, **sent)
+    b = written(tmp_path / "b", TRIP, published_bytes=1100, **sent)
+    longer = written(tmp_path / "c", TRIP, published_bytes=1010, **{**sent, "software": "1.0rc"})
+    assert main(["compare", str(a), str(b)]) == 1
+    out = capsys.readouterr().out
+    assert "1,000 → 1,100" in out, "as both summaries have it"
+    assert "1 line of the summary changed" in out
+    assert main(["compare", str(a), str(longer)]) == 0, "the name of the version stands in every record"
 
 
 def test_many_logs_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
