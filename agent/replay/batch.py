@@ -20,14 +20,7 @@ Bar = Callable[[int, float], None]
 class Hand(Protocol):
     """Whoever does jobs: it calls back with the place of each that is done, in any order, once."""
 
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        *,
-        stop: threading.Event,
-        on_outcome: Callable[[int, Outcome], None],
-        on_progress: Callable[[int, float], None],
-    ) -> None:
+    def __call__(self, jobs: Sequence[Job], stop: threading.Event, hears: Hears, bar: Bar) -> None:
         """Return when all are done. Raises Interrupted once `stop` is set, FourPartError."""
 
 
@@ -36,7 +29,7 @@ def in_order(hand: Hand, jobs: Sequence[Job], *, stop: threading.Event, told: He
     waiting: dict[int, Outcome] = {}
     turn = 0
 
-    def on_outcome(place: int, outcome: Outcome) -> None:
+    def hears(place: int, outcome: Outcome) -> None:
         nonlocal turn
         waiting[place] = outcome
         bar(place, 1.0)
@@ -44,7 +37,7 @@ def in_order(hand: Hand, jobs: Sequence[Job], *, stop: threading.Event, told: He
             told(turn, waiting.pop(turn))
             turn += 1
 
-    hand(jobs, stop=stop, on_outcome=on_outcome, on_progress=bar)
+    hand(jobs, stop, hears, bar)
 
 
 class Here:
@@ -53,21 +46,14 @@ class Here:
     def __init__(self, on_records: Callable[[Sequence[Record]], None] = lambda _: None) -> None:
         self._on_records = on_records
 
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        *,
-        stop: threading.Event,
-        on_outcome: Callable[[int, Outcome], None],
-        on_progress: Callable[[int, float], None],
-    ) -> None:
+    def __call__(self, jobs: Sequence[Job], stop: threading.Event, hears: Hears, bar: Bar) -> None:
         """Do them."""
         for place, job in enumerate(jobs):
 
             def progress(part: float, place: int = place) -> None:
-                on_progress(place, part)
+                bar(place, part)
 
             outcome = outcome_of(job, stop=stop, on_progress=progress, on_records=self._on_records)
             if outcome.interrupted or stop.is_set():
                 raise Interrupted
-            on_outcome(place, outcome)
+            hears(place, outcome)

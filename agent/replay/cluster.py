@@ -15,11 +15,13 @@ import contextlib
 import importlib
 import logging
 import queue
+import socket
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +29,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from agent.errors import FourPartError, UsageError
+from agent.replay.batch import Bar, Hears
 from agent.replay.job import Job, Outcome, Told, outcome_of, run_remotely
 from agent.replay.runner import Interrupted
 from agent.replay.software import software
@@ -34,10 +37,8 @@ from agent.replay.software import software
 Client = Any  # distributed's classes; most of their methods have no types
 Future = Any
 
-CONNECT_S = 10.0
 LOOK_S = 0.2  # for a Ctrl-C, while nothing comes
 WORKERS_LOOKED_AT_S = 2.0
-WITHOUT_WORKERS_S = 60.0  # as long as machines take to boot again, or people to notice
 RESULT_S = 30.0
 START = "Start one: `dask scheduler`, and on each machine `dask worker tcp://HOST:8786 --nthreads 1`."
 # what each worker is asked, by a function that every Python has
@@ -45,29 +46,37 @@ ASKED = "__import__('agent.replay.software', fromlist=['software']).software()"
 SEEN = "__import__('os').path.exists({path!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited for what is not there.
+
+    ``workers_s``: as machines take to boot again, or people to notice.
+    """
+
+    connect_s: float = 10.0
+    workers_s: float = 60.0
+
+
+PATIENCE = Patience()
+
+
 class Cluster:
     """Those who listen to a scheduler at `address`. It is a `Hand` (``batch.py``)."""
 
-    def __init__(self, address: str, out: Path, *, without_workers_s: float = WITHOUT_WORKERS_S) -> None:
+    def __init__(self, address: str, out: Path, patience: Patience | None = None) -> None:
         self._address = address
         self._out = out
-        self._without_workers_s = without_workers_s
+        self._patience = patience or PATIENCE
 
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        *,
-        stop: threading.Event,
-        on_outcome: Callable[[int, Outcome], None],
-        on_progress: Callable[[int, float], None],
-    ) -> None:
+    def __call__(self, jobs: Sequence[Job], stop: threading.Event, hears: Hears, bar: Bar) -> None:
         """Do them; when this returns, or raises, nothing is written any more."""
-        with _connected(self._address) as client, _lease(self._out) as lease:
-            asked = _Asked(client, self._address, str(lease), self._without_workers_s, stop)
+        patience = self._patience
+        with _connected(self._address, patience.connect_s) as client, _lease(self._out) as lease:
+            asked = _Asked(client, self._address, str(lease), patience.workers_s, stop)
             asked.check()
             here = [place for place, job in enumerate(jobs) if not Path(job.log).exists()]
             for place in here:  # nobody sees it: the words for that are the same everywhere
-                on_outcome(place, outcome_of(jobs[place]))
+                hears(place, outcome_of(jobs[place]))
             travelling = {
                 place: msgspec.json.encode(_travelling(job, lease))
                 for place, job in enumerate(jobs)
@@ -78,10 +87,10 @@ class Cluster:
                 if outcome is None:
                     suspects.append(place)
                 else:
-                    on_outcome(place, outcome)
+                    hears(place, outcome)
             for place in sorted(suspects):
                 for _, outcome in asked.done({place: travelling[place]}):
-                    on_outcome(place, outcome or Outcome(error=_deadly(jobs[place])))
+                    hears(place, outcome or Outcome(error=_deadly(jobs[place])))
 
 
 def _travelling(job: Job, lease: Path) -> Job:
@@ -100,12 +109,12 @@ class _Asked:
     """What is asked of the cluster while it is there."""
 
     def __init__(
-        self, client: Client, address: str, lease: str, without_workers_s: float, stop: threading.Event
+        self, client: Client, address: str, lease: str, workers_s: float, stop: threading.Event
     ) -> None:
         self._client = client
         self._address = address
         self._lease = lease
-        self._without_workers_s = without_workers_s
+        self._workers_s = workers_s
         self._stop = stop
         self._looked_s = 0.0
         self._worked_s = time.monotonic()
@@ -188,7 +197,7 @@ class _Asked:
         if self._stop.is_set():
             raise Interrupted
         now_s = time.monotonic()
-        if now_s - self._looked_s < WORKERS_LOOKED_AT_S:
+        if now_s - self._looked_s < min(WORKERS_LOOKED_AT_S, self._workers_s / 2):
             return
         self._looked_s = now_s
         if self._client.status != "running":
@@ -199,10 +208,10 @@ class _Asked:
             raise self._lost() from error
         if workers:
             self._worked_s = now_s
-        elif now_s - self._worked_s > self._without_workers_s:
+        elif now_s - self._worked_s > self._workers_s:
             raise FourPartError(
                 f"replaying on {self._address}",
-                got=f"no worker for {self._without_workers_s:.0f} s",
+                got=f"no worker for {self._workers_s:.0f} s",
                 expected="at least one that listens to this scheduler",
                 remedy=f"{START} Then go on with --resume: what is finished is not done again.",
             )
@@ -217,7 +226,7 @@ class _Asked:
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[Client]:
+def _connected(address: str, patience_s: float) -> Iterator[Client]:
     """Yield a client, and nothing of what it would say on stderr."""
     distributed: Any = importlib.import_module("distributed")
     for name in list(logging.root.manager.loggerDict):
@@ -229,21 +238,33 @@ def _connected(address: str) -> Iterator[Client]:
         parts = urlsplit(address)
         if not parts.scheme or not parts.hostname or not parts.port:
             raise ValueError("no address of a scheduler")
+        if parts.scheme == "tcp":  # with TLS it is the client that speaks first
+            _hears_somebody(parts.hostname, parts.port, patience_s)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ: those that matter are looked at
-            client = kind(address, timeout=CONNECT_S, set_as_default=False)
+            client = kind(address, timeout=patience_s, set_as_default=False)
     except Exception as error:  # whatever answers there may be no scheduler at all
         raise UsageError(
             "reaching the cluster",
             got=f"{address}: {str(error) or type(error).__name__}",
-            expected=f"a scheduler that answers within {CONNECT_S:.0f} s, as tcp://HOST:8786",
+            expected=f"a scheduler that answers within {patience_s:.0f} s, as tcp://HOST:8786",
             remedy=START,
         ) from error
     try:
         _check_distributed(client, address)
         yield client
     finally:
-        client.close(timeout=CONNECT_S)
+        client.close(timeout=patience_s)
+
+
+def _hears_somebody(host: str, port: int, patience_s: float) -> None:
+    """See that who takes the call also speaks, as a scheduler does first. Raises OSError.
+
+    A client of distributed would wait for ever, and so would the end of the process.
+    """
+    with socket.create_connection((host, port), patience_s) as line:
+        if not line.recv(1):
+            raise ConnectionError("whoever took the call hung up without a word")
 
 
 def _check_distributed(client: Client, address: str) -> None:
@@ -266,7 +287,7 @@ def _check_distributed(client: Client, address: str) -> None:
 def _lease(out: Path) -> Iterator[Path]:
     """Yield a file in `out` that is there for as long as somebody wants the results."""
     out.mkdir(parents=True, exist_ok=True)
-    lease = out.resolve() / f".wanted-{uuid.uuid4().hex}"
+    lease = out.absolute() / f".wanted-{uuid.uuid4().hex}"
     lease.touch(exist_ok=False)
     try:
         yield lease

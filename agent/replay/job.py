@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -200,7 +200,7 @@ def _remote_outcome(job: Job) -> Outcome:
 
 
 @contextlib.contextmanager
-def _watched(lease: str, stop: threading.Event):  # type: ignore[no-untyped-def]
+def _watched(lease: str, stop: threading.Event) -> Iterator[None]:
     """Set `stop` once the lease is gone: whoever asked has stopped, and wants nothing written any more."""
     over = threading.Event()
 

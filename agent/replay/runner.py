@@ -26,6 +26,7 @@ from agent.pipeline import Item, Pipeline
 from agent.records import Head, Record, as_json
 from agent.replay.settings import SETTINGS_FILE, document_of
 from agent.sources.log_file import LogSource, open_log
+from agent.sources.log_source import DEFAULT_WINDOW_S
 
 RECORDS_FILE = "records.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -74,9 +75,10 @@ def replay_log(
     stop = stop or threading.Event()
     applied = at_hand(config) if certificates is None else certificates
     began_s = time.monotonic()
-    fast = {"window_s": JOINED_S} if options.speed is None else {}
+    fast = options.speed is None
     size = options.block_samples or (JOINED_SAMPLES if fast else None)
-    source = open_log(log, map_path=options.map_path, block_samples=size, **fast)
+    window_s = JOINED_S if fast else DEFAULT_WINDOW_S
+    source = open_log(log, map_path=options.map_path, block_samples=size, window_s=window_s)
     pipeline = pipeline_of(source, config, applied)
     out.mkdir(parents=True, exist_ok=True)
     for left in out.glob(f"{RECORDS_FILE}*.part"):

@@ -17,12 +17,13 @@ import subprocess
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 import msgspec
 
 from agent.errors import FourPartError
+from agent.replay.batch import Bar, Hears
 from agent.replay.job import Job, Outcome, Told, outcome_of
 from agent.replay.runner import Interrupted
 
@@ -39,16 +40,9 @@ class Workers:
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def __call__(
-        self,
-        jobs: Sequence[Job],
-        *,
-        stop: threading.Event,
-        on_outcome: Callable[[int, Outcome], None],
-        on_progress: Callable[[int, float], None],
-    ) -> None:
+    def __call__(self, jobs: Sequence[Job], stop: threading.Event, hears: Hears, bar: Bar) -> None:
         """Do them; whatever happens, no worker is left behind."""
-        shift = _Shift(jobs, on_outcome, on_progress)
+        shift = _Shift(jobs, hears, bar)
         try:
             for _ in range(min(self._count, len(jobs))):
                 shift.hire()
@@ -63,16 +57,11 @@ class Workers:
 class _Shift:
     """The workers at work: who has which job, which wait, and at which how many died."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        on_outcome: Callable[[int, Outcome], None],
-        on_progress: Callable[[int, float], None],
-    ) -> None:
+    def __init__(self, jobs: Sequence[Job], hears: Hears, bar: Bar) -> None:
         self.left = len(jobs)
         self._jobs = jobs
-        self._on_outcome = on_outcome
-        self._on_progress = on_progress
+        self._hears = hears
+        self._bar = bar
         self._waiting = deque(range(len(jobs)))
         self._deaths: Counter[int] = Counter()
         self._team: list[_Worker] = []
@@ -114,9 +103,9 @@ class _Shift:
         if isinstance(told, Outcome):
             worker.place = None
             self.left -= 1
-            self._on_outcome(place, told)
+            self._hears(place, told)
         else:
-            self._on_progress(place, float(told))
+            self._bar(place, float(told))
 
     def _replace(self, worker: _Worker) -> None:
         """See to what a dead worker leaves."""
@@ -130,7 +119,7 @@ class _Shift:
                 self._waiting.appendleft(place)
             else:
                 self.left -= 1
-                self._on_outcome(place, Outcome(error=_deadly(self._jobs[place], status)))
+                self._hears(place, Outcome(error=_deadly(self._jobs[place], status)))
         if self._waiting:
             self.hire()
 
