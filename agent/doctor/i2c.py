@@ -16,7 +16,7 @@ from typing import Any
 from agent.doctor.finding import Area, Finding, Patient, State
 from agent.doctor.i2c_chips import HandsOff, MayNotAsk, Seen, Where, is_mux, is_there, recognise
 from agent.doctor.i2c_compare import chip_findings
-from agent.doctor.i2c_scan import FIRST, LAST, Scan, scan
+from agent.doctor.i2c_scan import FIRST, LAST, Bus, Scan, scan
 from agent.doctor.ports import may_open
 from agent.doctor.strangers import usual_at
 from agent.sources.drivers import chip_of
@@ -128,7 +128,7 @@ def _ask_gently(port: I2cPort, seen: Seen, settings: I2cSettings | None) -> None
             seen.answers.append(answer)
 
 
-def _search(port: I2cPort, bus: Any, seen: Seen, patient: Patient, settings: I2cSettings | None) -> None:
+def _search(port: I2cPort, bus: Bus, seen: Seen, patient: Patient, settings: I2cSettings | None) -> None:
     """Ask everywhere, on the bus itself and behind each channel of each multiplexer. Raises `ChipError`."""
     first = scan(bus, patient.stop.is_set, Tca9548a.addresses)
     if not first.usable:

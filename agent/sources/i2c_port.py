@@ -70,7 +70,7 @@ def why_not_open(error: OSError) -> tuple[str, str]:
     return _CANNOT_OPEN.get(error.errno or 0, (words, "`dmesg | grep -i i2c` tells more."))
 
 
-def open_kernel_bus(path: str, timeout_ms: int) -> Bus:
+def open_kernel_bus(path: str, timeout_ms: int) -> KernelBus:
     """Open ``/dev/i2c-N``; the kernel then waits at most `timeout_ms` for a transaction. Raises OSError."""
     bus = SMBus()
     try:
@@ -86,10 +86,10 @@ def open_kernel_bus(path: str, timeout_ms: int) -> Bus:
     # holds nobody off; it shows other users' programs, as the doctor, that the bus is in use (/proc/locks)
     with contextlib.suppress(OSError):
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    return _KernelBus(bus)
+    return KernelBus(bus)
 
 
-class _KernelBus:
+class KernelBus:
     """smbus2's bus, with the kernel's request for a pair of messages that comes again made only once."""
 
     def __init__(self, bus: SMBus) -> None:
@@ -111,6 +111,14 @@ class _KernelBus:
         if fd is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         fcntl.ioctl(fd, I2C_RDWR, request)
+
+    def write_quick(self, i2c_addr: int) -> None:
+        """Address a chip to write, and write nothing, as the doctor does. Raises OSError: nobody answers."""
+        self._bus.write_quick(i2c_addr)
+
+    def read_byte(self, i2c_addr: int) -> int:
+        """Read one byte from a chip, as the doctor does. Raises OSError: nobody answers."""
+        return self._bus.read_byte(i2c_addr)
 
     def close(self) -> None:
         """Let go of the bus."""

@@ -9,13 +9,14 @@ import threading
 import pytest
 
 from agent.blocks import FaultKind
+from agent.doctor.i2c_scan import Bus
 from agent.errors import ConfigError
 from agent.sources import i2c_bus
 from agent.sources.drivers.adxl345 import Adxl345Settings
 from agent.sources.drivers.base import ChipError, Driver
 from agent.sources.drivers.nau7802 import Nau7802Settings
 from agent.sources.i2c_bus import I2cBus
-from agent.sources.i2c_port import I2cPort, open_kernel_bus
+from agent.sources.i2c_port import I2cPort, KernelBus, open_kernel_bus
 from tests.i2c.rig import SimulatedRig
 
 LOAD = Nau7802Settings(rate_hz=320)
@@ -45,6 +46,11 @@ def test_what_is_no_bus_is_not_left_open() -> None:
         with pytest.raises(OSError, match="ioctl"):
             open_kernel_bus("/dev/null", 50)
     assert open_files() == before
+
+
+def test_the_kernels_bus_offers_all_that_the_doctor_asks_of_one() -> None:
+    asked = {name for name in vars(Bus) if not name.startswith("_")}
+    assert asked and asked <= set(dir(KernelBus)), asked
 
 
 def test_a_refused_plan_leaves_no_bus_open() -> None:
