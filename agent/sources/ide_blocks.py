@@ -28,6 +28,8 @@ USER_DATA = frozenset({0x10200000, 0x10200001})
 """What the maker's own program adds behind a recording: how a person had it shown."""
 MEAN_TOLERANCE = 1.01
 """Counts: recorders cut the mean to a whole number."""
+SURE_SHARE, SURE_BLOCKS = 0.75, 4
+"""Where so many blocks have the mean cut off to the very number, the others must have it, too."""
 FEWEST_SAMPLES = 50  # less does not show which bits stand still
 ODD_SHARE = 0.02
 """A bit that is another in more samples than this share is one that is measured."""
@@ -148,7 +150,7 @@ def judge(blocks: Iterable[Any], samples: int) -> Judgement:
     """Judge a channel by its blocks, as idelib has them."""
     contradicted = np.zeros(samples, np.bool_)
     pieces: list[tuple[int, npt.NDArray[Any]]] = []
-    judged: list[tuple[bool, bool, tuple[int, int]]] = []
+    judged: list[tuple[_Agreement, tuple[int, int]]] = []
     spans: list[tuple[float, float, int, int]] = []
     for block in blocks:
         counts = np.asarray(block.payload)
@@ -161,11 +163,12 @@ def judge(blocks: Iterable[Any], samples: int) -> Judgement:
         if counts.dtype.kind in "iu" and end - begin == len(counts) and end <= samples:
             pieces.append((begin, counts))
         if block.minMeanMax is not None and block._minMeanMaxEl is not None:
-            judged.append((*_agreement(block, counts), (begin, end)))
-    believable = sum(could for _, could, _ in judged) * 2 > len(judged)
-    agreeing = sum(agrees for agrees, _, _ in judged)
-    for agrees, _, (begin, end) in judged:
-        if believable and agreeing and not agrees:
+            judged.append((_agreement(block, counts), (begin, end)))
+    believable = sum(found.could for found, _ in judged) * 2 > len(judged)
+    agreeing = sum(found.nearly for found, _ in judged)
+    exact = sum(found.wholly for found, _ in judged) >= max(SURE_BLOCKS, SURE_SHARE * agreeing)
+    for found, (begin, end) in judged:
+        if believable and agreeing and not (found.wholly if exact else found.nearly):
             contradicted[begin:end] = True
     turned_back = _judge_times(spans, contradicted)
     return Judgement(contradicted, _odd(pieces, samples), believable and not agreeing, turned_back)
@@ -183,20 +186,28 @@ def _judge_times(spans: list[tuple[float, float, int, int]], wrong: Bools) -> in
     return sum(following[0] < span[1] - usual for span, following in itertools.pairwise(long))
 
 
-def _agreement(block: Any, counts: npt.NDArray[Any]) -> tuple[bool, bool]:
-    """Return whether a block agrees with its statistics, and whether these could be true at all."""
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """How a block agrees with its statistics: with the mean to a count, or cut off to the very number."""
+
+    nearly: bool
+    wholly: bool
+    could: bool
+    """Whether they could be true of any block."""
+
+
+def _agreement(block: Any, counts: npt.NDArray[Any]) -> _Agreement:
     told = (np.asarray(word)[: counts.shape[1]] for word in (block.min, block.mean, block.max))
     least, mean, most = told
     could = bool(
         ((least <= mean + MEAN_TOLERANCE) & (mean <= most + MEAN_TOLERANCE)).all()
         and (mean.any() or not (least.any() or most.any()))
     )
-    agrees = (
-        len(counts) > 0
-        and bool((counts.min(axis=0) == least).all() and (counts.max(axis=0) == most).all())
-        and bool((np.abs(counts.mean(axis=0) - mean) < MEAN_TOLERANCE).all())
-    )
-    return agrees, could or agrees
+    if not len(counts) or (counts.min(axis=0) != least).any() or (counts.max(axis=0) != most).any():
+        return _Agreement(False, False, could)
+    own = counts.mean(axis=0, dtype=np.float64)
+    nearly = bool((np.abs(own - mean) < MEAN_TOLERANCE).all())
+    return _Agreement(nearly, bool((np.trunc(own) == mean).all()), could or nearly)
 
 
 def _odd(pieces: list[tuple[int, npt.NDArray[Any]]], samples: int) -> Bools:

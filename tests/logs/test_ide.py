@@ -133,6 +133,20 @@ def test_a_block_that_contradicts_its_statistics_is_left_out() -> None:
     assert found.none_agrees and not found.contradicted.any(), "told, and which of them nobody knows"
 
 
+def test_a_mean_that_others_have_to_the_very_number_shows_a_small_change() -> None:
+    """Two counts of one sample in a hundred; a recorder that rounds otherwise is let alone."""
+    rows = [[*range(-50, 49), -3 * k] for k in range(5)]
+    blocks = [Block(row, 100 * k) for k, row in enumerate(rows)]
+    assert not judge(blocks, 500).contradicted.any()
+    told = blocks[2].mean
+    blocks[2] = Block([*rows[2][:40], rows[2][40] + 60, *rows[2][41:-1], rows[2][-1]], 200)
+    blocks[2].mean = told
+    assert np.flatnonzero(judge(blocks, 500).contradicted).tolist() == list(range(200, 300))
+    for block in blocks:
+        block.mean = block.payload.mean(axis=0).astype(int) - 1
+    assert not judge(blocks, 500).contradicted.any()
+
+
 def test_nothing_follows_from_statistics_that_cannot_be_true() -> None:
     """Of the digital accelerometers: a mean that is always 0, a minimum above the maximum."""
     for least, mean, most in ((-30_000, 0, -20_000), (196_736, 0, 196_208), (-9, 0, 8)):
