@@ -15,11 +15,12 @@ from pathlib import Path
 
 import msgspec
 
+from agent.blocks import NS_PER_S
 from agent.config import Config
 from agent.doctor.finding import Area, Finding, Patient, State, from_error
 from agent.errors import BrokerError, OutboxError
 from agent.outbox.inspect import iter_set_aside
-from agent.timebase import measure_mark
+from agent.timebase import TimeQuality, measure_mark
 from agent.uplink import BrokerConfig, credentials, explain
 from agent.uplink.session import Session
 
@@ -103,9 +104,11 @@ def _greet(broker: BrokerConfig) -> Finding:
         raise explain.connection_error(broker, error) from error
     figures: dict[str, object] = {"tls_version": version, "tls_ms": round(took_s * 1000, 1)}
     until = certificate.get("notAfter")
-    if not isinstance(until, str):
+    mark = measure_mark()
+    if not isinstance(until, str) or mark.quality is TimeQuality.UNSET:  # then there is no now to count from
         return Finding(Area.BROKER, State.OK, "TLS", f"{version}, in {took_s * 1000:.0f} ms", "", figures)
-    left_days = (ssl.cert_time_to_seconds(until) - time.time()) / credentials.DAY_S
+    now_s = (mark.box_ns + mark.offset_ns) / NS_PER_S
+    left_days = (ssl.cert_time_to_seconds(until) - now_s) / credentials.DAY_S
     figures["certificate_days_left"] = round(left_days, 1)
     soon = left_days < credentials.SOON_DAYS
     return Finding(
