@@ -100,6 +100,7 @@ class Recording:
             try:
                 item = self._items.get(timeout=self._beats.rest_s)
             except queue.Empty:
+                self._rest()
                 continue
             if item is None:
                 beat.end()
@@ -117,6 +118,9 @@ class Recording:
                 recorder, self._recorder = self._recorder, None
                 if recorder is not None:
                     closed(recorder, said=str(error))
+
+    def _rest(self) -> None:
+        """Nothing has come for a while."""
 
     def close(self) -> None:
         """Finish the file; one that cannot even be finished is told of and holds up nothing."""

@@ -60,6 +60,9 @@ class RingRecording(Recording):
             self.ring.trouble = f"a mistake in the agent: {error!r}"
             self._beats.of(self.name).end()
 
+    def _rest(self) -> None:
+        self.ring.rest()
+
     def decided(self, records: Sequence[Record], last_ns: int | None) -> None:
         """Keep what is around the incidents among records; `last_ns`: box time of the latest sample."""
         if last_ns is not None:

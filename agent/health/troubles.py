@@ -58,7 +58,9 @@ def _of_recorder(body: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator
     if recorder.get("paused"):
         yield "recorder", f"recordings pause: {recorder.get('trouble', 'the card refuses')}"
     if (more := recorder.get("let_go", 0) - before.get("recorder", {}).get("let_go", 0)) > 0:
-        yield "let_go", f"recordings of {more} incident{'' if more == 1 else 's'} are no longer kept: no room"
+        which = f"{more} incident{'' if more == 1 else 's'}"
+        last = recorder.get("last_let_go", "unknown")
+        yield "let_go", f"recordings of {which}, the last {last}, are no longer kept: no room"
     lives = [part["card_life_years"] for part in (queue, recorder) if part.get("card_life_years")]
     if lives and (years := 1 / sum(1 / life for life in lives)) < LEAST_LIFE_YEARS:
         yield "wear", f"at this rate the card is worn out in {years:.1f} years"

@@ -62,12 +62,19 @@ class Holdings:
         self.keeps: dict[str, Keep] = {}
         self.let_go = 0
         """Incidents that are no longer kept for want of room."""
+        self.last_let_go = ""
+        """The id of the last of them."""
         self._settings = settings
         self._disk = disk
         self._wear = wear
         self._ask_free_bytes = free_bytes
         self._unwritten: set[str] = set()
         self._told: set[str] = set()
+
+    @property
+    def file_bytes(self) -> float:
+        """How large a file may grow: of a small ring no more than a quarter, so that the oldest can go."""
+        return min(self._settings.file_mib, self._settings.max_mib / 4) * MIB
 
     def _free_bytes(self) -> int:
         return self._ask_free_bytes(self.directory)
@@ -192,9 +199,10 @@ class Holdings:
     def _is_short(self) -> bool:
         return self._free_bytes() < self._settings.min_free_mib * MIB
 
-    def _ring_bytes(self) -> int:
+    def _ring_bytes(self) -> float:
         """What is not kept, and what the open file may yet become."""
-        ahead = round(self._settings.file_mib * MIB)
+        # its last chunk goes beyond, and then there is its index
+        ahead = self.file_bytes + 2 * self._settings.chunk_kib * 1024
         return ahead + sum(file.size_bytes for file in self.files if not self._is_kept(file))
 
     def _kept_bytes(self) -> int:
@@ -204,13 +212,22 @@ class Holdings:
         return any(keep.covers(file) for keep in self.keeps.values())
 
     def _oldest_is_too_old(self, now_ns: int | None) -> bool:
+        """Whether the first that may go is: by its own clock, or since a later one is by that of its boot.
+
+        A boot whose clock was never set says not how old it is; what came after it may say so.
+        """
         oldest = next((file for file in self.files if not self._is_kept(file)), None)
-        if oldest is None or oldest.extent is None or now_ns is None:
+        if oldest is None or now_ns is None:
             return False
-        offset_ns, quality = shelf.clocks(self.files)[oldest.boot]
-        if quality is TimeQuality.UNSET:
-            return False
-        return now_ns - (oldest.extent.end_ns + offset_ns) > self._settings.max_days * DAY_NS
+        clocks = shelf.clocks(self.files)
+        since_ns = now_ns - self._settings.max_days * DAY_NS
+        for file in self.files:
+            if file.number < oldest.number or file.extent is None:
+                continue
+            offset_ns, quality = clocks[file.boot]
+            if quality is not TimeQuality.UNSET and file.extent.end_ns + offset_ns < since_ns:
+                return True
+        return False
 
     def _let_go_oldest(self, kept_bytes: int) -> bool:
         """Release the incident whose files are the oldest; False where there is none."""
@@ -226,6 +243,7 @@ class Holdings:
         with self.lock:
             del self.keeps[keep.id]
             self.let_go += 1
+            self.last_let_go = keep.id
         self._unwritten.discard(keep.id)
         _log.warning(
             "recordings: %s (%s, %s) is no longer kept: %.0f MB are kept, [recorder] kept_mib allows %.0f",

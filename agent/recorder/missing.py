@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,9 +73,3 @@ class MissingBook:
         with self._lock:
             found, self._open = list(self._open.values()), {}
         return found
-
-    @property
-    def streams(self) -> Mapping[tuple[str, str], Missed]:
-        """What no record has told of yet."""
-        with self._lock:
-            return dict(self._open)

@@ -26,7 +26,7 @@ from agent.log_info import LogInfo
 from agent.outbox.files import DirectoryLock, Disk
 from agent.outbox.wear import PAGE_BYTES, Wear
 from agent.recorder import shelf
-from agent.recorder.holdings import MIB, Holdings, NoRoomError, free_bytes_at
+from agent.recorder.holdings import Holdings, NoRoomError, free_bytes_at
 from agent.recorder.incidents import Incident
 from agent.recorder.mcap_writer import McapRecorder
 from agent.recorder.missing import CARD, SLOW, Missed, MissingBook
@@ -56,6 +56,8 @@ class _Open:
     firsts: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Stream → its first sample in this file, and when that was."""
     counted_bytes: int = 0
+    waits_since_s: float | None = None
+    """From when on something may wait to be seen onto the card; None where nothing does."""
 
     def is_there(self) -> bool:
         """Whether it still has its name; without one, what is written to it is lost when it is closed."""
@@ -116,14 +118,7 @@ class Ring:
     def write(self, item: RingItem) -> None:
         """Take one item. Never raises for what the card does, nor for a block that no file could hold."""
         if isinstance(item, Incident):
-            self._held.keep(item)
-            if self._open is not None:
-                with self._refusals():
-                    self._open.recorder.flush()  # after an accident the power may go
-                    self._held.write_keeps()
-            elif self._is_known:  # between two files
-                with self._refusals():
-                    self._held.write_keeps()
+            self._keep(item)
             return
         if isinstance(item, TimeMark):
             self._mark = item
@@ -138,6 +133,8 @@ class Ring:
             current.firsts.setdefault(item.stream, (item.first, item.start_ns))
             current.last_ns = max(current.last_ns, item.last_ns)
             self._seen[item.stream] = item.end, item.last_ns
+        if current.waits_since_s is None:
+            current.waits_since_s = time.monotonic()
         try:
             current.recorder.write(item)
             self._after_write(current)
@@ -152,6 +149,29 @@ class Ring:
             self._pause(str(error))
         except OSError as error:
             self._pause(error.strerror or str(error), nothing_stored=isinstance(error, _TakenAwayError))
+
+    def _keep(self, incident: Incident) -> None:
+        self._held.keep(incident)
+        if self._open is None and not self._is_known:
+            return
+        with self._refusals():
+            if self._open is not None:  # and not between two files
+                self._open.recorder.flush()  # after an accident the power may go
+            self._held.write_keeps()
+
+    def rest(self) -> None:
+        """Nothing has come for a moment: see what has waited for `sync_s` onto the card, as `write` would.
+
+        Never raises for a card that refuses.
+        """
+        current = self._open
+        if current is None or current.waits_since_s is None:
+            return
+        if time.monotonic() - current.waits_since_s >= self._settings.sync_s:
+            with self._refusals():
+                current.recorder.flush()
+                self._count(current)
+                current.waits_since_s = None
 
     def close(self) -> None:
         """End the open file in order. Never raises for a card that refuses."""
@@ -212,18 +232,24 @@ class Ring:
         with self._lock:
             self._open = _Open(recorder, path, number, at_ns, at_ns)
 
-    def _after_write(self, current: _Open) -> None:
+    def _count(self, current: _Open) -> int:
+        """Count what has come onto the card since the last time; return that."""
         grown = current.recorder.size_bytes - current.counted_bytes
         if grown:
             current.counted_bytes += grown
+            current.waits_since_s = time.monotonic()
             with self._lock:
                 self._recorded_bytes += grown
                 self._wear.wrote(pages=1 + grown // PAGE_BYTES, syncs=1)
             self._wear.save_if_due()
             self._on_synced(current.path, current.counted_bytes, current.last_ns)
+        return grown
+
+    def _after_write(self, current: _Open) -> None:
+        grown = self._count(current)
         settings = self._settings
         span_ns = current.last_ns - current.begin_ns
-        if current.counted_bytes >= settings.file_mib * MIB or span_ns >= settings.file_s * NS_PER_S:
+        if current.counted_bytes >= self._held.file_bytes or span_ns >= settings.file_s * NS_PER_S:
             self._end_file(current)
         elif grown and time.monotonic() - self._looked_s >= LOOK_S:
             if not current.is_there():
@@ -314,7 +340,7 @@ class Ring:
         with self._lock:
             open_bytes = self._open.counted_bytes if self._open is not None else 0
             a_day, life = self._wear.a_day_bytes, self._wear.life_years
-            kept, let_go = len(self._held.keeps), self._held.let_go
+            kept, let_go, last_let_go = len(self._held.keeps), self._held.let_go, self._held.last_let_go
         told: dict[str, Any] = {
             "paused": bool(self.trouble),
             "files": len(files) + (open_bytes > 0),
@@ -324,6 +350,8 @@ class Ring:
             "let_go": let_go,
             "missed_samples": self._missing.samples,
         }
+        if last_let_go:
+            told["last_let_go"] = last_let_go
         if self.trouble:
             told["trouble"] = self.trouble
         if a_day is not None:

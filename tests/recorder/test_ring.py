@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.blocks import NS_PER_S, Block
+from agent.health.troubles import troubles
 from agent.outbox.files import Disk
 from agent.recorder import shelf
 from agent.recorder.incidents import Incident
@@ -88,6 +89,55 @@ def test_the_oldest_go_after_so_many_days(tmp_path: Path) -> None:
     later.close()
 
 
+def test_a_boot_whose_clock_was_never_set_holds_up_no_days(tmp_path: Path) -> None:
+    """It says not how old it is; the boot after it does."""
+    unset = ring_at(tmp_path, boot="a" * 16)
+    for item in list(drive(0.5))[1:]:
+        unset.write(item)
+    unset.close()
+    ring = ring_at(tmp_path)
+    fill(ring, 1.0)
+    ring.close()
+    assert len(names(tmp_path)) == 2
+    later = ring_at(tmp_path, {"max_days": 1.0}, boot="f" * 16)
+    later.write(TimeMark(10 * NS_PER_S, WALL_NS + 86_300 * NS_PER_S, TimeQuality.SYNCED))
+    for item in list(drive(0.5))[1:]:
+        later.write(item)
+    assert len(names(tmp_path)) == 3, "none is a day old"
+    later.write(TimeMark(10 * NS_PER_S, WALL_NS + 86_405 * NS_PER_S, TimeQuality.SYNCED))
+    later._make_room()
+    assert [name[-21:-5] for name in names(tmp_path)] == ["f" * 16]
+    later.close()
+
+
+def test_a_small_ring_keeps_its_bound_whatever_a_file_may_be(tmp_path: Path) -> None:
+    """At every moment, with the file that is open: `file_mib` alone would let that one grow beyond it."""
+    ring = ring_at(tmp_path, {"max_mib": 0.4, "file_mib": 16.0, "file_s": 600.0})
+    largest_bytes = 0
+    for item in drive(60.0):
+        ring.write(item)
+        largest_bytes = max(largest_bytes, ring.look()["bytes"])
+    ring.close()
+    assert 0.2 * (1 << 20) < largest_bytes <= 0.4 * (1 << 20), largest_bytes
+
+
+def test_what_waits_is_on_the_card_after_a_while_also_when_nothing_follows(tmp_path: Path) -> None:
+    """A cable that an accident pulls ends the samples; the power may go an hour later."""
+    ring = ring_at(tmp_path, {"sync_s": 0.1, "chunk_kib": 64})
+    items = list(drive(0.5))
+    for item in items:
+        ring.write(item)
+    opened = ring._open
+    assert opened is not None and opened.waits_since_s is not None
+    opened.waits_since_s -= 0.2
+    ring.rest()
+    size_bytes = opened.path.stat().st_size
+    assert recorded(tmp_path)["accel"] == list(range(RATE_HZ // 2))
+    ring.rest()
+    assert opened.path.stat().st_size == size_bytes
+    ring.close()
+
+
 def test_an_incident_keeps_its_files_and_the_second_bound_lets_the_oldest_go(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,7 +161,11 @@ def test_an_incident_keeps_its_files_and_the_second_bound_lets_the_oldest_go(
     assert "drop-1" in caplog.text and "no longer kept" in caplog.text
     whys = {keep.why for _, keeps in ring.files() for keep in keeps}
     assert whys == {"drop-2"}, "the oldest incident goes, not the newest"
-    assert ring.look()["let_go"] == 1
+    told = ring.look()
+    assert (told["let_go"], told["last_let_go"]) == (1, f"{BOOT}-drop-1")
+    assert [words for _, words in troubles({"recorder": told}, {})] == [
+        f"recordings of 1 incident, the last {BOOT}-drop-1, are no longer kept: no room"
+    ]
     assert [path.name for path in tmp_path.glob("*.keep")] == [f"{BOOT}-drop-2.keep"]
 
 
