@@ -255,5 +255,5 @@ def _done_before(out: Path, fingerprint: str) -> Summary | None:
         with (out / RECORDS_FILE).open("rb") as file:
             lines = sum(1 for _ in file)
         return summary if lines == sum(summary["records"].values()) else None
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):  # of whoever wrote there
         return None
