@@ -58,7 +58,8 @@ class TemperatureRecord:
 
     def words(self) -> str:
         """Say how the temperature was, for a story."""
-        between = f"between {self.least_degc:.1f} and {self.most_degc:.1f} °C"
+        low, high = f"{self.least_degc:.1f}", f"{self.most_degc:.1f}"
+        between = f"between {low} and {high} °C" if low != high else f"{low} °C"
         if not self.has_band:
             return f"temperature {between}"
         if self.out_s == 0:

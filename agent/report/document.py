@@ -17,12 +17,12 @@ from agent.report.words import (
     CONTEXTS,
     GRAVITY_MPS2,
     SEVERITIES,
+    clock,
     date,
     duration,
     facts,
     figure,
     headline,
-    moment,
     name_of,
 )
 from agent.streams import Unit
@@ -49,12 +49,13 @@ def document_of(
     t0 = min([trip.start_s, *(float(panel.times_s[0]) for panel in panels if len(panel.times_s))])
     last = [float(panel.times_s[-1]) for panel in panels if len(panel.times_s)]
     t1 = max([trip.end_s, t0 + 1.0, *last])
+    shown_s = t0 if trip.has_dates else max(0.0, t0 - trip.start_s)
     return {
-        "t0": t0,
-        "t1": t1,
+        "t0": shown_s,
+        "t1": shown_s + (t1 - t0),
         "dated": trip.has_dates,
         "panels": [_panel(panel, t0) for panel in panels],
-        "events": [_event(event, t0, clips.get(event.id, ()), up) for event in trip.events],
+        "events": [_event(trip, event, t0, clips.get(event.id, ()), up) for event in trip.events],
         "gaps": [
             [plain(gap.stream), gap.start_s - t0, gap.end_s - t0, plain(gap.reason)]
             for gap in trip.gaps[:2000]
@@ -102,14 +103,18 @@ def _breaks(times_s: F64, step_s: float) -> npt.NDArray[np.int64]:
     return np.flatnonzero(steps_s > BREAK_STEPS * usual_s)
 
 
-def _event(event: Event, t0: float, clips: Sequence[Clip], up: Sequence[float] | None) -> dict[str, Any]:
+def _event(
+    trip: Trip, event: Event, t0: float, clips: Sequence[Clip], up: Sequence[float] | None
+) -> dict[str, Any]:
     end_s = event.end_s
+    into_s = event.start_s if trip.has_dates else max(0.0, event.start_s - trip.start_s)
+    began = f"{clock(trip, event.start_s)}.{int(into_s % 1 * 1000):03d}"
     told: list[tuple[str, str]] = [
         (
             "severity",
             SEVERITIES.get(event.severity, str(event.severity)) + (", alarm" if event.alarm else ""),
         ),
-        ("began", f"{date(event.start_s)}, {moment(event.start_s)}.{int(event.start_s % 1 * 1000):03d} UTC"),
+        ("began", f"{date(event.start_s)}, {began} UTC" if trip.has_dates else f"{began} into the trip"),
         ("lasted", "not over when the log ended" if end_s is None else duration(end_s - event.start_s)),
         *facts(event),
         *_attitude(event, clips, up),

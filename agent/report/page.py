@@ -20,6 +20,8 @@ from agent.report.words import (
     CONTEXTS,
     REASONS,
     SEVERITIES,
+    clock,
+    clock_words,
     date,
     duration,
     facts,
@@ -55,7 +57,7 @@ def page_of(found: Findings, document: dict[str, Any]) -> str:
             _header(found),
             _timeline(found),
             _incidents(trip),
-            _climate(found.temperatures),
+            _climate(trip, found.temperatures),
             _budget(trip),
             _gaps(trip),
             _calibration(found),
@@ -188,7 +190,7 @@ def _incidents(trip: Trip) -> str:
         return "<section><h2>Events</h2><p>Nothing happened that the box was told to watch for.</p></section>"
     shown = sorted(trip.events, key=lambda event: -event.severity)[:MOST_EVENTS]
     kept = {event.id for event in shown}
-    rows = "".join(_row(i, event) for i, event in enumerate(trip.events) if event.id in kept)
+    rows = "".join(_row(trip, i, event) for i, event in enumerate(trip.events) if event.id in kept)
     left = len(trip.events) - len(shown)
     more = (
         f"<p class='note'>{left} lesser events are not in this table; the timeline has them.</p>"
@@ -206,12 +208,12 @@ def _incidents(trip: Trip) -> str:
 </section>
 <section aria-labelledby="h-events">
 <h2 id="h-events">Events</h2>
-<table class="events stack"><thead><tr><th>Time (UTC)</th><th>What</th><th>Severity</th><th>Lasted</th>
-<th>Figures</th></tr></thead><tbody>{rows}</tbody></table>{more}
+<table class="events stack"><thead><tr><th>{clock_words(trip)}</th><th>What</th><th>Severity</th>
+<th>Lasted</th><th>Figures</th></tr></thead><tbody>{rows}</tbody></table>{more}
 </section>"""
 
 
-def _row(index: int, event: Event) -> str:
+def _row(trip: Trip, index: int, event: Event) -> str:
     figures = "; ".join(f"{label} {value}" for label, value in facts(event))
     if event.context in CONTEXTS:
         figures += f"; {CONTEXTS[event.context]}"
@@ -221,7 +223,7 @@ def _row(index: int, event: Event) -> str:
     how = headline(event)
     return (
         f'<tr data-event="{index}" data-kind="{escaped(event.type)}" data-severity="{event.severity}">'
-        f'<td data-label="Time">{moment(event.start_s)}</td>'
+        f'<td data-label="Time">{clock(trip, event.start_s)}</td>'
         f'<td data-label="What"><span><button type="button" class="open" data-open="{index}">'
         f"{escaped(name_of(event.type))}</button> {escaped(how)}</span></td>"
         f'<td data-label="Severity">{severity_mark(event.severity)}</td>'
@@ -237,7 +239,7 @@ def severity_mark(severity: int) -> str:
     return f'<span class="severity s{severity}"><span aria-hidden="true">{sign}</span> {word}</span>'
 
 
-def _climate(records: Iterable[TemperatureRecord]) -> str:
+def _climate(trip: Trip, records: Iterable[TemperatureRecord]) -> str:
     parts = []
     for record in records:
         facts_ = [
@@ -249,7 +251,7 @@ def _climate(records: Iterable[TemperatureRecord]) -> str:
         ]
         if record.has_band:
             facts_.append(("time out of the band", duration(record.out_s) if record.out_s else "none"))
-        gaps = ", ".join(f"{moment(a)} to {moment(b)}" for a, b in record.gaps[:20]) or "none"
+        gaps = ", ".join(f"{clock(trip, a)} to {clock(trip, b)}" for a, b in record.gaps[:20]) or "none"
         facts_.append(("gaps in the record", gaps))
         parts.append(f"<h3>{escaped(record.stream)}</h3>{definitions(facts_)}")
     if not parts:
@@ -276,6 +278,9 @@ def _budget(trip: Trip) -> str:
         f'aria-label="share of {escaped(kind)}"></meter> {percent(size_bytes / total)}</span></td></tr>'
         for kind, (count, size_bytes) in sorted(trip.sent.items(), key=lambda item: -item[1][1])
     )
+    if not trip.sent:
+        return f"""<section aria-labelledby="h-budget"><h2 id="h-budget">Data</h2>
+<p>The sensors gave {size(raw)}; nothing of that went up.</p></section>"""
     how = "" if abs(total - sent) < 1 else " Sizes by kind are as JSON; the box packs some of it tighter."
     part = f" ({percent(sent / raw)})" if raw else ""
     return f"""<section aria-labelledby="h-budget"><h2 id="h-budget">Data</h2>
@@ -302,8 +307,8 @@ def _gaps(trip: Trip) -> str:
         for (stream, reason), (count, samples, lost_s) in sorted(by.items())
     )
     single = "".join(
-        f"<li>{moment(gap.start_s)} to {moment(gap.end_s)}: {escaped(gap.stream)}, {gap.samples:,} samples, "
-        f"{escaped(REASONS.get(gap.reason, gap.reason.replace('_', ' ')))}</li>"
+        f"<li>{clock(trip, gap.start_s)} to {clock(trip, gap.end_s)}: {escaped(gap.stream)}, "
+        f"{gap.samples:,} samples, {escaped(REASONS.get(gap.reason, gap.reason.replace('_', ' ')))}</li>"
         for gap in trip.gaps[:MOST_GAPS]
     )
     more = len(trip.gaps) - MOST_GAPS
@@ -332,7 +337,7 @@ def _calibration(found: Findings) -> str:
 <p>No certificate was used: figures are the sensors' own, by their datasheets.</p>{_notes(trip)}</section>"""
     total = trip.trust.total() or 1
     told = "; ".join(f"{percent(count / total)} {state}" for state, count in trip.trust.most_common())
-    doubt = "" if trip.doubted_s is None else f" First in doubt at {moment(trip.doubted_s)}."
+    doubt = "" if trip.doubted_s is None else f" First in doubt at {clock(trip, trip.doubted_s)}."
     items = "".join(f"<li>{escaped(line)}</li>" for line in said)
     return f"""<section aria-labelledby="h-cal"><h2 id="h-cal">Calibration and how far to trust it</h2>
 <ul>{items}</ul><p>Of the records that stand on it: {escaped(told or "none said")}.{escaped(doubt)}</p>
@@ -357,6 +362,7 @@ def _about(found: Findings) -> str:
         f'<td data-label="Missing" class="number">{int(s.get("missing", 0)):,}</td></tr>'
         for name, s in streams.items()
     )
+    times = "All times are UTC." if trip.has_dates else "Times count from the begin of the trip."
     full = "Samples around events are shown as the sensor gave them, " + (
         "corrected by the certificates above."
         if found.samples is not None and found.samples.certificates
@@ -365,6 +371,6 @@ def _about(found: Findings) -> str:
     return f"""<section aria-labelledby="h-about"><h2 id="h-about">What was measured</h2>
 <table class="stack"><thead><tr><th>Stream</th><th class="number">Rate</th><th class="number">Samples</th>
 <th class="number">Missing</th></tr></thead><tbody>{rows}</tbody></table>
-<p class="hint">{full if found.samples is not None else ""} Box {escaped(trip.box)},
-start {escaped(trip.boot)}, software {escaped(trip.software)}. All times are UTC.</p></section>
+<p class="hint">{full if found.samples is not None else ""} Box {escaped(trip.box or "unnamed")},
+start {escaped(trip.boot)}, software {escaped(trip.software)}. {times}</p></section>
 </main>"""

@@ -26,6 +26,8 @@ from agent.report.pdf_text import BOLD, REGULAR, markup, writable
 from agent.report.trip import Event, Trip
 from agent.report.words import (
     SEVERITIES,
+    clock,
+    clock_words,
     date,
     duration,
     facts,
@@ -62,7 +64,9 @@ def pdf_of(found: Findings) -> bytes:
         rightMargin=18 * mm,
         topMargin=16 * mm,
         bottomMargin=18 * mm,
-        title=writable(f"Trip of {trip.box}, {date(trip.start_s)}"),
+        title=writable(
+            f"Trip of {trip.box}, {date(trip.start_s)}" if trip.has_dates else f"Trip of {trip.box}"
+        ),
         author=writable(f"box {trip.box}"),
         subject="Trip report",
     )
@@ -150,7 +154,7 @@ def _temperature(record: TemperatureRecord, trip: Trip, styles: dict[str, Paragr
             if seconds
         ]
         out = ", ".join(sides) or "none"
-    gaps = "; ".join(f"{moment(a)} to {moment(b)} ({duration(b - a)})" for a, b in record.gaps[:8])
+    gaps = "; ".join(f"{clock(trip, a)} to {clock(trip, b)} ({duration(b - a)})" for a, b in record.gaps[:8])
     more = f" and {len(record.gaps) - 8} more" if len(record.gaps) > 8 else ""
     cells = [
         ("Band", record.band_words or "none was given"),
@@ -173,7 +177,7 @@ def _temperature(record: TemperatureRecord, trip: Trip, styles: dict[str, Paragr
         KeepTogether(
             [
                 Paragraph(markup(f"Temperature record · {record.stream}"), styles["head"]),
-                _plot(record),
+                _plot(record, trip),
                 _table(rows, (46 * mm, WIDTH - 46 * mm), head=False),
                 Spacer(1, 1.5 * mm),
                 Paragraph(markup(MKT_WORDS), styles["soft"]),
@@ -182,7 +186,7 @@ def _temperature(record: TemperatureRecord, trip: Trip, styles: dict[str, Paragr
     ]
 
 
-def _plot(record: TemperatureRecord) -> Drawing:
+def _plot(record: TemperatureRecord, trip: Trip) -> Drawing:
     """Draw the record: its band, its line, broken at gaps, extremes kept however many readings there are."""
     drawing = Drawing(WIDTH, PLOT_HEIGHT)
     left, right, bottom, top = 11 * mm, WIDTH - 2 * mm, 6 * mm, PLOT_HEIGHT - 3 * mm
@@ -218,7 +222,7 @@ def _plot(record: TemperatureRecord) -> Drawing:
     for i in range(5):
         time_s = begin_s + (end_s - begin_s) * i / 4
         anchor = "start" if i == 0 else "end" if i == 4 else "middle"
-        words = moment(time_s, seconds=end_s - begin_s < 7200)
+        words = clock(trip, time_s, seconds=end_s - begin_s < 7200)
         drawing.add(
             String(x(time_s), 1, words, fontName=REGULAR, fontSize=7, fillColor=SOFT, textAnchor=anchor)
         )
@@ -269,8 +273,8 @@ def _events(trip: Trip, styles: dict[str, ParagraphStyle]) -> list[Any]:
         return [head, Paragraph("Nothing happened that the box was told to watch for.", styles["text"])]
     shown = sorted(trip.events, key=lambda event: -event.severity)[:MOST_EVENTS]
     shown.sort(key=lambda event: event.start_s)
-    rows: list[list[Any]] = [["Time (UTC)", "What", "Severity", "Lasted", "Figures"]]
-    rows += [_event_row(event, styles) for event in shown]
+    rows: list[list[Any]] = [[clock_words(trip), "What", "Severity", "Lasted", "Figures"]]
+    rows += [_event_row(trip, event, styles) for event in shown]
     out: list[Any] = [head, _table(rows, (19 * mm, 37 * mm, 17 * mm, 17 * mm, WIDTH - 90 * mm))]
     if (left := len(trip.events) - len(shown)) > 0:
         out.append(
@@ -282,11 +286,11 @@ def _events(trip: Trip, styles: dict[str, ParagraphStyle]) -> list[Any]:
     return out
 
 
-def _event_row(event: Event, styles: dict[str, ParagraphStyle]) -> list[Any]:
+def _event_row(trip: Trip, event: Event, styles: dict[str, ParagraphStyle]) -> list[Any]:
     told = "; ".join(f"{name} {value}" for name, value in facts(event)[:5])
     lasted = "not over" if event.end_s is None else duration(event.end_s - event.start_s)
     return [
-        moment(event.start_s),
+        clock(trip, event.start_s),
         Paragraph(markup(f"{name_of(event.type)} {headline(event)}"), styles["text"]),
         SEVERITIES.get(event.severity, str(event.severity)),
         lasted,

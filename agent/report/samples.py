@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.alignment import Aligner
-from agent.blocks import NS_PER_S
+from agent.blocks import NS_PER_S, Block
 from agent.certificates import at_hand
 from agent.config import Config
 from agent.correction import TEMPERATURE, Correction, NumbersOnly
@@ -25,7 +25,7 @@ from agent.report.grid import Grid, Sums
 from agent.report.trip import Trip
 from agent.sources.log_file import open_log
 from agent.streams import StreamClass, StreamSpec, Unit
-from agent.timebase import TimeMark, WallClock
+from agent.timebase import TimeMark, TimeQuality, WallClock
 from calibration.certificate import Certificate
 
 F64 = npt.NDArray[np.float64]
@@ -33,15 +33,21 @@ I64 = npt.NDArray[np.int64]
 
 STEPS_S = (0.1, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 MOST_ROWS = 18_000
+LAST_NS = 1 << 62
 
 
 @dataclass(slots=True)
 class Samples:
-    """What a log holds for a report. Box time + ``offset_s`` is the time of day in seconds since 1970."""
+    """What a log holds for a report. Box time + ``offset_s`` is the time of day in seconds since 1970.
+
+    ``quality``: how far to trust that; ``begin_s``: of the first sample.
+    """
 
     specs: tuple[StreamSpec, ...]
     step_s: float
     offset_s: float
+    quality: TimeQuality
+    begin_s: float | None
     up: tuple[float, float, float] | None
     sums: dict[str, Sums]
     clips: dict[str, list[Clip]]
@@ -73,21 +79,26 @@ def read_samples(
     grid = Grid(named, next((s for s in STEPS_S if trip.duration_s / s <= MOST_ROWS), STEPS_S[-1]))
     clips = Clips(trip.events, named)
     slow: dict[str, list[tuple[I64, F64]]] = defaultdict(list)
+    begin_ns: int | None = None
     try:
         for item in source.items():
             if isinstance(item, TimeMark):
                 wall.add(item)
                 continue
+            if isinstance(item, Block) and len(item):
+                begin_ns = item.start_ns if begin_ns is None else min(begin_ns, item.start_ns)
             aligner.push(item)
             _take(aligner, numbers, correction, wall, grid, clips, slow)
         _take(aligner, numbers, correction, wall, grid, clips, slow, ended=True)
     finally:
         source.close()
-    offset_ns = wall.at(1 << 62).offset_ns
+    offset_ns = wall.at(LAST_NS).offset_ns
     return Samples(
         specs=specs,
         step_s=grid.step_ns / NS_PER_S,
         offset_s=offset_ns / NS_PER_S,
+        quality=wall.at(LAST_NS).quality,
+        begin_s=None if begin_ns is None else (begin_ns + offset_ns) / NS_PER_S,
         up=config.mount_up(source.identity.mount_up),
         sums=grid.sums(),
         clips=clips.found({c.stream for c in certificates}, wall),

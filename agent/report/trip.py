@@ -14,10 +14,11 @@ import msgspec
 from agent.errors import LogFileError, UsageError
 from agent.records import Kind, decode, packed, publish_size_bytes
 from agent.replay.runner import RECORDS_FILE, SUMMARY_FILE
-from agent.timebase import wall_ns_of
+from agent.timebase import TimeQuality, wall_ns_of
 
 NS_PER_S = 1e9
 TRUSTED = "trusted"
+UNSET = TimeQuality.UNSET.value
 Document = Mapping[str, Any]
 
 
@@ -86,8 +87,8 @@ class Trip:
 
     @property
     def has_dates(self) -> bool:
-        """Whether the clock was ever set: without, times are only right among each other."""
-        return not self.qualities or set(self.qualities) != {"unset"}
+        """Whether the clock is known to have been set: else times are only right among each other."""
+        return bool(set(self.qualities) - {UNSET})
 
 
 def is_trip(folder: Path) -> bool:

@@ -111,6 +111,7 @@ UNITS = {
     "v": " V",
 }
 FIRST = ("drop", "shock", "leak", "tilt", "slosh", "load_shift", "pressure", "humidity", "vibration")
+NOTHING = "nothing happened that the box was told to watch for"
 ONE_OF_MANY = 3  # kinds of events that a story names before it says "and others"
 
 
@@ -131,6 +132,19 @@ def moment(time_s: float, *, seconds: bool = True) -> str:
     return datetime.fromtimestamp(time_s, UTC).strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
+def clock(trip: Trip, time_s: float, *, seconds: bool = True) -> str:
+    """Return the time of day, UTC; of a trip whose date nobody knows how long it had lasted then."""
+    if trip.has_dates:
+        return moment(time_s, seconds=seconds)
+    whole = max(0, int(time_s - trip.start_s))
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def clock_words(trip: Trip) -> str:
+    """Name what `clock` returns."""
+    return "Time (UTC)" if trip.has_dates else "Into the trip"
+
+
 def date(time_s: float) -> str:
     """Return the date, UTC."""
     when = datetime.fromtimestamp(time_s, UTC)
@@ -147,6 +161,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
+    if seconds >= 48 * 3600:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days} days {hours} h" if hours else f"{days} days"
     whole = round(seconds / 60)
     return f"{whole // 60} h {whole % 60} min" if whole % 60 else f"{whole // 60} h"
 
@@ -198,7 +215,7 @@ def facts(event: Event) -> list[tuple[str, str]]:
     """Return the figures of an event: what each is, and its value with its unit."""
     told: list[tuple[str, str]] = []
     for key, given in event.values.items():
-        if key in {"srs_hz", "srs_mps2"}:
+        if key in {"srs_hz", "srs_mps2"} or (key == "direction_known" and "direction" in event.values):
             continue
         label = LABELS.get(key, _label(key))
         told.append((plain(label), _value(key, given)))
@@ -236,7 +253,8 @@ def _shock_response(values: Mapping[str, Any]) -> str | None:
 
 def story(trip: Trip, climate: str = "") -> str:
     """Tell a trip in a sentence or two. ``climate``: what is to be said of its temperature, if anything."""
-    when = f"On {date(trip.start_s)}, " if trip.has_dates else "Date not known (the clock was never set), "
+    why = "the clock was never set" if trip.qualities else "no record, no log"
+    when = f"On {date(trip.start_s)}, " if trip.has_dates else f"Date not known ({why}), "
     parts = [_happened(trip), climate or _excursions(trip)]
     ratio = trip.summary.get("upload_ratio")
     if ratio:
@@ -251,7 +269,7 @@ def _happened(trip: Trip) -> str:
         if event.type not in {"temperature", "sensor_fault"}:
             kinds[event.type].append(event)
     if not kinds:
-        return "nothing happened that harms the cargo" if trip.worst < 2 else ""
+        return "" if any(event.type == "temperature" for event in trip.events) else NOTHING
     order = sorted(kinds, key=lambda kind: (-max(e.severity for e in kinds[kind]), _place(kind)))
     said = []
     for kind in order[:ONE_OF_MANY]:
@@ -264,7 +282,8 @@ def _happened(trip: Trip) -> str:
             if how or not one
             else count_of(kind, 1)
         )
-        said[-1] += f" at {moment(worst.start_s, seconds=trip.duration_s < 600)}"
+        before = "at" if trip.has_dates else "after"
+        said[-1] += f" {before} {clock(trip, worst.start_s, seconds=trip.duration_s < 600)}"
     rest = sum(len(kinds[kind]) for kind in order[ONE_OF_MANY:])
     if rest:
         said.append(f"{rest} more event{'s' if rest > 1 else ''} of other kinds")

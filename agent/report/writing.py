@@ -17,6 +17,7 @@ from agent.report.panels import Band, Panel, panels_of_features, panels_of_sampl
 from agent.report.samples import Samples, read_samples
 from agent.report.trip import Trip, none_of_ours, read_trip
 from agent.report.words import story
+from agent.timebase import TimeQuality
 from calibration.errors import CalibrationError
 
 REPORT_FILE = "report.html"
@@ -110,6 +111,8 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
             notes.append(f"The log could not be read again, so there are no samples at full rate: {error}")
         else:
             notes += [] if settings is not None else [NOT_KEPT]
+    if samples is not None and samples.begin_s is not None:
+        _dated_by(trip, samples.quality, samples.begin_s)
     bands = _bands(trip, shown)
     if samples is None:
         with none_of_ours(out):
@@ -125,6 +128,15 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
     temperatures = _temperatures(samples, panels, bands.get("°C", (None, None)))
     climate = temperatures[0].words() if temperatures else ""
     return Findings(trip, story(trip, climate), panels, samples, temperatures, notes)
+
+
+def _dated_by(trip: Trip, quality: TimeQuality, begin_s: float) -> None:
+    """Take the begin of a trip from its log where no record says it, or only a clock that was never set."""
+    if not trip.qualities:
+        trip.qualities[quality.value] += 1
+        trip.start_s = begin_s
+    elif not trip.has_dates:
+        trip.start_s = min(trip.start_s, begin_s)
 
 
 def _differ(settings: ReplaySettings, config: Config) -> bool:

@@ -40,11 +40,16 @@ def page_of(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def ratio_to_the_log(page: str) -> float:
-    """Return how much larger the samples of the first incident of the page are than those of the log."""
+def data_of(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     document: dict[str, Any] = json.loads(found[1])
+    return document
+
+
+def ratio_to_the_log(page: str) -> float:
+    """Return how much larger the samples of the first incident of the page are than those of the log."""
+    document = data_of(page)
     drop = next(event for event in document["events"] if event["type"] == "drop")
     clip = next(clip for clip in drop["clips"] if clip["stream"] == "accel")
     values = np.column_stack([unpacked_values(packed) for packed in clip["values"]])
@@ -136,3 +141,28 @@ def test_no_secret_is_kept(tmp_path: Path) -> None:
     kept = (out / SETTINGS_FILE).read_text()
     for secret in ("broker.example", "password_file", "hunter2"):
         assert secret not in kept.replace('"password_file": ""', ""), f"{secret} is in {SETTINGS_FILE}"
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_a_log_too_short_for_a_record_has_its_date_and_its_length(tmp_path: Path, rows: int) -> None:
+    log, log_map = write_log(tmp_path)
+    log.write_text("\n".join(log.read_text().splitlines()[: rows + 1]) + "\n")
+    words = ["replay", str(log), "--map", str(log_map), "--out", str(tmp_path / "out"), "--report"]
+    assert main(words) == 0
+    assert not (tmp_path / "out" / "records.jsonl").read_text(), "it is no longer too short"
+    page = page_of(tmp_path / "out")
+    assert "On 12 May 2026" in page and "1970" not in page
+    assert "temperature 5.0 °C" in page and "harms" not in page
+    document = data_of(page)
+    assert document["t1"] - document["t0"] < 2.0
+
+
+def test_a_trip_without_a_date_counts_from_its_begin(tmp_path: Path) -> None:
+    out, _, _ = replayed(tmp_path)
+    text = (out / "records.jsonl").read_text()
+    (out / "records.jsonl").write_text(re.sub(r'"tq":"\w+"', '"tq":"unset"', text))
+    assert main(["report", str(out)]) == 0
+    page = page_of(out)
+    assert "after 0:00:20" in page or "after 0:00:40" in page, page[page.index("<h1") :][:400]
+    assert "Into the trip" in page and "UTC" not in page.partition("<script")[0]
+    assert data_of(page)["t0"] < 1.0 and 59 < data_of(page)["t1"] < 62
