@@ -45,7 +45,7 @@ def test_what_is_put_while_the_card_is_stuck(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = Stuck(monkeypatch, name)
-    with Outbox(tmp_path, commit_window_s=NEVER_S, disk=PatientDisk(0.05)) as outbox:
+    with Outbox(tmp_path, commit_window_s=NEVER_S, disk=PatientDisk(0.5)) as outbox:
         outbox.put([record(0, Kind.ALARM)])
         stuck.let.clear()
         for seq in (1, 2, 3):
