@@ -52,6 +52,13 @@ def select(words: Sequence[Path], *, out: Path, maps: Path | None) -> Selection:
     taken: Counter[Path] = Counter()
     seen: set[Path] = set()
     for word in words:
+        if word.exists() and not (word.is_file() or word.is_dir()):
+            raise UsageError(
+                f"looking for logs in {word}",
+                got="a pipe, a device or the like",
+                expected="a file, a folder or a glob: a log is read more than once",
+                remedy="Write it to a file first.",
+            )
         named = _is_one(word)
         if not word.exists() and named and word.suffix.lower() not in FORMATS:
             named = False  # a slip in the name of a folder, rather

@@ -114,3 +114,21 @@ def test_a_pipe_in_the_place_of_the_counter_holds_nobody_up(
     os.mkfifo(tmp_path / "key.counter")
     assert main(["order", "--key", str(key), "--box", "b", "status"]) == 1
     assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+@pytest.mark.parametrize("suffix", ["csv", "mcap", "bag", "ide", "db3"])
+def test_what_is_no_file_in_the_place_of_a_log(
+    what: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / f"log.{suffix}"
+    IN_ITS_PLACE[what][0](log)
+    for words in (
+        ["replay", str(log), "--out", str(tmp_path / "out")],
+        ["replay", str(log), str(log), "--out", str(tmp_path / "out"), "--workers", "2"],
+        ["convert", str(log), str(tmp_path / "out.mcap")],
+        ["compare", str(log), str(log)],
+        ["report", str(log)],
+    ):
+        assert main(words) == 2, words
+        assert capsys.readouterr().err.startswith("error: "), words
