@@ -27,7 +27,6 @@ from agent.sources.csv_streams import (
     Rows,
     by_row,
     garbled_rows,
-    numbered,
     pauses,
     repeated_rows,
     saturated,
@@ -44,6 +43,7 @@ from agent.sources.log_times import (
     find_runaways,
     keep_order,
     lay_out,
+    numbered,
     spread_ties,
 )
 from agent.streams import StreamSpec, table_order

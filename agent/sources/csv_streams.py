@@ -10,7 +10,7 @@ import numpy.typing as npt
 from agent.blocks import NS_PER_S
 from agent.sources.csv_map import CONVERSIONS, DEFAULT_SAMPLE_BITS, CsvMap, MapUnit, StreamMap, unit_of
 from agent.sources.csv_table import BAD, BLANK, Floats, Ints, RowTable
-from agent.sources.log_times import COARSE_SHARE, Bools, Timeline, typical_ns
+from agent.sources.log_times import COARSE_SHARE, Bools, Timeline
 from agent.streams import TABLE, StreamSpec
 
 
@@ -133,15 +133,6 @@ def values_of(raw: Floats, stream_map: StreamMap) -> npt.NDArray[np.generic]:
     if (counts == np.rint(counts)).all() and np.abs(counts).max() < 1 << 31:
         return counts.astype(np.int32)
     return counts
-
-
-def numbered(index: Ints, times_ns: Ints) -> Timeline:
-    """Lay out a stream that numbers its samples: (n,) strictly increasing. The spacing is that around."""
-    steps = np.diff(index)
-    missing = np.concatenate(([0], steps - 1))
-    starts = np.append(0, np.flatnonzero(steps > 1) + 1)
-    spacings = np.diff(times_ns)[steps == 1]
-    return Timeline(index, missing, starts, np.full(len(starts), typical_ns(spacings)))
 
 
 def spec_of(name: str, stream_map: StreamMap, csv_map: CsvMap, timeline: Timeline) -> StreamSpec:

@@ -153,9 +153,7 @@ def lay_out(times_ns: Ints, unread_before: Ints, paused: Bools) -> Timeline:
     if uneven:
         gap = np.zeros(n - 1, np.bool_)
         regimes, usual = regimes[:1], np.array([max(1, int(np.mean(steps)))])
-    # A sample at a change of rate belongs to the faster side, so that no clock promises too much.
-    begins = regimes.copy()
-    begins[1:] += usual[1:] > usual[:-1]
+    begins = _begins(regimes, usual)
     regime_of = np.searchsorted(begins, np.arange(n), side="right") - 1
     holes = np.flatnonzero(gap)
     slower = np.maximum(usual[regime_of[holes]], usual[regime_of[holes + 1]])
@@ -165,6 +163,29 @@ def lay_out(times_ns: Ints, unread_before: Ints, paused: Bools) -> Timeline:
     starts = np.unique(np.concatenate((begins, breaks)))
     index = np.arange(n) + np.cumsum(missing)
     return Timeline(index, missing, starts, usual[regime_of[starts]], uneven)
+
+
+def numbered(index: Ints, times_ns: Ints) -> Timeline:
+    """Lay out samples that a log numbers: (n,) each, both strictly increasing. Only rates are looked for."""
+    n, steps = len(index), np.diff(index)
+    missing = np.concatenate(([0], steps - 1))
+    spacings = np.diff(times_ns) // steps
+    regimes = _regimes(_neighbourhood(spacings)[1]) if n > 1 else np.zeros(1, np.int64)
+    if len(regimes) > max(MOST_REGIMES, n // 16):
+        regimes = regimes[:1]
+    ends = np.append(regimes[1:], len(spacings)).tolist()
+    usual = np.array([typical_ns(spacings[b:e]) for b, e in zip(regimes.tolist(), ends, strict=True)])
+    begins = _begins(regimes, usual)
+    starts = np.unique(np.concatenate((begins, np.flatnonzero(steps > 1) + 1)))
+    return Timeline(index, missing, starts, usual[np.searchsorted(begins, starts, side="right") - 1])
+
+
+def _begins(regimes: Ints, usual_ns: Ints) -> Ints:
+    """Return the samples at which rates begin, of the spacings at which they do: (regimes,) each."""
+    # A sample at a change of rate belongs to the faster side, so that no clock promises too much.
+    begins = regimes.copy()
+    begins[1:] += usual_ns[1:] > usual_ns[:-1]
+    return begins
 
 
 def _in_bursts(holes_ns: Ints, usual_ns: Ints, n: int) -> bool:

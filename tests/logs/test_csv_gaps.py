@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.blocks import Quality
-from agent.sources.log_times import lay_out
+from agent.sources.log_times import lay_out, numbered
 from tests.logs.reading import ACCEL_MAP, Csv
 
 REASON = "log"
@@ -198,3 +198,17 @@ def test_a_poor_link_is_full_of_holes(csv: Csv) -> None:
     got = csv.rows(at(times))
     missing = sum(count for _, count, _ in got.lanes["accel"].gaps)
     assert missing == 4 * (packets[-1] - packets[0] + 1 - len(packets))
+
+
+def test_samples_that_are_numbered_change_their_rate_and_lack_what_the_numbers_lack() -> None:
+    """A node at 2 Hz while it rests and at 100 Hz when it is thrown, as a table of ours has it."""
+    steps_ms = [500] * 36 + [10] * 2000 + [500] * 20
+    times_ns = np.cumsum([0, *steps_ms]) * 1_000_000
+    index = np.arange(len(times_ns))
+    kept = index != 1000
+    timeline = numbered(index[kept], times_ns[kept])
+    assert timeline.index[timeline.starts].tolist() == [0, 36, 1001, 2037]
+    assert timeline.period_ns.tolist() == [500_000_000, 10_000_000, 10_000_000, 500_000_000]
+    assert np.flatnonzero(timeline.missing_before).tolist() == [1000]
+    alone = numbered(np.array([7]), np.array([5]))
+    assert (alone.index.tolist(), alone.starts.tolist(), len(alone.period_ns)) == ([7], [0], 1)
