@@ -97,13 +97,15 @@ def convert(task: Task, wish: Wish, on_progress: Callable[[float], None] = lambd
     """
     out, suffix = task.out, task.suffix
     source = open_log(task.log, map_path=task.map_path, take=wish.take)
-    part = out.with_name(f".{out.stem}.part{os.getpid()}{suffix if suffix != FOLDER else ''}")
+    # in a folder, so that it has its own name from the start: a ROS 2 bag holds the name that it began with
+    unfinished = out.with_name(f".{out.stem}.part{os.getpid()}")
+    part = unfinished / out.name
     try:
+        unfinished.mkdir()
         document = _written(source, task, wish, part, on_progress)
         _take_name(part, out, suffix)
     finally:
-        _forget(part)
-        _forget(part.with_suffix(".toml"))
+        shutil.rmtree(unfinished, ignore_errors=True)
         source.close()
     size = sum(path.stat().st_size for path in _files(out))
     return {"in": str(task.log), "out": str(out), **document, "bytes": size}
@@ -209,8 +211,3 @@ def _take_name(part: Path, out: Path, suffix: str) -> None:
 
 def _files(path: Path) -> Iterator[Path]:
     yield from (path.iterdir() if path.is_dir() else [path])
-
-
-def _forget(part: Path) -> None:
-    with contextlib.suppress(OSError):
-        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)

@@ -56,6 +56,12 @@ def test_there_and_back_is_the_same_log(
     )
 
 
+def test_a_bag_holds_the_name_that_it_was_given(log: Path, tmp_path: Path) -> None:
+    assert main(["convert", str(log), str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["metadata.yaml", "out.mcap"]
+    assert "path: out.mcap" in (tmp_path / "out" / "metadata.yaml").read_text()
+
+
 def test_nothing_is_overwritten_unless_asked(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
