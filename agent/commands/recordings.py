@@ -34,6 +34,7 @@ from agent.recorder.holdings import free_bytes_at
 from agent.recorder.mcap_writer import McapRecorder
 from agent.recorder.reading import Excerpt, read
 from agent.recorder.shelf import Keep, RingFile
+from agent.report.words import duration
 from agent.ring_recording import USUAL, directory_of
 from agent.sources.log_source import LogOptions
 from agent.sources.mcap_log import McapLog
@@ -141,9 +142,8 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
     print(f"{directory}: {len(files)} files, {document['bytes'] / MB:.1f} MB")
     for told in document["files"]:
         kept = f"  kept: {', '.join(told['kept'])}" if told["kept"] else ""
-        print(
-            f"  {told['start']} to {told['end'][11:]}  {told['bytes'] / MB:7.2f} MB  {told['state']:7}{kept}"
-        )
+        span = f"{told['start']} to {told['end'][11:]}"
+        print(shown(f"  {span}  {told['bytes'] / MB:7.2f} MB  {told['state']:7} {told['file']}{kept}"))
         if told["lost"]:
             print(shown(f"      {told['lost']}"))
         if told["time_quality"] == TimeQuality.UNSET:
@@ -153,9 +153,9 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
     print(f"  free on the card: {document['free_bytes'] / MB:,.0f} MB")
     if document["bytes_a_day"]:
         print(
-            f"  recorded: {document['recorded_s'] / 3600:.1f} h; at this rate, "
+            f"  recorded: {duration(document['recorded_s'])}; at this rate, "
             f"{document['bytes_a_day'] / MB:,.0f} MB a day, "
-            f"it would reach {document['may_reach_s'] / 3600:,.1f} h back"
+            f"it would reach {duration(document['may_reach_s'])} back"
         )
     for words in wrong:
         print(shown(f"  {words}"))
