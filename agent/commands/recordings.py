@@ -17,6 +17,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -140,16 +141,21 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
         print(json.dumps(document))
         return 1 if wrong else 0
     print(f"{directory}: {len(files)} files, {document['bytes'] / MB:.1f} MB")
+    names = _short_names([keep["id"] for keep in document["keeps"]])
     for told in document["files"]:
-        kept = f"  kept: {', '.join(told['kept'])}" if told["kept"] else ""
-        span = f"{told['start']} to {told['end'][11:]}"
+        span = f"{_to_the_second(told['start'])} to {_to_the_second(told['end'])[11:]}"
+        kept = f"  kept for {_some([names[i] for i in told['kept']])}" if told["kept"] else ""
         print(shown(f"  {span}  {told['bytes'] / MB:7.2f} MB  {told['state']:7} {told['file']}{kept}"))
         if told["lost"]:
             print(shown(f"      {told['lost']}"))
         if told["time_quality"] == TimeQuality.UNSET:
             print("      the clock was not set: the date is wrong, differences are right")
+    width = max(map(len, names.values()), default=0)
     for keep in document["keeps"]:
-        print(shown(f"  keeps {keep['id']}: {keep['why']} ({keep['t']}), {keep['bytes'] / MB:.1f} MB"))
+        when = _to_the_second(keep["t"])
+        print(
+            shown(f"  keeps {names[keep['id']]:{width}}  {when}  {keep['bytes'] / MB:7.2f} MB  {keep['why']}")
+        )
     print(f"  free on the card: {document['free_bytes'] / MB:,.0f} MB")
     if document["bytes_a_day"]:
         print(
@@ -160,6 +166,21 @@ def _list(args: argparse.Namespace, directory: Path, _which: Sequence[str]) -> i
     for words in wrong:
         print(shown(f"  {words}"))
     return 1 if wrong else 0
+
+
+def _to_the_second(moment: str) -> str:
+    return f"{moment[:19]}Z" if moment else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _short_names(ids: Sequence[str]) -> dict[str, str]:
+    """Return of each id what `release` takes for it: without the boot, where no other ends alike."""
+    ends = {name: name.partition("-")[2] or name for name in ids}
+    alike = Counter(other for name in ids for other in set(ends.values()) if name.endswith(other))
+    return {name: end if alike[end] == 1 else name for name, end in ends.items()}
 
 
 def _document(directory: Path, files: list[RingFile], keeps: list[Keep], max_bytes: float) -> dict[str, Any]:
