@@ -110,7 +110,12 @@ def test_keep_and_release_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["recordings", "keep", "2m", "now", "--why", "asked for", *ring]) == 0
     (keep,) = (one for one in shelf.keeps_in(tmp_path / "ring")[0] if one.by == "hand")
     assert keep.why == "asked for"
-    assert main(["recordings", "release", keep.id, *ring]) == 0
+    capsys.readouterr()
+    assert main(["recordings", "list", *ring]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.endswith("asked for"))
+    short = line.split()[1]
+    assert keep.id.endswith(short) and len(short) < len(keep.id), line
+    assert main(["recordings", "release", short, *ring]) == 0
     assert [one.by for one in shelf.keeps_in(tmp_path / "ring")[0]] == ["agent"]
     capsys.readouterr()
     for words, said in (
