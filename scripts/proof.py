@@ -101,7 +101,7 @@ def in_words(figures: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     for key, value in figures.items():
         name = key.replace("_", " ")
         if isinstance(value, Mapping):
-            yield f"{indent}{name}:"
+            yield f"{indent}{name}:{'' if value else ' none'}"
             yield from in_words(value, f"{indent}  ")
         elif isinstance(value, str) or not isinstance(value, Sequence):
             yield f"{indent}{name}: {_shown(value)}"

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,13 @@ from scripts import proof
 from tests.house.tree import TOP
 
 PROOFS = sorted(path.name for path in (TOP / "scripts").glob("prove_*"))
-FIGURES = {"kills": 1200, "kinds": {"put: write": 3}, "is_online": True, "lost": ["alarm 7", "alarm 9"]}
+FIGURES: dict[str, Any] = {
+    "kills": 1200,
+    "kinds": {"put: write": 3},
+    "gaps": {},
+    "is_online": True,
+    "lost": ["alarm 7", "alarm 9"],
+}
 
 
 def done(*words: str) -> subprocess.CompletedProcess[str]:
@@ -46,6 +53,7 @@ def test_figures_in_words() -> None:
         "kills: 1,200",
         "kinds:",
         "  put: write: 3",
+        "gaps: none",
         "is online: yes",
         "lost: 2",
         "  alarm 7",
