@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.blocks import NS_PER_S, SiBlock
-from agent.streams import StreamSpec
+from agent.streams import StreamClass, StreamSpec
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -18,7 +18,10 @@ MOST_LOOSE_ROWS = 4096  # before they are put to the others
 
 @dataclass(slots=True)
 class Sums:
-    """A stream on a grid of box time: rows that hold samples. Channels: the axes, then their magnitude."""
+    """A stream on a grid of box time: rows that hold samples.
+
+    Channels: the axes, then, of several, their magnitude; of cells that weigh together their sum.
+    """
 
     spec: StreamSpec
     index: I64
@@ -73,7 +76,9 @@ class Grid:
         """Sum a block up."""
         values = block.values.astype(np.float64)
         if values.shape[1] > 1:
-            values = np.column_stack([values, np.sqrt((values**2).sum(axis=1))])
+            load = self.specs[block.stream].kind is StreamClass.LOAD
+            together = values.sum(axis=1) if load else np.sqrt((values**2).sum(axis=1))
+            values = np.column_stack([values, together])
         index = block.times_ns // self.step_ns
         at = _starts(index)
         count = np.diff(at, append=len(index)).astype(np.float64)

@@ -123,6 +123,7 @@ def _header(found: Findings) -> str:
                 else f"{duration(record.out_s)} outside {record.band_words}"
             )
         )
+        out += f"; {record.covers}" if record.covers else ""
         cards.append(("Temperature", f"{record.least_degc:.1f} to {record.most_degc:.1f} °C", out))
     raw, sent = trip.summary.get("raw_bytes", 0), trip.summary.get("published_bytes", 0)
     cards.append(("Uploaded", percent(sent / raw) if raw else "–", f"{size(sent)} of {size(raw)}"))
@@ -144,8 +145,9 @@ def _header(found: Findings) -> str:
 def _span(trip: Trip) -> str:
     if not trip.has_dates:
         return "time of day not known"
+    about = "about " if trip.within_s > 1 else ""
     if date(trip.start_s) == date(trip.end_s):
-        return f"{moment(trip.start_s)} to {moment(trip.end_s)} UTC"
+        return f"{about}{moment(trip.start_s)} to {moment(trip.end_s)} UTC"
     return (
         f"{date(trip.start_s)}, {moment(trip.start_s, seconds=False)} to "
         f"{date(trip.end_s)}, {moment(trip.end_s, seconds=False)} UTC"
@@ -252,6 +254,7 @@ def _climate(trip: Trip, records: Iterable[TemperatureRecord]) -> str:
         if record.has_band:
             facts_.append(("time out of the band", duration(record.out_s) if record.out_s else "none"))
         gaps = ", ".join(f"{clock(trip, a)} to {clock(trip, b)}" for a, b in record.gaps[:20]) or "none"
+        facts_.append(("recorded", record.covers.removeprefix("covers ") or "all of the trip"))
         facts_.append(("gaps in the record", gaps))
         parts.append(f"<h3>{escaped(record.stream)}</h3>{definitions(facts_)}")
     if not parts:

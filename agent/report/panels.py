@@ -160,12 +160,12 @@ def angles_deg(vectors: F64, up: Sequence[float]) -> F64:
 
 def _plain(spec: StreamSpec, sums: Sums, times_s: F64, step_s: float, bands: Mapping[str, Band]) -> Panel:
     title, unit, factor, digits, rank = _quantity(spec)
-    if spec.kind is StreamClass.LOAD:
-        line = Line("on all cells", sums.total[:, : len(spec.axes)].sum(axis=1) / sums.count * factor)
-    else:
-        low, high = sums.low[:, 0] * factor, sums.high[:, 0] * factor
-        mean = sums.total[:, 0] / sums.count * factor
-        line = Line("lowest to highest", low, high) if step_s > 1 / spec.rate_hz else Line("measured", mean)
+    load = spec.kind is StreamClass.LOAD
+    channel, where = (-1, ", on all cells") if load else (0, "")
+    low, high = sums.low[:, channel] * factor, sums.high[:, channel] * factor
+    line = Line(f"lowest to highest{where}", low, high)
+    if sums.count.max() <= 1:
+        line = Line(f"measured{where}", high)
     return Panel(
         title,
         unit,

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from reportlab.graphics.shapes import Drawing, Line, PolyLine, Rect, String
+from reportlab.graphics.shapes import Circle, Drawing, Line, PolyLine, Rect, String
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -164,8 +164,8 @@ def _temperature(record: TemperatureRecord, trip: Trip, styles: dict[str, Paragr
         ("Mean kinetic temperature", f"{record.kinetic_degc:.2f} °C"),
         (
             "Recorded",
-            f"{duration(min(record.covered_s, trip.duration_s))} of {duration(trip.duration_s)}, "
-            f"{len(record.degc):,} readings",
+            f"{record.covers.removeprefix('covers ') or 'all of the trip'}, {len(record.degc):,} "
+            f"reading{'' if len(record.degc) == 1 else 's'}",
         ),
         ("Gaps in the record", gaps + more if gaps else "none"),
     ]
@@ -190,7 +190,7 @@ def _plot(record: TemperatureRecord, trip: Trip) -> Drawing:
     """Draw the record: its band, its line, broken at gaps, extremes kept however many readings there are."""
     drawing = Drawing(WIDTH, PLOT_HEIGHT)
     left, right, bottom, top = 11 * mm, WIDTH - 2 * mm, 6 * mm, PLOT_HEIGHT - 3 * mm
-    begin_s, end_s = float(record.times_s[0]), max(float(record.times_s[-1]), float(record.times_s[0]) + 1.0)
+    begin_s, end_s = record.span_s[0], max(record.span_s[1], record.span_s[0] + 1.0)
     limits = [v for v in (record.low_degc, record.high_degc) if v is not None]
     low, high = min([record.least_degc, *limits]), max([record.most_degc, *limits])
     room = max(0.08 * (high - low), 0.2)
@@ -243,6 +243,8 @@ def _plot(record: TemperatureRecord, trip: Trip) -> Drawing:
         flat = [value for i in points for value in (x(float(record.times_s[i])), y(float(record.degc[i])))]
         if len(points) > 1:
             drawing.add(PolyLine(flat, strokeColor=BLUE, strokeWidth=0.9))
+        elif points:
+            drawing.add(Circle(*flat, 1.2, fillColor=BLUE, strokeColor=None))
     drawing.add(String(0, top - 5, "°C", fontName=REGULAR, fontSize=7, fillColor=SOFT))
     return drawing
 
@@ -322,6 +324,8 @@ def _origin(found: Findings, styles: dict[str, ParagraphStyle]) -> list[Any]:
         or "none: figures are the sensors' own, by their datasheets"
     )
     span = f"{date(trip.start_s)}, {moment(trip.start_s)} to {date(trip.end_s)}, {moment(trip.end_s)} UTC"
+    if trip.within_s > 1:
+        span += f", to within {duration(trip.within_s)}: the log was not at hand"
     cells = (
         ("Box, start", f"{trip.box}, {trip.boot}"),
         (

@@ -19,6 +19,7 @@ from agent.blocks import NS_PER_S, Block
 from agent.certificates import at_hand
 from agent.config import Config
 from agent.correction import TEMPERATURE, Correction, NumbersOnly
+from agent.errors import LogFileError
 from agent.replay.runner import JOINED_S, JOINED_SAMPLES
 from agent.report.clips import Clip, Clips
 from agent.report.grid import Grid, Sums
@@ -40,14 +41,14 @@ LAST_NS = 1 << 62
 class Samples:
     """What a log holds for a report. Box time + ``offset_s`` is the time of day in seconds since 1970.
 
-    ``quality``: how far to trust that; ``begin_s``: of the first sample.
+    ``quality``: how far to trust that; ``span_s``: of the first sample and of the last, so.
     """
 
     specs: tuple[StreamSpec, ...]
     step_s: float
     offset_s: float
     quality: TimeQuality
-    begin_s: float | None
+    span_s: tuple[float, float] | None
     up: tuple[float, float, float] | None
     sums: dict[str, Sums]
     clips: dict[str, list[Clip]]
@@ -70,6 +71,9 @@ def read_samples(
     """
     source = open_log(log, map_path=map_path, block_samples=JOINED_SAMPLES, window_s=JOINED_S)
     specs = config.apply_to(source.open())
+    if trip.boot and source.identity.boot != trip.boot:
+        source.close()
+        raise _another(log, trip, source.identity.boot)
     named = {spec.name: spec for spec in specs}
     if certificates is None:
         certificates = at_hand(config).of(specs, any_sensor=True)
@@ -79,14 +83,17 @@ def read_samples(
     grid = Grid(named, next((s for s in STEPS_S if trip.duration_s / s <= MOST_ROWS), STEPS_S[-1]))
     clips = Clips(trip.events, named)
     slow: dict[str, list[tuple[I64, F64]]] = defaultdict(list)
-    begin_ns: int | None = None
+    begin_ns = end_ns = 0
+    seen = False
     try:
         for item in source.items():
             if isinstance(item, TimeMark):
                 wall.add(item)
                 continue
             if isinstance(item, Block) and len(item):
-                begin_ns = item.start_ns if begin_ns is None else min(begin_ns, item.start_ns)
+                begin_ns = min(begin_ns, item.start_ns) if seen else item.start_ns
+                end_ns = max(end_ns, item.last_ns) if seen else item.last_ns
+                seen = True
             aligner.push(item)
             _take(aligner, numbers, correction, wall, grid, clips, slow)
         _take(aligner, numbers, correction, wall, grid, clips, slow, ended=True)
@@ -98,7 +105,7 @@ def read_samples(
         step_s=grid.step_ns / NS_PER_S,
         offset_s=offset_ns / NS_PER_S,
         quality=wall.at(LAST_NS).quality,
-        begin_s=None if begin_ns is None else (begin_ns + offset_ns) / NS_PER_S,
+        span_s=((begin_ns + offset_ns) / NS_PER_S, (end_ns + offset_ns) / NS_PER_S) if seen else None,
         up=config.mount_up(source.identity.mount_up),
         sums=grid.sums(),
         clips=clips.found({c.stream for c in certificates}, wall),
@@ -112,6 +119,16 @@ def read_samples(
             for name, parts in slow.items()
         },
         notes=[str(note) for note in source.notes],
+    )
+
+
+def _another(log: Path, trip: Trip, boot: str) -> LogFileError:
+    """Return the error of a log whose lines would stand under the events of another."""
+    return LogFileError(
+        f"reading {log} for the trip in {trip.folder}",
+        got=f"another log, or the same under another map: its start is {boot!r}",
+        expected=f"the log that was replayed into that folder, whose start is {trip.boot!r}",
+        remedy="Name the log and the map of that replay, or replay this log.",
     )
 
 

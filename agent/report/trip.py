@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class MissingSamples:
 class Trip:
     """A trip as its records tell it. ``sent``: records and bytes by kind, as JSON but for snippets.
 
+    ``last_s``: when it ended, where that is known; ``within_s``: how well begin and end are known.
     ``trust``: how many records could be trusted how far; ``doubted_s``: since when not all of them.
     """
 
@@ -62,6 +64,8 @@ class Trip:
     boot: str = ""
     software: str = ""
     start_s: float = 0.0
+    last_s: float | None = None
+    within_s: float = 0.0
     events: list[Event] = field(default_factory=list)
     gaps: list[MissingSamples] = field(default_factory=list)
     sent: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -78,7 +82,7 @@ class Trip:
     @property
     def end_s(self) -> float:
         """When it ended."""
-        return self.start_s + self.duration_s
+        return self.start_s + self.duration_s if self.last_s is None else self.last_s
 
     @property
     def worst(self) -> int:
@@ -168,6 +172,7 @@ def _take_all(trip: Trip, path: Path) -> None:
     count: Counter[str] = Counter()
     size_bytes: Counter[str] = Counter()
     first_s: float | None = None
+    known_s = -math.inf  # there were samples then
     for topic, payload in _lines(path):
         kind = topic.rsplit("/", 1)[-1]
         said = decode(payload)
@@ -184,10 +189,11 @@ def _take_all(trip: Trip, path: Path) -> None:
                 trip.doubted_s = time_s
         if (certificate := str(said.get("cal", "none"))) != "none":
             trip.certificates[certificate] += 1
-        began_s = time_s
+        began_s, within_s = time_s, 0.0
         if kind in {Kind.ALARM, Kind.EVENT}:
             _take_event(events, said, alarm=kind == Kind.ALARM)
             began_s = seconds_of(said["start"])
+            known_s = max(known_s, began_s)
         elif kind == Kind.GAP and "stream" in said:
             gap = MissingSamples(
                 str(said["stream"]),
@@ -199,11 +205,14 @@ def _take_all(trip: Trip, path: Path) -> None:
             trip.gaps.append(gap)
             began_s = gap.start_s
         elif kind == Kind.FEATURES:
-            began_s = seconds_of(said["start"])
-        first_s = began_s if first_s is None else min(first_s, began_s)
+            began_s, within_s = seconds_of(said["start"]), float(said["window_s"])
+        if first_s is None or began_s < first_s:
+            first_s, trip.within_s = began_s, within_s
     trip.events = list(events.values())
     trip.sent = {kind: (count[kind], size_bytes[kind]) for kind in count}
-    trip.start_s = first_s or 0.0
+    if first_s is not None:
+        # windows begin at whole multiples of themselves, before the first sample
+        trip.start_s = min(max(first_s, known_s - trip.duration_s), first_s + trip.within_s)
 
 
 def _take_event(events: dict[str, Event], said: Document, *, alarm: bool) -> None:

@@ -59,7 +59,7 @@ HEADLINES: Mapping[str, tuple[str, str, float, str]] = {
     "harsh_turn": ("peak_mps2", "", 1 / GRAVITY_MPS2, " g"),
     "vibration": ("worst_mps2", "", 1.0, " m/s² r.m.s."),
     "slosh": ("rise_m", "", 100.0, " cm"),
-    "load_shift": ("load_kg", "", 1.0, " kg"),
+    "load_shift": ("moved", "centre moved by ", 100.0, " % of half the platform"),
     "pressure": ("swing_pa", "", 0.001, " kPa"),
     "leak": ("by", "by ", 1.0, ""),
     "temperature": ("farthest_degc", "", 1.0, " °C"),
@@ -89,7 +89,7 @@ LABELS = {
     "low_percent": "lower limit",
     "high_percent": "upper limit",
     "load_kg": "load",
-    "moved": "moved by",
+    "moved": "centre moved by",
     "swing_pa": "swing",
     "limit_pa": "limit",
     "rise_m": "rose by",
@@ -111,6 +111,8 @@ UNITS = {
     "v": " V",
 }
 FIRST = ("drop", "shock", "leak", "tilt", "slosh", "load_shift", "pressure", "humidity", "vibration")
+GROWING = frozenset({"dose_s", "duration_s", "lasted_s"})  # with an event that is not over
+SO_FAR = " so far, when last told"
 NOTHING = "nothing happened that the box was told to watch for"
 ONE_OF_MANY = 3  # kinds of events that a story names before it says "and others"
 
@@ -159,6 +161,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
+    if round(seconds) < 600:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     if seconds >= 48 * 3600:
@@ -218,7 +223,9 @@ def facts(event: Event) -> list[tuple[str, str]]:
         if key in {"srs_hz", "srs_mps2"} or (key == "direction_known" and "direction" in event.values):
             continue
         label = LABELS.get(key, _label(key))
-        told.append((plain(label), _value(key, given)))
+        told.append(
+            (plain(label), _value(key, given) + (SO_FAR if event.end_s is None and key in GROWING else ""))
+        )
     if (response := _shock_response(event.values)) is not None:
         told.append(("shock response, largest", response))
     return told
@@ -236,6 +243,8 @@ def _value(key: str, given: Any) -> str:
     if isinstance(given, int | float):
         if key.endswith("_s") and "_per_" not in key:
             return duration(given)
+        if key == "moved":
+            return f"{figure(100 * given)} % of half the platform"
         said = f"{figure(given)}{unit}"
         return f"{said} ({figure(given / GRAVITY_MPS2)} g)" if key.endswith("mps2") else said
     if isinstance(given, Sequence) and not isinstance(given, str):

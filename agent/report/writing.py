@@ -111,8 +111,8 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
             notes.append(f"The log could not be read again, so there are no samples at full rate: {error}")
         else:
             notes += [] if settings is not None else [NOT_KEPT]
-    if samples is not None and samples.begin_s is not None:
-        _dated_by(trip, samples.quality, samples.begin_s)
+    if samples is not None and samples.span_s is not None:
+        _dated_by(trip, samples.quality, samples.span_s)
     bands = _bands(trip, shown)
     if samples is None:
         with none_of_ours(out):
@@ -125,18 +125,17 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
                 f"{samples.left_out} of {len(trip.events)} events, the lesser ones, are shown without "
                 "samples at full rate: the page would be too large."
             )
-    temperatures = _temperatures(samples, panels, bands.get("°C", (None, None)))
+    temperatures = _temperatures(trip, samples, panels, bands.get("°C", (None, None)))
     climate = temperatures[0].words() if temperatures else ""
     return Findings(trip, story(trip, climate), panels, samples, temperatures, notes)
 
 
-def _dated_by(trip: Trip, quality: TimeQuality, begin_s: float) -> None:
-    """Take the begin of a trip from its log where no record says it, or only a clock that was never set."""
+def _dated_by(trip: Trip, quality: TimeQuality, span_s: tuple[float, float]) -> None:
+    """Take from its log when a trip began and ended: records say it by the window of a feature at best."""
     if not trip.qualities:
         trip.qualities[quality.value] += 1
-        trip.start_s = begin_s
-    elif not trip.has_dates:
-        trip.start_s = min(trip.start_s, begin_s)
+    trip.start_s, trip.last_s = span_s
+    trip.within_s = 0.0
 
 
 def _differ(settings: ReplaySettings, config: Config) -> bool:
@@ -165,12 +164,15 @@ def _bands(trip: Trip, config: Config) -> dict[str, Band]:
     return bands
 
 
-def _temperatures(samples: Samples | None, panels: list[Panel], band: Band) -> list[TemperatureRecord]:
+def _temperatures(
+    trip: Trip, samples: Samples | None, panels: list[Panel], band: Band
+) -> list[TemperatureRecord]:
     if samples is not None:
         given = [(name, times_s, degc) for name, (times_s, degc) in samples.temperatures.items()]
     else:
         given = [(p.stream, p.times_s, p.lines[0].low) for p in panels if p.unit == "°C"]
-    made = [temperature_record(name, times_s, degc, *band) for name, times_s, degc in given]
+    whole_s = trip.start_s, trip.end_s
+    made = [temperature_record(name, times_s, degc, *band, whole_s) for name, times_s, degc in given]
     return [record for record in made if record is not None]
 
 
