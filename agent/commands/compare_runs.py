@@ -57,12 +57,23 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
     yield from file
 
 
+class _Summary(msgspec.Struct):
+    """What is reckoned with of a summary, if it stands there; what else does is compared as it is."""
+
+    software: str = ""
+    published_bytes: int = 0
+    records: dict[str, int] = {}
+    notes: list[str] = []
+
+
 def _summary(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+        msgspec.json.decode(data, type=_Summary)
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             f"reading {path}",
             got=str(error),

@@ -217,7 +217,7 @@ def _figure(change: Change, value: Any) -> str:
         return "yes" if value else "no"
     if change.is_time and isinstance(value, int):
         return rfc3339(value)
-    if change.name == "severity":
+    if change.name == "severity" and isinstance(value, int):
         return SEVERITY_WORD.get(value, str(value))
     unit = UNIT_WORDS.get(change.name.partition(".")[0].rpartition("_")[2], "")
     if isinstance(value, int):

@@ -50,10 +50,13 @@ class Change:
 
     @property
     def delta(self) -> float | None:
-        """By how much it grew: times in seconds; None where it is no figure."""
+        """By how much it grew: times in seconds; None where it is none."""
         if not (is_number(self.a) and is_number(self.b)):
             return None
-        return float((self.b - self.a) / (1e9 if self.is_time else 1.0))
+        try:
+            return float((self.b - self.a) / (1e9 if self.is_time else 1.0))
+        except OverflowError:
+            return None
 
     @property
     def relative(self) -> float | None:

@@ -7,6 +7,7 @@ its window cannot be merged to what the longer window would have shown.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ OF = "features"
 SENT = "told"
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _value = msgspec.json.decode
+_of_columns = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_of_spectra = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]]).decode
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -54,13 +57,15 @@ class Windows:
         heads = {
             k: _value(raw[k]) if k in raw else None for k in HEAD if k != "place" and not rules.ignores(k)
         }
+        columns, spectrum = bytes(raw.get("columns", b"{}")), bytes(raw.get(SPECTRUM, b"{}"))
+        _of_columns(columns), _of_spectra(spectrum)  # refused with this record, not with a later one
         return cls(
             wall_ns_of(_value(raw["start"], type=str)),
             round(float(_value(raw.get("window_s", b"1"))) * NS_PER_S),
             at,
             wall_ns_of(_value(raw["t"], type=str)),
-            bytes(raw.get("columns", b"{}")),
-            bytes(raw.get(SPECTRUM, b"{}")),
+            columns,
+            spectrum,
             heads,
         )
 
@@ -134,7 +139,14 @@ class _Column:
 
 
 def _floats(values: list[Any]) -> F64:
-    return np.array([v if isinstance(v, int | float) else np.nan for v in values], np.float64)
+    return np.array([_float(v) if isinstance(v, int | float) else np.nan for v in values], np.float64)
+
+
+def _float(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # JSON knows no greatest number
+        return math.copysign(math.inf, value)
 
 
 @dataclass(slots=True)
@@ -251,8 +263,8 @@ class FeatureWatch:
                     stretch.add(begin, begin + a.width_ns)
                 continue
             one, other = a.flat[key][a_row : a_row + count], b.flat[key][b_row : b_row + count]
-            if len(one) == len(other):
-                self._columns.setdefault(key, _Column()).take(begin_ns, one, other, key, self.rules)
+            one, other = (side + [None] * (count - len(side)) for side in (one, other))
+            self._columns.setdefault(key, _Column()).take(begin_ns, one, other, key, self.rules)
 
     def _spectra(self, a: Windows, b: Windows) -> None:
         one, other = _value(a.spectrum), _value(b.spectrum)

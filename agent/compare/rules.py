@@ -49,7 +49,10 @@ class Tolerance:
         """Return whether two figures are the same by it."""
         if a == b:
             return True
-        return abs(a - b) <= self.most * (max(abs(a), abs(b)) if self.relative else 1.0)
+        try:
+            return abs(a - b) <= self.most * (max(abs(a), abs(b)) if self.relative else 1.0)
+        except OverflowError:  # whole numbers that no float holds
+            return False
 
 
 EXACT = Tolerance(0.0)
