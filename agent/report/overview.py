@@ -12,14 +12,16 @@ from urllib.parse import quote
 from agent.config import Config
 from agent.errors import FourPartError, UsageError
 from agent.replay.runner import SUMMARY_FILE
+from agent.report.documents import OfMany, OfSweep, read_document
 from agent.report.page import severity_mark, whole_page
 from agent.report.text import escaped, plain
-from agent.report.trip import Trip, is_trip, read_json
+from agent.report.trip import Trip, is_trip
 from agent.report.words import count_of, date, duration, moment, name_of, percent, size
 from agent.report.writing import REPORT_FILE, Findings, put, write_findings
 
 SWEEP_FILE = "sweep.json"
 DEEPEST = 4
+MOST_LINKS = 20  # in one row of a sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def write_overview(
             expected="what `cargobox replay LOG... --out DIR` wrote",
             remedy="Replay the logs first, or correct the path.",
         )
+    if pdf:
+        import agent.report.pdf  # noqa: F401  # before anything is written: the extra may be missing
     lines: list[_Line] = []
     failed: dict[str, str] = {}
     for folder in folders:
@@ -78,16 +82,18 @@ def write_overview(
             failed[name] = str(error)
             continue
         lines.append(_Line(name, found.trip, found.story))
-    summary = read_json(out / SUMMARY_FILE) if (out / SUMMARY_FILE).is_file() else {}
-    failed |= {str(log): str(why) for log, why in dict(summary.get("failed") or {}).items()}
-    sweep = read_json(out / SWEEP_FILE) if (out / SWEEP_FILE).is_file() else {}
+    summary = read_document(out / SUMMARY_FILE, OfMany) if (out / SUMMARY_FILE).is_file() else {}
+    failed |= summary.get("failed") or {}
+    sweep = read_document(out / SWEEP_FILE, OfSweep) if (out / SWEEP_FILE).is_file() else {}
     put(out / REPORT_FILE, _page(out, lines, failed, sweep).encode())
     return out / REPORT_FILE
 
 
 def _page(out: Path, lines: Sequence[_Line], failed: Mapping[str, str], sweep: Mapping[str, Any]) -> str:
     body = "\n".join(
-        part for part in (_head(out, lines, sweep), _sweep(sweep), _trips(lines), _failed(failed)) if part
+        part
+        for part in (_head(out, lines, sweep), _sweep(sweep, lines), _trips(lines), _failed(failed))
+        if part
     )
     return whole_page(f"{len(lines)} trips", body + "</main>", None, ("page.css",), ("overview.js",))
 
@@ -165,9 +171,10 @@ def _failed(failed: Mapping[str, str]) -> str:
 <ul>{items}</ul></section>"""
 
 
-def _sweep(sweep: Mapping[str, Any]) -> str:
+def _sweep(sweep: Mapping[str, Any], lines: Sequence[_Line]) -> str:
     """Return the table of a sweep: a row a combination of values, a column a type of event."""
-    rows = [row for row in sweep.get("combinations", ()) if isinstance(row, dict)]
+    rows = sweep.get("combinations", ())
+    names = [line.folder for line in lines]
     if not rows:
         return ""
     keys = [str(key) for key in sweep.get("keys", ())]
@@ -175,13 +182,15 @@ def _sweep(sweep: Mapping[str, Any]) -> str:
     head = "".join(_header(plain(key)) for key in keys)
     head += "".join(_header(name_of(kind), number=True) for kind in kinds)
     head += _header("Uploaded", number=True) + _header("Gaps", number=True) + '<th scope="col">Replay</th>'
-    body = "".join(_sweep_row(row, keys, kinds) for row in rows)
+    body = "".join(_sweep_row(row, keys, kinds, names) for row in rows)
     return f"""<section aria-labelledby="h-sweep"><h2 id="h-sweep">Sweep</h2>
 <p>How many events of each type there are, by the value of {escaped(" and ".join(keys))}.</p>
 <table class="stack sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></section>"""
 
 
-def _sweep_row(row: Mapping[str, Any], keys: Sequence[str], kinds: Sequence[str]) -> str:
+def _sweep_row(
+    row: Mapping[str, Any], keys: Sequence[str], kinds: Sequence[str], names: Sequence[str]
+) -> str:
     values, events = dict(row.get("values") or {}), dict(row.get("events") or {})
     cells = "".join(
         f'<td data-label="{escaped(key)}" data-sort="{escaped(values.get(key, ""))}">'
@@ -196,8 +205,13 @@ def _sweep_row(row: Mapping[str, Any], keys: Sequence[str], kinds: Sequence[str]
     cells += f'<td data-label="Uploaded" class="number" data-sort="{ratio}">{percent(ratio)}</td>'
     cells += f'<td data-label="Gaps" class="number">{int(row.get("gaps") or 0)}</td>'
     folder = str(row.get("folder") or "")
-    where = escaped(folder)
-    if folder:
-        where = f'<a href="{escaped(quote(f"{folder}/{REPORT_FILE}"))}">{where}</a>'
+    below = [name for name in names if name == folder or name.startswith(f"{folder}/")]
+    links = [
+        f'<a href="{escaped(quote(f"{name}/{REPORT_FILE}"))}">{escaped(name.removeprefix(f"{folder}/"))}</a>'
+        for name in below[:MOST_LINKS]
+    ]
+    if len(below) > MOST_LINKS:
+        links.append(f"{len(below) - MOST_LINKS} more in the table below")
+    where = ", ".join(links) or escaped(folder)
     failed = len(row.get("failed") or ())
     return f'<tr>{cells}<td data-label="Replay">{where}{f", {failed} failed" if failed else ""}</td></tr>'

@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
-from agent.errors import LogFileError, UsageError
+from agent.errors import UsageError
 from agent.records import Kind, decode, packed, publish_size_bytes
 from agent.replay.runner import RECORDS_FILE, SUMMARY_FILE
+from agent.report.documents import OfTrip, read_document, unreadable
 from agent.timebase import TimeQuality, wall_ns_of
 
 NS_PER_S = 1e9
@@ -100,22 +101,6 @@ def is_trip(folder: Path) -> bool:
     return (folder / SUMMARY_FILE).is_file() and (folder / RECORDS_FILE).is_file()
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Return ``summary.json`` of a folder. Raises LogFileError."""
-    return read_json(folder / SUMMARY_FILE)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON document. Raises LogFileError."""
-    try:
-        found = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(path, str(error)) from error
-    if not isinstance(found, dict):
-        raise _unreadable(path, "no document with keys")
-    return found
-
-
 def read_trip(folder: Path) -> Trip:
     """Read a folder that `replay` wrote. Raises UsageError where it is none, LogFileError."""
     if not is_trip(folder):
@@ -125,7 +110,7 @@ def read_trip(folder: Path) -> Trip:
             expected="a folder that `cargobox replay LOG --out DIR` wrote",
             remedy="Replay the log first, or correct the path.",
         )
-    trip = Trip(folder, read_summary(folder))
+    trip = Trip(folder, read_document(folder / SUMMARY_FILE, OfTrip))
     with none_of_ours(folder):
         _take_all(trip, folder / RECORDS_FILE)
     trip.box = trip.box or str(trip.summary.get("box") or "")
@@ -140,8 +125,9 @@ def none_of_ours(folder: Path) -> Iterator[None]:
     """Turn what goes wrong with a record that is not as ours are into a LogFileError."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _unreadable(folder / RECORDS_FILE, f"a record that is none of ours: {error!r}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        why = f"no {error.args[0]!r}" if isinstance(error, KeyError) and error.args else str(error)
+        raise unreadable(folder / RECORDS_FILE, f"a record that is none of ours: {why}") from error
 
 
 def features_of(trip: Trip) -> Iterator[Document]:
@@ -244,12 +230,3 @@ def _take_event(events: dict[str, Event], said: Document, *, alarm: bool) -> Non
 def seconds_of(time: str) -> float:
     """Return the seconds since 1970 of a time of ours. Raises ValueError."""
     return wall_ns_of(time) / NS_PER_S
-
-
-def _unreadable(path: Path, got: str) -> LogFileError:
-    return LogFileError(
-        f"reading {path}",
-        got=got,
-        expected="what `cargobox replay` writes, whole",
-        remedy="Replay the log again.",
-    )

@@ -195,6 +195,11 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def number_of(given: Any) -> float | None:
+    """Return a value of an event that is a number; None for one that is none."""
+    return float(given) if isinstance(given, int | float) and not isinstance(given, bool) else None
+
+
 def headline(event: Event) -> str:
     """Say how bad it was, in one figure; nothing where there is none."""
     key, before, factor, unit = HEADLINES.get(event.type, ("", "", 1.0, ""))
@@ -211,7 +216,7 @@ def badness(event: Event) -> tuple[int, float]:
     given = event.values.get(HEADLINES.get(event.type, ("",))[0])
     size = abs(given) if isinstance(given, int | float) and not isinstance(given, bool) else 0.0
     if event.type == "temperature" and isinstance(given, int | float):
-        low, high = event.values.get("low_degc"), event.values.get("high_degc")
+        low, high = (number_of(event.values.get(key)) for key in ("low_degc", "high_degc"))
         size = max(low - given if low is not None else 0.0, given - high if high is not None else 0.0)
     return event.severity, size
 

@@ -16,7 +16,7 @@ from agent.report.page import page_of
 from agent.report.panels import Band, Panel, panels_of_features, panels_of_samples
 from agent.report.samples import Samples, read_samples
 from agent.report.trip import Trip, none_of_ours, read_trip
-from agent.report.words import story
+from agent.report.words import number_of, story
 from agent.timebase import TimeQuality
 from calibration.errors import CalibrationError
 
@@ -72,14 +72,14 @@ def write_findings(
     pdf: bool = False,
 ) -> Findings:
     """Write the report, as `write_report` does, and return what is in it."""
+    if pdf:  # before anything is written: the extra may be missing
+        from agent.report.pdf import pdf_of
     found = findings(out, log=log, map_path=map_path, config=config)
     clips = found.samples.clips if found.samples is not None else {}
     up = found.samples.up if found.samples is not None else None
     page = page_of(found, document_of(found.trip, found.panels, clips, up))
     put(out / REPORT_FILE, page.encode())
     if pdf:
-        from agent.report.pdf import pdf_of
-
         put(out / PDF_FILE, pdf_of(found))
     return found
 
@@ -160,7 +160,8 @@ def _bands(trip: Trip, config: Config) -> dict[str, Band]:
     for event in trip.events:
         for kind, unit, ending in (("temperature", "°C", "degc"), ("humidity", "%", "percent")):
             if event.type == kind and bands[unit] == (None, None):
-                bands[unit] = event.values.get(f"low_{ending}"), event.values.get(f"high_{ending}")
+                low, high = (number_of(event.values.get(f"{side}_{ending}")) for side in ("low", "high"))
+                bands[unit] = low, high
     return bands
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from agent.report.trip import Event, Trip
 from agent.report.words import duration, facts, headline, story
 from agent.streams import TABLE
 from agent.timebase import TimeQuality
-from tests.report.trips import replayed
+from tests.report.trips import replayed, write_log
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +150,75 @@ def test_a_load_keeps_its_lowest_and_highest_sample() -> None:
 def test_minutes_have_their_seconds_while_they_are_few() -> None:
     said = [duration(s) for s in (119, 120, 215, 599.4, 600)]
     assert said == ["119 s", "2 min", "3 min 35 s", "9 min 59 s", "10 min"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"duration_s": None}, {"raw_bytes": "<script>"}, {"published_bytes": [1]}, {"streams": "no"},
+        {"streams": {"accel": "no"}}, {"streams": {"accel": {"samples": "2026-01-01"}}}, {"notes": 3}, {"log": 7},
+        {"upload_ratio": "much"}, {"missing_samples": {}}, {"duration_s": -1}, {"duration_s": 1e300},
+    ],
+)  # fmt: skip
+def test_a_summary_of_other_kinds_is_refused_in_words(
+    trip: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: dict[str, Any]
+) -> None:
+    out = copied(trip, tmp_path)
+    summary = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(json.dumps(summary | wrong))
+    assert main(["report", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "summary.json" in said and "Replay the log again" in said
+
+
+def test_a_record_cut_short_is_told_without_a_programs_words(
+    trip: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copied(trip, tmp_path)
+    data = (out / "records.jsonl").read_bytes()
+    (out / "records.jsonl").write_bytes(data[: len(data) - 40])
+    assert main(["report", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "a record that is none of ours" in said and "Error(" not in said, said
+    (out / "records.jsonl").write_text('{"topic":"cargobox/1/a/b/event","payload":{}}\n')
+    assert main(["report", str(out)]) == 1
+    assert "a record that is none of ours: no 't'" in capsys.readouterr().err
+
+
+def test_the_limits_of_an_event_that_are_no_numbers_are_no_limits(
+    trip: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    out = copied(trip, tmp_path)
+    text = (out / "records.jsonl").read_text()
+    odd = re.sub(r'"(low|high)_degc":[\d.]+', r'"\1_degc":"x"', text)
+    assert odd != text, "no event says its limits"
+    (out / "records.jsonl").write_text(odd)
+    (out / "settings.json").unlink()
+    assert main(["report", str(out)]) == 0
+
+
+def test_a_pdf_without_its_extra_is_refused_before_anything_is_written(
+    trip: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copied(trip, tmp_path)
+    for name in [name for name in sys.modules if name.startswith(("agent.report.pdf", "reportlab"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("agent.report.pdf", raising=False)
+    monkeypatch.setitem(sys.modules, "reportlab", None)
+    for folder in (out, tmp_path):
+        assert main(["report", str(folder), "--pdf"]) == 2
+        assert not (folder / "report.html").exists(), "a page was written, and not told of"
+    assert not (out / "report.html").exists()
+
+
+def test_every_link_of_a_sweep_over_several_logs_leads_to_a_page(tmp_path: Path) -> None:
+    log, log_map = write_log(tmp_path)
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(log.read_text().splitlines()[:3000]) + "\n")
+    out = tmp_path / "out"
+    words = ["replay", str(log), str(other), "--map", str(log_map), "--out", str(out), "--report"]
+    assert main([*words, "--sweep", "detect.drop.min_fall_s=0.1,0.3"]) == 0
+    links = re.findall(r'href="([^"#]+)"', (out / "report.html").read_text(encoding="utf-8"))
+    assert len(links) == 8, links
+    dead = [link for link in links if not (out / unquote(link)).is_file()]
+    assert not dead, dead
