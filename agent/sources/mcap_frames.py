@@ -22,6 +22,8 @@ LARGEST_CHUNK_BYTES = 64 << 20  # ours are far smaller; a damaged size must not 
 
 MESSAGE_HEAD = struct.Struct("<HIQQ")
 """Of a message: channel, sequence, log time, publish time."""
+_LEAST_BYTES = {Opcode.SCHEMA: 14, Opcode.CHANNEL: 16, Opcode.MESSAGE: MESSAGE_HEAD.size}
+"""What may stand in a chunk, and what it is at the least."""
 _HEAD = struct.Struct("<BQ")
 _CHUNK = struct.Struct("<QQQII")  # times, size, checksum, length of the name of the compression
 _U32 = struct.Struct("<I")
@@ -99,11 +101,18 @@ def walk(data: mmap.mmap | bytes, *, checksum: bool = True) -> Iterator[Frame | 
 
 
 def records_in(chunk: bytes) -> Iterator[tuple[int, memoryview]]:
-    """Yield opcode and content of each record in a chunk. Raises struct.error where one is cut off."""
+    """Yield opcode and content of each record in a chunk. Raises struct.error where none is one.
+
+    Of 64 MiB of zeros, which are 2 KB of zstd, every nine would be a record of their own otherwise.
+    """
     view, at = memoryview(chunk), 0
     while at < len(chunk):
         opcode, length = _HEAD.unpack_from(chunk, at)
         at += _HEAD.size
+        if at + length > len(chunk):
+            raise struct.error(f"a record of {length:,} bytes where {len(chunk) - at:,} follow")
+        if length < _LEAST_BYTES.get(opcode, length + 1):
+            raise struct.error(f"a record of kind {opcode} and {length:,} bytes, which no chunk holds")
         yield opcode, view[at : at + length]
         at += length
 

@@ -45,6 +45,7 @@ LOST_REASON = "log"
 COPIED_BYTES = 32 << 20
 LET_GO_BYTES = 16 << 20
 _MOST_LOST = 1000
+_MOST_NONSENSE = 1000  # in a chunk; 2 KB unpack to millions of messages of which none is true
 _TELL = 5  # so many damaged places are told one by one
 
 
@@ -187,21 +188,31 @@ class McapLog:
         self.progress = 1.0
 
     def _messages(self, chunk: bytes) -> Iterator[LogItem]:
-        for opcode, content in records_in(chunk):
-            if opcode == Opcode.MESSAGE:
-                channel, sequence, _, _ = MESSAGE_HEAD.unpack_from(content)
-                if sequence != self._expected_sequence:
-                    self._note_loss(sequence)
-                self._expected_sequence = (sequence + 1) & 0xFFFF_FFFF
-                try:
-                    item = self._decode(channel, content[MESSAGE_HEAD.size :])
-                except (ArithmeticError, LookupError, ValueError, struct.error) as error:
-                    self._note_nonsense(str(error))
-                    item = None
-                if item is not None:
-                    yield item
-            elif opcode == Opcode.CHANNEL:
-                self._check_channel(Channel.read(ReadDataStream(BytesIO(content))))
+        records = records_in(chunk)
+        going_on, nonsense = True, 0
+        while going_on and nonsense < _MOST_NONSENSE:
+            item = None
+            try:
+                found = next(records, None)  # after an error, too: where one contradicts itself, none follows
+                going_on = found is not None
+                if found is not None:
+                    item = self._item_of(*found)
+            except (ArithmeticError, LookupError, ValueError, McapError, struct.error) as error:
+                nonsense += 1
+                self._note_nonsense(str(error) or type(error).__name__)
+            if item is not None:
+                yield item
+
+    def _item_of(self, opcode: int, content: memoryview) -> LogItem | None:
+        if opcode == Opcode.CHANNEL:
+            self._check_channel(Channel.read(ReadDataStream(BytesIO(content))))
+        if opcode != Opcode.MESSAGE:
+            return None
+        channel, sequence, _, _ = MESSAGE_HEAD.unpack_from(content)
+        if sequence != self._expected_sequence:
+            self._note_loss(sequence)
+        self._expected_sequence = (sequence + 1) & 0xFFFF_FFFF
+        return self._decode(channel, content[MESSAGE_HEAD.size :])
 
     def _decode(self, channel: int, data: memoryview) -> LogItem | None:
         if channel == self._channels.silence:
@@ -270,7 +281,8 @@ class McapLog:
         count = (sequence - self._expected_sequence) & 0xFFFF_FFFF
         self._lossy = {spec.name for spec in self._known().streams}
         self.counters.lost_chunks += 1
-        self._lost.append(f"{count} messages after {self._since_start_s():.3f} s")
+        if len(self._lost) < _MOST_LOST:
+            self._lost.append(f"{count} messages after {self._since_start_s():.3f} s")
 
     def _note_nonsense(self, why: str) -> None:
         """Pass over a message whose checksum is right and which cannot be true: another program wrote it."""

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import zstandard
 from mcap.reader import make_reader
 from mcap.records import Chunk, Message
 from mcap.stream_reader import StreamReader, breakup_chunk
@@ -168,6 +170,35 @@ def test_a_chunk_that_claims_to_be_huge_is_not_unpacked() -> None:
         head = struct.pack("<QQQI", 0, 0, size, 0) + struct.pack("<I", 4) + b"zstd"
         with pytest.raises(ChunkError):
             open_chunk(head + struct.pack("<Q", len(claim)) + claim)
+
+
+def with_chunk(whole: Recording, records: bytes) -> bytes:
+    """Return the recording with one more chunk, of a right checksum, before its fourth."""
+    packed = zstandard.compress(records)
+    head = struct.pack("<QQQII", 0, 0, len(records), zlib.crc32(records), 4) + b"zstd"
+    content = head + struct.pack("<Q", len(packed)) + packed
+    at = whole.chunks[3][0]
+    return whole.data[:at] + struct.pack("<BQ", 6, len(content)) + content + whole.data[at:]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        bytes(64 << 20),
+        bytes(4),
+        struct.pack("<BQ", 5, 1 << 62) + bytes(100),
+        struct.pack("<BQ", 5, 3) + bytes(3),
+        struct.pack("<BQ", 4, 16) + b"\xff" * 16,
+        (struct.pack("<BQ", 5, 22) + b"\xff" * 22) * 1_000_000,
+    ],
+    ids=["zeros", "cut head", "overrun", "short message", "odd channel", "strange messages"],
+)
+def test_a_chunk_whose_checksum_is_right_and_whose_records_are_none_costs_itself_only(
+    whole: Recording, tmp_path: Path, records: bytes
+) -> None:
+    got = read_bytes(tmp_path, with_chunk(whole, records))
+    assert count_true(got, whole) == whole.samples
+    assert got.source.damaged and got.source.counters.lost_chunks <= 2001 and "a message after" in got.notes
 
 
 def test_a_damaged_length_between_chunks_costs_no_chunk(whole: Recording, tmp_path: Path) -> None:
