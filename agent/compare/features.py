@@ -26,6 +26,7 @@ NS_PER_S = 1_000_000_000
 SPECTRUM = "spectrum_db"
 OF = "features"
 SENT = "told"
+NONE = b"{}"
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _value = msgspec.json.decode
 _of_columns = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -57,7 +58,7 @@ class Windows:
         heads = {
             k: _value(raw[k]) if k in raw else None for k in HEAD if k != "place" and not rules.ignores(k)
         }
-        columns, spectrum = bytes(raw.get("columns", b"{}")), bytes(raw.get(SPECTRUM, b"{}"))
+        columns, spectrum = bytes(raw.get("columns", b"{}")), bytes(raw.get(SPECTRUM, NONE))
         _of_columns(columns), _of_spectra(spectrum)  # refused with this record, not with a later one
         return cls(
             wall_ns_of(_value(raw["start"], type=str)),
@@ -178,6 +179,7 @@ class FeatureWatch:
     _only: tuple[_Stretch, _Stretch] = field(default_factory=lambda: (_Stretch(), _Stretch()))
     _unlike: dict[tuple[float, float], _Stretch] = field(default_factory=dict)
     _lone_columns: dict[tuple[str, int], _Stretch] = field(default_factory=dict)
+    _other_spectra: _Stretch = field(default_factory=_Stretch)
 
     def take(self, side: int, windows: Windows) -> None:
         """Take the next record of A (0) or B (1)."""
@@ -204,6 +206,8 @@ class FeatureWatch:
             self._rows(a, a.row, b, b.row, 1)
             if a.row == 0:
                 self._same_heads(a, b)
+            if (a.spectrum, b.spectrum) != (NONE, NONE) and not self.rules.ignores(SPECTRUM):
+                self._other_spectra.add(a.begin_ns, a_end)  # a spectrum is of its whole record
             self._next(0)
             self._next(1)
         elif a.begin_ns < b_end and b.begin_ns < a_end:
@@ -293,6 +297,9 @@ class FeatureWatch:
         for (a_s, b_s), stretch in sorted(self._unlike.items()):
             words = f"{stretch.seconds:g} s told in windows of {a_s:g} s in A, {b_s:g} s in B: not compared"
             yield _stretch(What.CHANGED, "window_s", stretch, words)
+        if self._other_spectra.windows:
+            words = f"of records over other stretches, in {self._other_spectra.windows} windows: not compared"
+            yield _stretch(What.CHANGED, SPECTRUM, self._other_spectra, words)
         for (key, side), stretch in sorted(self._lone_columns.items()):
             what = What.APPEARED if side else What.VANISHED
             words = f"only in {'AB'[side]}, in {stretch.windows} windows"

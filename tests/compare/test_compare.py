@@ -181,6 +181,17 @@ def test_the_same_windows_in_other_batches_are_the_same() -> None:
     }
 
 
+def test_spectra_over_other_stretches_are_not_passed_over() -> None:
+    """Nothing tells how those of two batches would be that of one; that they were not compared is said."""
+    a, b = [features(0, [1.0, 2.0])], [features(0, [1.0]), features(1, [2.0])]
+    for _, body in (*a, *b):
+        body["spectrum_db"] = {"accel": {"x": [60.0]}}
+    (difference,) = compared(a, b).found.in_order()
+    assert (difference.name, difference.count) == ("spectrum_db", 2), difference
+    assert "not compared" in difference.words
+    assert compared(a, b, Rules(ignore=["spectrum_db"])).equal and compared(a, a).equal
+
+
 def test_windows_that_only_one_run_has_are_counted() -> None:
     a, b = [features(0, [1.0, 2.0, 3.0])], [features(0, [1.0]), features(20, [9.0])]
     assert [(d.what, d.count) for d in compared(a, b).found.in_order()] == [
