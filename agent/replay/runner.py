@@ -7,6 +7,7 @@ whole, so that a half-done replay is never taken for a finished one.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import threading
@@ -86,10 +87,13 @@ def replay_log(
             missing_ok=True
         )  # of whoever was killed, or was given up and goes on writing into nothing
     part = out / f"{RECORDS_FILE}{attempt}.part"
+    written = hashlib.sha256()
     try:
         with part.open("wb") as file:
             for records in _batches(source, pipeline, options.speed, stop, on_progress):
-                file.write(b"".join(line_of(record) for record in records))
+                lines = b"".join(line_of(record) for record in records)
+                file.write(lines)
+                written.update(lines)
                 on_records(records)
         if stop.is_set():
             raise Interrupted
@@ -101,6 +105,7 @@ def replay_log(
     summary = summarise(pipeline, source, time.monotonic() - began_s)
     summary["notes"] += [str(error) for error in applied.damaged]
     summary |= {"log": str(log.absolute()), "map": None, "fingerprint": fingerprint}
+    summary["records_sha256"] = written.hexdigest()
     if options.map_path is not None:
         summary["map"] = str(options.map_path.absolute())
     used = applied.of(pipeline.streams, any_sensor=True)
@@ -218,5 +223,9 @@ def write_json(path: Path, document: Any, attempt: str = "") -> None:
     """Write a JSON file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}{attempt}.part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    os.replace(part, path)
+    try:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)  # half of it would only fill the disk that was full
+        raise

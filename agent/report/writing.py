@@ -77,7 +77,7 @@ def write_findings(
     found = findings(out, log=log, map_path=map_path, config=config)
     clips = found.samples.clips if found.samples is not None else {}
     up = found.samples.up if found.samples is not None else None
-    page = page_of(found, document_of(found.trip, found.panels, clips, up))
+    page = page_of(found, document_of(found.trip, found.panels, clips, up, found.temperatures))
     put(out / REPORT_FILE, page.encode())
     if pdf:
         put(out / PDF_FILE, pdf_of(found))
@@ -127,7 +127,8 @@ def findings(out: Path, *, log: Path | None, map_path: Path | None, config: Conf
             )
     temperatures = _temperatures(trip, samples, panels, bands.get("°C", (None, None)))
     climate = temperatures[0].words() if temperatures else ""
-    return Findings(trip, story(trip, climate), panels, samples, temperatures, notes)
+    broken = bool(temperatures and temperatures[0].gaps)
+    return Findings(trip, story(trip, climate, broken=broken), panels, samples, temperatures, notes)
 
 
 def _dated_by(trip: Trip, quality: TimeQuality, span_s: tuple[float, float]) -> None:
@@ -180,5 +181,9 @@ def _temperatures(
 def put(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)  # half of it would only fill the disk that was full
+        raise

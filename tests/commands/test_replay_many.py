@@ -108,7 +108,10 @@ def test_two_workers_give_the_bytes_of_one_and_resume_leaves_them(
     ]
     # again: only what changed, and what is not whole, is done
     write_log(trips / "trip-0.mcap", seed=9)
-    (two / "trip-3" / "records.jsonl").write_bytes(b"")
+    records = two / "trip-3" / "records.jsonl"
+    worn = bytearray(records.read_bytes())
+    worn[len(worn) // 2] ^= 1
+    records.write_bytes(worn)
     before = {path: path.stat().st_mtime_ns for path in two.rglob("records.jsonl")}
     again = cargobox("replay", trips, "--out", two, "--json", "--workers", 2, "--resume")
     assert again.end() == 1, again.err
