@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agent.report.climate import TemperatureRecord
 from agent.report.clips import Clip
 from agent.report.packing import packed_times, packed_values
 from agent.report.panels import Panel, angles_deg
@@ -27,7 +28,7 @@ from agent.report.words import (
 )
 from agent.streams import Unit
 
-MOST_POINTS = 18_000
+MOST_GAPS = 2000
 BREAK_STEPS = 4.0  # a line is broken where rows are missing for so many of their usual steps
 REST_S = 0.4
 UNIT_WORDS = {
@@ -43,7 +44,11 @@ F64 = npt.NDArray[np.float64]
 
 
 def document_of(
-    trip: Trip, panels: Sequence[Panel], clips: Mapping[str, Sequence[Clip]], up: Sequence[float] | None
+    trip: Trip,
+    panels: Sequence[Panel],
+    clips: Mapping[str, Sequence[Clip]],
+    up: Sequence[float] | None,
+    temperatures: Sequence[TemperatureRecord] = (),
 ) -> dict[str, Any]:
     """Return all that the script of the page needs. Times are seconds after ``t0``."""
     t0 = min([trip.start_s, *(float(panel.times_s[0]) for panel in panels if len(panel.times_s))])
@@ -58,7 +63,12 @@ def document_of(
         "events": [_event(trip, event, t0, clips.get(event.id, ()), up) for event in trip.events],
         "gaps": [
             [plain(gap.stream), gap.start_s - t0, gap.end_s - t0, plain(gap.reason)]
-            for gap in trip.gaps[:2000]
+            for gap in trip.gaps[:MOST_GAPS]
+        ]
+        + [
+            [plain(record.stream), begin_s - t0, end_s - t0, "not told"]
+            for record in temperatures
+            for begin_s, end_s in record.gaps[:MOST_GAPS]
         ],
     }
 

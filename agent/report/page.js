@@ -214,6 +214,17 @@
     chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   };
 
+  // a value with none beside it has no line: it gets a dot
+  const none = (value) => value === null || value === undefined;
+  const alone = (chart, index) => {
+    const drawn = chart.data[index];
+    const found = [];
+    for (let i = 0; i < drawn.length; i++) {
+      if (!none(drawn[i]) && none(drawn[i - 1]) && none(drawn[i + 1])) found.push(i);
+    }
+    return found;
+  };
+
   const plot = (place, panel, last) => {
     const box = make("div", "chart");
     const drawn = panel.lines.length === 1 && panel.lines[0].high ? "band" : "line";
@@ -222,7 +233,7 @@
     place.append(head, box);
     const stroke = colour("x");
     const series = [{}, ...panel.drawn.map(() => ({
-      stroke, width: 1.4, points: { show: false }, spanGaps: false,
+      stroke, width: 1.4, points: { show: true, size: 5, fill: stroke, filter: alone }, spanGaps: false,
     }))];
     return new uPlot({
       width: width(), height: (innerWidth < 640 ? 92 : 104) + (last ? 20 : 0), padding: [8, 8, 0, 0],
@@ -401,6 +412,7 @@
     clips = [];
     place.replaceChildren(head, facts);
     place.dataset.incident = String(index);
+    delete place.dataset.drawn;
     if (scroll) at("incident").scrollIntoView({ block: "start" });
     if (!event.clips.length) place.append(make("p", "hint", "No samples at full rate are in this page for this event."));
     for (const clip of event.clips) {
@@ -503,8 +515,8 @@
     again();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  addEventListener("beforeprint", () => { document.documentElement.classList.add("paper"); draw(); });
-  addEventListener("afterprint", () => { document.documentElement.classList.remove("paper"); draw(); });
+  addEventListener("beforeprint", () => { document.documentElement.classList.add("paper"); again(); });
+  addEventListener("afterprint", () => { document.documentElement.classList.remove("paper"); again(); });
 
   build().then(() => {
     const asked = /^#incident-(\d+)$/.exec(location.hash);

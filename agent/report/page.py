@@ -199,9 +199,9 @@ def _incidents(trip: Trip) -> str:
         if left
         else ""
     )
-    return f"""<section aria-labelledby="h-incident" id="incident" class="screen">
+    return f"""<section aria-labelledby="h-incident" id="incident">
 <h2 id="h-incident">Incident</h2>
-<div class="tools"><button type="button" id="previous">← Previous</button>
+<div class="tools screen"><button type="button" id="previous">← Previous</button>
 <button type="button" id="next">Next →</button>
 <button type="button" id="locate">Show in the timeline</button>
 <span id="position"></span>

@@ -59,7 +59,7 @@ HEADLINES: Mapping[str, tuple[str, str, float, str]] = {
     "harsh_turn": ("peak_mps2", "", 1 / GRAVITY_MPS2, " g"),
     "vibration": ("worst_mps2", "", 1.0, " m/s² r.m.s."),
     "slosh": ("rise_m", "", 100.0, " cm"),
-    "load_shift": ("moved", "centre moved by ", 100.0, " % of half the platform"),
+    "load_shift": ("moved", "centre moved by ", 100.0, " %"),
     "pressure": ("swing_pa", "", 0.001, " kPa"),
     "leak": ("by", "by ", 1.0, ""),
     "temperature": ("farthest_degc", "", 1.0, " °C"),
@@ -265,15 +265,18 @@ def _shock_response(values: Mapping[str, Any]) -> str | None:
     return f"{figure(most)} m/s² ({figure(most / GRAVITY_MPS2)} g) at {figure(at)} Hz"
 
 
-def story(trip: Trip, climate: str = "") -> str:
-    """Tell a trip in a sentence or two. ``climate``: what is to be said of its temperature, if anything."""
+def story(trip: Trip, climate: str = "", *, broken: bool = False) -> str:
+    """Tell a trip in a sentence or two.
+
+    ``climate``: what is to be said of its temperature, if anything; ``broken``: that it was not always told.
+    """
     why = "the clock was never set" if trip.qualities else "no record, no log"
     when = f"On {date(trip.start_s)}, " if trip.has_dates else f"Date not known ({why}), "
     parts = [_happened(trip), climate or _excursions(trip)]
     ratio = trip.summary.get("upload_ratio")
     if ratio:
         parts.append(f"{percent(ratio)} of the data was uploaded")
-    parts.append(_gaps(trip))
+    parts.append(_gaps(trip, broken=broken))
     return f"{when}{duration(trip.duration_s)}: {'; '.join(part for part in parts if part)}."
 
 
@@ -317,11 +320,10 @@ def _excursions(trip: Trip) -> str:
     return f"{count_of('temperature', len(found))}, the farthest {headline(worst)}"
 
 
-def _gaps(trip: Trip) -> str:
+def _gaps(trip: Trip, *, broken: bool) -> str:
     faults = sum(event.type == "sensor_fault" for event in trip.events)
-    said = (
-        [f"{len(trip.gaps)} gap{'s' if len(trip.gaps) > 1 else ''} in the data"] if trip.gaps else ["no gaps"]
-    )
+    none = "no other gaps" if broken else "no gaps"
+    said = [f"{len(trip.gaps)} gap{'s' if len(trip.gaps) > 1 else ''} in the data"] if trip.gaps else [none]
     if faults:
         said.append(count_of("sensor_fault", faults))
     return ", ".join(said)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.replay.runner import ReplayOptions, replay_log
 from agent.report import write_overview, write_report
 from tests.report.browser import Browser, needs_browser
-from tests.report.trips import CONFIG, made_hostile, replayed
+from tests.report.trips import CONFIG, made_hostile, replayed, write_log
 
 pytestmark = needs_browser
+PDFTOTEXT = shutil.which("pdftotext")
 
 DRAWN = (
     "document.getElementById('viewer').dataset.incident === '{}' && "
@@ -133,6 +136,39 @@ def test_it_prints(browser: Browser, folder: Path, tmp_path: Path) -> None:
     browser.open(folder / "out" / "report.html", dark=True)
     browser.printed(tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    clean(browser)
+
+
+@pytest.mark.skipif(PDFTOTEXT is None, reason="no pdftotext (Debian's poppler-utils)")
+def test_the_incident_that_is_chosen_is_printed(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    assert PDFTOTEXT is not None
+    browser.open(folder / "out" / "report.html")
+    browser.until("!!document.querySelector('#viewer canvas')")
+    browser.key("n")
+    browser.until("document.getElementById('viewer').dataset.drawn > 0")
+    name = browser.run("document.querySelector('#viewer h3').firstChild.textContent.trim()")
+    browser.printed(tmp_path / "page.pdf")
+    said = subprocess.run(
+        [PDFTOTEXT, "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout
+    assert name in said and "samples," in said and "severity" in said, said
+    assert "Previous" not in said, "controls are printed"
+
+
+def test_one_reading_alone_is_a_dot(browser: Browser, tmp_path: Path) -> None:
+    log, log_map = write_log(tmp_path)
+    rows = log.read_text().splitlines()
+    alone = [row if i == 1001 else row.rpartition(",")[0] + "," for i, row in enumerate(rows[1:], 1)]
+    log.write_text("\n".join([rows[0], *alone]) + "\n")
+    replay_log(log, tmp_path / "out", CONFIG, ReplayOptions(map_path=log_map))
+    browser.open(write_report(tmp_path / "out"))
+    blue = browser.run(
+        "(() => { const c = [...document.querySelectorAll('#charts canvas')].pop();"
+        " const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        " for (let i = 0; i < p.length; i += 4) if (p[i] < 40 && p[i + 1] > 90 && p[i + 2] > 150) n++;"
+        " return n; })()"
+    )
+    assert 4 <= blue <= 100, f"{blue} pixels"
     clean(browser)
 
 

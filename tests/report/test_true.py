@@ -93,6 +93,21 @@ def test_begin_and_end_are_those_of_the_samples(trip: tuple[Path, Path, Path], t
     assert 20 <= int(said[1]) <= 30
 
 
+def test_a_thermometer_that_stops_is_told_everywhere(tmp_path: Path) -> None:
+    log, log_map = write_log(tmp_path)
+    rows = log.read_text().splitlines()
+    stops = [row if i < 2000 else row.rpartition(",")[0] + "," for i, row in enumerate(rows)]
+    log.write_text("\n".join(stops) + "\n")
+    out = tmp_path / "out"
+    assert main(["replay", str(log), "--map", str(log_map), "--out", str(out), "--report"]) == 0
+    assert story_of(out).count("covers 20 s of 60 s") == 2, story_of(out)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "14:01:50 to 14:02:29" in page
+    shaded = re.search(r'\["temperature",([\d.]+),([\d.]+),"not told"\]', page)
+    assert shaded is not None, "it is not shaded"
+    assert [float(at_s) for at_s in shaded.groups()] == pytest.approx([20.0, 59.99], abs=0.01)
+
+
 def test_what_a_thermometer_did_not_see_is_told() -> None:
     times_s = np.arange(100.0, 118.0)
     record = temperature_record("t", times_s, np.full(18, 5.0), 2.0, 8.0, (40.0, 255.0))
@@ -116,11 +131,11 @@ def test_an_event_that_is_not_over_is_told_as_far_as_it_is_known() -> None:
 
 def test_a_load_shift_says_how_far_and_not_how_much() -> None:
     shift = event("load_shift", 11.0, moved=0.184, load_kg=60.0)
-    assert headline(shift) == "centre moved by 18.4 % of half the platform"
+    assert headline(shift) == "centre moved by 18.4 %"
     trip = Trip(Path(), {"duration_s": 60.0}, events=[shift])
     trip.qualities["synced"] = 1
     assert "60 kg" not in story(trip) and "moved by 18.4 %" in story(trip)
-    assert dict(facts(shift))["load"] == "60 kg"
+    assert dict(facts(shift)) == {"centre moved by": "18.4 % of half the platform", "load": "60 kg"}
 
 
 def test_a_load_keeps_its_lowest_and_highest_sample() -> None:
@@ -156,8 +171,9 @@ def test_minutes_have_their_seconds_while_they_are_few() -> None:
     "wrong",
     [
         {"duration_s": None}, {"raw_bytes": "<script>"}, {"published_bytes": [1]}, {"streams": "no"},
-        {"streams": {"accel": "no"}}, {"streams": {"accel": {"samples": "2026-01-01"}}}, {"notes": 3}, {"log": 7},
+        {"streams": {"accel": "no"}}, {"streams": {"accel": {"samples": "2026-01-01"}}}, {"notes": 3},
         {"upload_ratio": "much"}, {"missing_samples": {}}, {"duration_s": -1}, {"duration_s": 1e300},
+        {"log": 7},
     ],
 )  # fmt: skip
 def test_a_summary_of_other_kinds_is_refused_in_words(
