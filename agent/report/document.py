@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.report.climate import TemperatureRecord
+from agent.report.climate import LATE_PERIODS, LEAST_GAP_S
 from agent.report.clips import Clip
 from agent.report.packing import packed_times, packed_values
 from agent.report.panels import Panel, angles_deg
@@ -30,6 +30,7 @@ from agent.streams import Unit
 
 MOST_GAPS = 2000
 BREAK_STEPS = 4.0  # a line is broken where rows are missing for so many of their usual steps
+NEAR_STEPS = 4
 REST_S = 0.4
 UNIT_WORDS = {
     "mps2": "m/s²",
@@ -48,7 +49,6 @@ def document_of(
     panels: Sequence[Panel],
     clips: Mapping[str, Sequence[Clip]],
     up: Sequence[float] | None,
-    temperatures: Sequence[TemperatureRecord] = (),
 ) -> dict[str, Any]:
     """Return all that the script of the page needs. Times are seconds after ``t0``."""
     t0 = min([trip.start_s, *(float(panel.times_s[0]) for panel in panels if len(panel.times_s))])
@@ -66,9 +66,8 @@ def document_of(
             for gap in trip.gaps[:MOST_GAPS]
         ]
         + [
-            [plain(record.stream), begin_s - t0, end_s - t0, "not told"]
-            for record in temperatures
-            for begin_s, end_s in record.gaps[:MOST_GAPS]
+            [plain(stream), begin_s - t0, end_s - t0, "not told"]
+            for stream, begin_s, end_s in _untold(trip, panels)
         ],
     }
 
@@ -108,9 +107,25 @@ def _breaks(times_s: F64, step_s: float) -> npt.NDArray[np.int64]:
     steps_s = np.diff(times_s)
     if not len(steps_s):
         return np.empty(0, np.int64)
-    # a log at 2 Hz that goes on at 100 Hz has two usual steps; the longer one counts
-    usual_s = max(step_s, float(np.quantile(steps_s, 0.9)))
+    # a log at 2 Hz that goes on at 100 Hz has two usual steps; the longer one counts, or that of the stretch
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(steps_s, NEAR_STEPS, "edge"), 2 * NEAR_STEPS + 1)
+    usual_s = np.maximum(np.median(around, axis=1), max(step_s, float(np.quantile(steps_s, 0.9))))
     return np.flatnonzero(steps_s > BREAK_STEPS * usual_s)
+
+
+def _untold(trip: Trip, panels: Sequence[Panel]) -> list[tuple[str, float, float]]:
+    """Return what each stream did not tell of the begin and the end of the trip."""
+    found = {}
+    for panel in panels:
+        if not len(panel.times_s):
+            continue
+        first_s, last_s = float(panel.times_s[0]), float(panel.times_s[-1])
+        usual_s = float(np.median(np.diff(panel.times_s))) if len(panel.times_s) > 1 else panel.step_s
+        patience_s = max(LEAST_GAP_S, LATE_PERIODS * usual_s)
+        for begin_s, end_s in ((trip.start_s, first_s), (last_s + usual_s, trip.end_s)):
+            if end_s - begin_s > patience_s:
+                found[panel.stream, end_s == first_s] = (panel.stream, begin_s, end_s)
+    return list(found.values())
 
 
 def _event(

@@ -133,7 +133,7 @@
     size: labels ? 28 : 8,
     space: 84,
     values: (_, ticks) => labels
-      ? ticks.map((tick) => clock(tick, view[1] - view[0] < 2).slice(0, view[1] - view[0] < 2 ? 12 : 8)) : ticks.map(() => ""),
+      ? ticks.map((tick) => (view[1] - tick) / (view[1] - view[0]) * (width() - LEFT) < 20 ? "" : clock(tick, view[1] - view[0] < 2).slice(0, view[1] - view[0] < 2 ? 12 : 8)) : ticks.map(() => ""),
     incrs: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600,
       43200, 86400, 172800, 604800, 2592000],
   });

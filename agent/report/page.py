@@ -59,7 +59,7 @@ def page_of(found: Findings, document: dict[str, Any]) -> str:
             _incidents(trip),
             _climate(trip, found.temperatures),
             _budget(trip),
-            _gaps(trip),
+            _gaps(found),
             _calibration(found),
             _about(found),
         )
@@ -127,8 +127,9 @@ def _header(found: Findings) -> str:
         cards.append(("Temperature", f"{record.least_degc:.1f} to {record.most_degc:.1f} °C", out))
     raw, sent = trip.summary.get("raw_bytes", 0), trip.summary.get("published_bytes", 0)
     cards.append(("Uploaded", percent(sent / raw) if raw else "–", f"{size(sent)} of {size(raw)}"))
+    none = "temperature apart" if _is_broken(found) else "none missing"
     missing = int(trip.summary.get("missing_samples", sum(gap.samples for gap in trip.gaps)))
-    cards.append(("Gaps", str(len(trip.gaps)), f"{missing:,} samples missing" if missing else "none missing"))
+    cards.append(("Gaps", str(len(trip.gaps)), f"{missing:,} samples missing" if missing else none))
     shown = "".join(
         f"<div class='card'><dt>{escaped(name)}</dt>"
         f"<dd>{escaped(value)}<small>{escaped(more)}</small></dd></div>"
@@ -292,9 +293,15 @@ def _budget(trip: Trip) -> str:
 <th class="number">Size</th><th>Share</th></tr></thead><tbody>{rows}</tbody></table></section>"""
 
 
-def _gaps(trip: Trip) -> str:
+def _is_broken(found: Findings) -> bool:
+    return any(record.gaps for record in found.temperatures)
+
+
+def _gaps(found: Findings) -> str:
+    trip = found.trip
     if not trip.gaps:
-        return "<section><h2>Gaps</h2><p>No sample is missing.</p></section>"
+        apart = " but in the temperature record, above" if _is_broken(found) else ""
+        return f"<section><h2>Gaps</h2><p>No sample is missing{apart}.</p></section>"
     by: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for gap in trip.gaps:
         row = by[gap.stream, gap.reason]

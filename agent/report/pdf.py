@@ -81,7 +81,7 @@ def pdf_of(found: Findings) -> bytes:
     if not found.temperatures:
         flow.append(Paragraph("No temperature was measured.", styles["text"]))
     flow += _events(trip, styles)
-    flow += _gaps(trip, styles)
+    flow += _gaps(found, styles)
     flow += _origin(found, styles)
     pages.build(
         flow,
@@ -300,8 +300,10 @@ def _event_row(trip: Trip, event: Event, styles: dict[str, ParagraphStyle]) -> l
     ]
 
 
-def _gaps(trip: Trip, styles: dict[str, ParagraphStyle]) -> list[Any]:
-    words = "No sample is missing."
+def _gaps(found: Findings, styles: dict[str, ParagraphStyle]) -> list[Any]:
+    trip = found.trip
+    broken = any(record.gaps for record in found.temperatures)
+    words = f"No sample is missing{' but in the temperature record, above' if broken else ''}."
     if trip.gaps:
         streams = sorted({gap.stream for gap in trip.gaps})
         samples = sum(gap.samples for gap in trip.gaps)

@@ -77,7 +77,7 @@ def write_findings(
     found = findings(out, log=log, map_path=map_path, config=config)
     clips = found.samples.clips if found.samples is not None else {}
     up = found.samples.up if found.samples is not None else None
-    page = page_of(found, document_of(found.trip, found.panels, clips, up, found.temperatures))
+    page = page_of(found, document_of(found.trip, found.panels, clips, up))
     put(out / REPORT_FILE, page.encode())
     if pdf:
         put(out / PDF_FILE, pdf_of(found))

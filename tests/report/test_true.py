@@ -17,8 +17,10 @@ import pytest
 from agent.blocks import SiBlock
 from agent.cli import main
 from agent.report.climate import temperature_record
+from agent.report.document import document_of
 from agent.report.grid import Grid
-from agent.report.panels import panels_of_samples
+from agent.report.packing import unpacked_values
+from agent.report.panels import Line, Panel, panels_of_samples
 from agent.report.samples import Samples
 from agent.report.trip import Event, Trip
 from agent.report.words import duration, facts, headline, story
@@ -105,7 +107,19 @@ def test_a_thermometer_that_stops_is_told_everywhere(tmp_path: Path) -> None:
     assert "14:01:50 to 14:02:29" in page
     shaded = re.search(r'\["temperature",([\d.]+),([\d.]+),"not told"\]', page)
     assert shaded is not None, "it is not shaded"
-    assert [float(at_s) for at_s in shaded.groups()] == pytest.approx([20.0, 59.99], abs=0.01)
+    assert [float(at_s) for at_s in shaded.groups()] == pytest.approx([20.0, 59.99], abs=0.1)
+
+
+def test_a_line_is_broken_at_a_hole_and_not_where_a_log_is_slower() -> None:
+    slow, fast = np.arange(36) * 0.5, 18.0 + np.arange(2000) * 0.1
+    fast = fast[(fast < 100.0) | (fast > 101.0)]
+    times_s = np.concatenate((slow, fast))
+    panel = Panel("A", "m", "a", times_s, 0.1, [Line("a", np.ones(len(times_s)))])
+    trip = Trip(Path(), {"duration_s": 250.0})
+    document = document_of(trip, [panel], {}, None)
+    values = unpacked_values(document["panels"][0]["lines"][0]["low"])
+    assert np.flatnonzero(np.isnan(values)).tolist() == [36 + 820]
+    assert [gap[0] for gap in document["gaps"]] == ["a"], "it ends 32 s before the trip"
 
 
 def test_what_a_thermometer_did_not_see_is_told() -> None:
