@@ -20,7 +20,7 @@ from agent.recorder.incidents import Incident, joined
 from agent.recorder.mending import Mended, mend
 from agent.recorder.settings import RecorderSettings
 from agent.recorder.shelf import Keep, RingFile
-from agent.timebase import TimeQuality
+from agent.timebase import TimeMark, TimeQuality, rfc3339
 
 MIB = 1 << 20
 DAY_NS = 86_400 * NS_PER_S
@@ -29,7 +29,31 @@ HEAD_BYTES = 16 << 10
 LARGEST_BYTES = 2048 * MIB
 """[recorder] file_mib allows half of it."""
 
+STEADY_NS = 600 * NS_PER_S
+"""For so long a clock is `synced` and makes no step before a file goes for its age by it."""
+STEP_NS = 60 * NS_PER_S
+AGED_A_FILE = 2
+"""So many go for their age for each that begins: a clock that lies costs little until it is put right."""
+
 _log = logging.getLogger("cargobox")
+
+
+class SteadyClock:
+    """Wall time, where it may be believed that so much has passed since an earlier start of the agent."""
+
+    def __init__(self) -> None:
+        self._offset_ns: int | None = None
+        self._since_ns = 0
+
+    def wall_ns(self, mark: TimeMark | None, box_ns: int) -> int | None:
+        """Return the wall time at `box_ns`; None until it has been steady for a while. Ask often."""
+        if mark is None or mark.quality is not TimeQuality.SYNCED:
+            self._offset_ns = None
+            return None
+        if self._offset_ns is None or abs(mark.offset_ns - self._offset_ns) > STEP_NS:
+            self._since_ns = box_ns
+        self._offset_ns = mark.offset_ns
+        return box_ns + mark.offset_ns if box_ns - self._since_ns >= STEADY_NS else None
 
 
 class NoRoomError(OSError):
@@ -70,6 +94,8 @@ class Holdings:
         self._ask_free_bytes = free_bytes
         self._unwritten: set[str] = set()
         self._told: set[str] = set()
+        self._clock = SteadyClock()
+        self._may_go_for_age = 0
 
     @property
     def file_bytes(self) -> float:
@@ -105,8 +131,9 @@ class Holdings:
                 continue
             if (mended := shelf.look_at(file.path)) is not None:
                 files.append(mended)
+        files += shelf.set_aside_in(self.directory)
         with self.lock:
-            self.files = files
+            self.files = sorted(files, key=lambda file: file.number)
         if strangers := shelf.strangers_in(self.directory):
             _log.warning("recordings: left alone, since they are no plain files: %s", ", ".join(strangers))
 
@@ -172,29 +199,57 @@ class Holdings:
             self._wear.wrote(pages=1, syncs=2)
             self._unwritten.discard(name)
 
-    def make_room(self, now_ns: int | None) -> None:
+    def began(self) -> None:
+        """Say that a file was begun: as many may go for their age again."""
+        self._may_go_for_age = AGED_A_FILE
+
+    def make_room(self, mark: TimeMark | None, box_ns: int | None) -> None:
         """Let the oldest go until all bounds hold. Raises OSError where that is not enough.
 
-        `now_ns`: wall time, None where it is not known.
+        `box_ns`: of the latest sample, None before there is one; `mark`: how that stands to wall time.
         """
         self._read_keeps()
         settings = self._settings
         while (kept := self._kept_bytes()) > settings.kept_mib * MIB and self._let_go_oldest(kept):
             pass
+        self._thin_aside()
         short = self._is_short()
-        while short or self._oldest_is_too_old(now_ns) or self._ring_bytes() > settings.max_mib * MIB:
-            oldest = next((file for file in self.files if not self._is_kept(file)), None)
+        while short or self._ring_bytes() > settings.max_mib * MIB:
+            oldest = self._oldest()
             if oldest is None:
                 break
-            self._disk.remove(oldest.path)
-            with self.lock:
-                self.files.remove(oldest)
+            self._remove(oldest)
             short = self._is_short()
+        wall_ns = None if box_ns is None else self._clock.wall_ns(mark, box_ns)
+        while self._may_go_for_age and (old := self._oldest()) and (why := self._age(old, box_ns, wall_ns)):
+            self._remove(old)
+            self._may_go_for_age -= 1
+            _log.info("recordings: %s goes: %s; max_days is %g", old.path.name, why, settings.max_days)
         if short:
             raise NoRoomError(
                 f"{self._free_bytes() / 1e6:.0f} MB are free on the card and "
                 f"{settings.min_free_mib * MIB / 1e6:.0f} MB are the outbox's ([recorder] min_free_mib)",
             )
+
+    def _oldest(self) -> RingFile | None:
+        return next((file for file in self.files if not self._is_kept(file)), None)
+
+    def _remove(self, file: RingFile) -> None:
+        self._disk.remove(file.path)
+        with self.lock:
+            self.files.remove(file)
+        if file.is_set_aside:
+            _log.warning("recordings: %s goes, to make room", file.path.name)
+
+    def _thin_aside(self) -> None:
+        """Let the oldest go of what was set aside, where that takes more than a quarter of the ring."""
+        aside = [file for file in self.files if file.is_set_aside]
+        size_bytes = sum(file.size_bytes for file in aside)
+        for file in aside:
+            if size_bytes <= self._settings.max_mib * MIB / 4:
+                break
+            self._remove(file)
+            size_bytes -= file.size_bytes
 
     def _is_short(self) -> bool:
         return self._free_bytes() < self._settings.min_free_mib * MIB
@@ -211,23 +266,32 @@ class Holdings:
     def _is_kept(self, file: RingFile) -> bool:
         return any(keep.covers(file) for keep in self.keeps.values())
 
-    def _oldest_is_too_old(self, now_ns: int | None) -> bool:
-        """Whether the first that may go is: by its own clock, or since a later one is by that of its boot.
+    def _age(self, oldest: RingFile, box_ns: int | None, wall_ns: int | None) -> str:
+        """Return in words why it is too old, or "": what came after it may say so, too.
 
-        A boot whose clock was never set says not how old it is; what came after it may say so.
+        Of this start of the agent box time tells, whatever the clock does. Of earlier ones only a steady
+        clock does, of what was `synced`; where clocks contradict each other, that by which it is younger.
         """
-        oldest = next((file for file in self.files if not self._is_kept(file)), None)
-        if oldest is None or now_ns is None:
-            return False
+        since_ns = round(self._settings.max_days * DAY_NS)
         clocks = shelf.clocks(self.files)
-        since_ns = now_ns - self._settings.max_days * DAY_NS
+        latest_ns: int | None = None
         for file in self.files:
-            if file.number < oldest.number or file.extent is None:
+            if file.extent is None:
+                continue
+            if file.boot == self.boot:
+                if file.number >= oldest.number and box_ns is not None:
+                    age_ns = box_ns - file.extent.end_ns
+                    if age_ns > since_ns:
+                        return f"{age_ns / DAY_NS:.1f} days have been recorded since"
                 continue
             offset_ns, quality = clocks[file.boot]
-            if quality is not TimeQuality.UNSET and file.extent.end_ns + offset_ns < since_ns:
-                return True
-        return False
+            end_ns = file.extent.end_ns + offset_ns
+            if wall_ns is None or quality is not TimeQuality.SYNCED or end_ns > wall_ns:
+                continue
+            latest_ns = end_ns if latest_ns is None else max(latest_ns, end_ns)
+            if file.number >= oldest.number and latest_ns < wall_ns - since_ns:
+                return f"it is from {rfc3339(latest_ns)} or before, and now it is {rfc3339(wall_ns)}"
+        return ""
 
     def _let_go_oldest(self, kept_bytes: int) -> bool:
         """Release the incident whose files are the oldest; False where there is none."""

@@ -15,6 +15,8 @@ CARD = "card"
 """It did not take them, or had no room."""
 SLOW = "slow"
 """It was slower than the sensors for longer than the queue holds."""
+MOST_SPANS = 256
+"""Of a stream and reason, until a gap record tells of them; what comes then is told with the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,18 @@ class MissingBook:
         self.samples = 0
         """Over all, in this run."""
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], Missed] = {}
+        self._open: dict[tuple[str, str], list[Missed]] = {}
 
     def add(self, stream: str, first: int, last: int, start_ns: int, end_ns: int, reason: str) -> None:
-        """Note samples; what follows on what is noted already becomes one with it."""
+        """Note samples; what follows at once on what was noted last becomes one with it."""
         with self._lock:
             self.samples += last - first + 1
-            key = stream, reason
-            known = self._open.get(key)
-            if known is None:
-                self._open[key] = Missed(stream, first, last, start_ns, end_ns, reason)
+            spans = self._open.setdefault((stream, reason), [])
+            known = spans[-1] if spans else None
+            if known is None or (first > known.last + 1 and len(spans) < MOST_SPANS):
+                spans.append(Missed(stream, first, last, start_ns, end_ns, reason))
             else:
-                self._open[key] = replace(known, last=max(last, known.last), end_ns=max(end_ns, known.end_ns))
+                spans[-1] = replace(known, last=max(last, known.last), end_ns=max(end_ns, known.end_ns))
 
     def blocks(self, items: Sequence[object], reason: str) -> None:
         """Note the samples among items."""
@@ -71,5 +73,5 @@ class MissingBook:
     def take(self) -> list[Missed]:
         """Return what no record has told of yet, and forget it."""
         with self._lock:
-            found, self._open = list(self._open.values()), {}
+            found, self._open = [span for spans in self._open.values() for span in spans], {}
         return found

@@ -231,6 +231,7 @@ class Ring:
             recorder.write(self._mark)
         with self._lock:
             self._open = _Open(recorder, path, number, at_ns, at_ns)
+        self._held.began()
 
     def _count(self, current: _Open) -> int:
         """Count what has come onto the card since the last time; return that."""
@@ -296,12 +297,8 @@ class Ring:
 
     def _make_room(self) -> None:
         self._looked_s = time.monotonic()
-        mark = self._mark
-        if mark is None or mark.quality is TimeQuality.UNSET:
-            self._held.make_room(None)
-            return
-        last_ns = max((last_ns for _, last_ns in self._seen.values()), default=mark.box_ns)
-        self._held.make_room(mark.offset_ns + last_ns)
+        box_ns = max((last_ns for _, last_ns in self._seen.values()), default=None)
+        self._held.make_room(self._mark, box_ns)
 
     def _refuse(self, item: RingItem, error: FourPartError) -> None:
         """Pass over what is no sample of a stream that it knows; say so, once."""

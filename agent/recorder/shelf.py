@@ -43,7 +43,7 @@ _FOOTER_BYTES = 9 + 8 + 8 + 4
 _U64 = struct.Struct("<Q")
 _CHUNK_TIMES = struct.Struct("<QQ")
 _LARGEST_SUMMARY = 8 << 20
-_TRUST = (TimeQuality.UNSET, TimeQuality.HOLDOVER, TimeQuality.SYNCED)
+_TRUST = (TimeQuality.UNSET, TimeQuality.RESTAMPED, TimeQuality.HOLDOVER, TimeQuality.SYNCED)
 
 _WRONG = (
     ArithmeticError,
@@ -111,6 +111,11 @@ class RingFile:
     extent: Extent | None
     """None where nothing can be read of it."""
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether it has another name since it can be of no use; no incident keeps such a file."""
+        return self.path.suffix == DAMAGED_SUFFIX
+
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps files from deletion: spans of box time of one boot, and why."""
@@ -127,7 +132,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 
     def covers(self, file: RingFile) -> bool:
         """Whether the file holds a part of it; one of which nothing is known is not given away."""
-        if file.boot != self.boot:
+        if file.boot != self.boot or file.is_set_aside:
             return False
         extent = file.extent
         return extent is None or any(a <= extent.end_ns and b >= extent.start_ns for a, b in self.spans)
@@ -166,6 +171,16 @@ def is_plain(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def set_aside_in(directory: Path) -> list[RingFile]:
+    """Return what was set aside as damaged, oldest first. Raises OSError."""
+    found = []
+    for path in directory.glob(f"*{DAMAGED_SUFFIX}"):
+        named = number_and_boot(path.with_suffix(""))
+        if named is not None and is_plain(path):
+            found.append(RingFile(path, *named, _size(path), "damaged", None))
+    return sorted(found, key=lambda file: file.number)
 
 
 def strangers_in(directory: Path) -> list[str]:

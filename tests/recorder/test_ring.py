@@ -15,13 +15,11 @@ from agent.outbox.files import Disk
 from agent.recorder import shelf
 from agent.recorder.incidents import Incident
 from agent.recorder.ring import Ring
-from agent.timebase import TimeMark, TimeQuality
 from tests.recorder.rings import (
     BLOCK,
     BOOT,
     PLENTY,
     RATE_HZ,
-    WALL_NS,
     drive,
     names,
     read_by_stock_tools,
@@ -70,44 +68,6 @@ def test_the_oldest_go_when_there_are_too_many_bytes(tmp_path: Path) -> None:
     kept = recorded(tmp_path)["accel"]
     assert kept[-1] == 40 * RATE_HZ - 1 and kept == list(range(kept[0], kept[-1] + 1)), (kept[0], kept[-1])
     assert names(tmp_path)[0] > "00000010", names(tmp_path)
-
-
-def test_the_oldest_go_after_so_many_days(tmp_path: Path) -> None:
-    ring = ring_at(tmp_path, {"max_days": 1.0})
-    fill(ring, 2.0)
-    ring.close()
-    assert len(names(tmp_path)) == 2
-    later = ring_at(tmp_path, {"max_days": 1.0}, boot="f" * 16)
-    later.write(TimeMark(10 * NS_PER_S, WALL_NS + 86_401 * NS_PER_S, TimeQuality.UNSET))
-    fill_items = list(drive(0.5))[1:]
-    for item in fill_items:
-        later.write(item)
-    assert len(names(tmp_path)) == 3, "a date that is not known makes nothing old"
-    later.write(TimeMark(10 * NS_PER_S, WALL_NS + 86_405 * NS_PER_S, TimeQuality.SYNCED))
-    later._make_room()
-    assert [name[-21:-5] for name in names(tmp_path)] == ["f" * 16]
-    later.close()
-
-
-def test_a_boot_whose_clock_was_never_set_holds_up_no_days(tmp_path: Path) -> None:
-    """It says not how old it is; the boot after it does."""
-    unset = ring_at(tmp_path, boot="a" * 16)
-    for item in list(drive(0.5))[1:]:
-        unset.write(item)
-    unset.close()
-    ring = ring_at(tmp_path)
-    fill(ring, 1.0)
-    ring.close()
-    assert len(names(tmp_path)) == 2
-    later = ring_at(tmp_path, {"max_days": 1.0}, boot="f" * 16)
-    later.write(TimeMark(10 * NS_PER_S, WALL_NS + 86_300 * NS_PER_S, TimeQuality.SYNCED))
-    for item in list(drive(0.5))[1:]:
-        later.write(item)
-    assert len(names(tmp_path)) == 3, "none is a day old"
-    later.write(TimeMark(10 * NS_PER_S, WALL_NS + 86_405 * NS_PER_S, TimeQuality.SYNCED))
-    later._make_room()
-    assert [name[-21:-5] for name in names(tmp_path)] == ["f" * 16]
-    later.close()
 
 
 def test_a_small_ring_keeps_its_bound_whatever_a_file_may_be(tmp_path: Path) -> None:
