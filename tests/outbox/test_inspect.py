@@ -77,7 +77,7 @@ outbox.flush()
 begin = rss_mib()
 for first in range(1000, 151_000, 500):
     outbox.put(records(range(first, first + 500), filler="x" * 200))
-outbox.flush()
+    outbox.flush()  # what waits for a busy disk is in memory, too, and not what this is about
 print(rss_mib() - begin)
 outbox.close()
 outbox = Outbox(Path(sys.argv[1]))
@@ -101,5 +101,5 @@ def test_150_000_waiting_records_cost_a_few_megabytes(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[2],
     )
     grown_mib = [float(word) for word in said.stdout.split()]
-    # nine bytes each are 1.4; what waits to be synced, and how the allocator keeps it, is most of the rest
-    assert max(grown_mib) < 12, f"MiB more after writing, opening again, delivering: {grown_mib}"
+    # nine bytes each are 1.4; how the allocator keeps what is written is most of the rest
+    assert max(grown_mib) < 5, f"MiB more after writing, opening again, delivering: {grown_mib}"
