@@ -35,6 +35,7 @@ LOOK_S = 0.5
 QUIET_S = 0.05
 HEARD_BYTES = 200  # enough to say what came instead
 GONE_S = 0.15  # a board that knows no machine.reset says so at once
+RUN_TRIES = 3
 CHUNK_BYTES = 1024  # of a file, a command; its source takes up to four times that of the board's heap
 
 KNOCK = b"\r" + b"\x03" * 8  # our own launcher's door opens to no less, see firmware/main.py
@@ -42,6 +43,7 @@ FRIENDLY, RAW, SOFT_RESET = b"\r\x02", b"\r\x01", b"\x04"
 RAW_BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 
 _NO_SPACE = re.compile(r"^OSError: (\[Errno )?28\b", re.MULTILINE)
+_NO_PYTHON = re.compile(r"^(SyntaxError|IndentationError)\b", re.MULTILINE)
 
 # what mpremote lets out when the far end vanishes or talks nonsense
 _BROKEN = (
@@ -116,8 +118,18 @@ class Repl:
     # --- what one asks ---
 
     def run(self, source: str) -> bytes:
-        """Run a few lines on the board; return what they printed."""
+        """Run a few lines on the board; return what they printed.
+
+        An old board may lose a letter of them when the computer sends faster than it reads. What then is no
+        Python was not begun, and is sent again.
+        """
         with self._in_words("running a line on it") as transport:
+            for _ in range(RUN_TRIES - 1):
+                try:
+                    return bytes(transport.exec(source))
+                except TransportExecError as error:
+                    if not _NO_PYTHON.search(error.error_output):
+                        raise
             return bytes(transport.exec(source))
 
     def value(self, expression: str) -> Any:

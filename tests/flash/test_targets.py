@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from mpremote.transport_serial import SerialTransport
 
 from firmware_bridge.firmware_files import shipped_version
 from firmware_bridge.flashing import building, target
-from firmware_bridge.flashing.errors import RefusedError
-from firmware_bridge.flashing.repl import Repl, sha256
+from firmware_bridge.flashing.errors import FlashError, RefusedError
+from firmware_bridge.flashing.repl import RUN_TRIES, Repl, sha256
 from firmware_bridge.flashing.slots import Slots
 from firmware_bridge.virtual.repl_board import ReplBoard
 from tests.flash.releases import NEW, OLD, Releases, flash, prompt, streams
@@ -73,6 +74,28 @@ def test_a_board_without_sha256_is_read_back(board: ReplBoard) -> None:
         assert repl.hash_file("/x") == sha256(data)
         repl.run("import sys\nsys.modules['hashlib']=sys")
         assert repl.hash_file("/x") == sha256(data)
+
+
+@pytest.mark.parametrize("lost", [1, RUN_TRIES])
+def test_a_line_that_lost_a_letter_on_the_way_is_sent_again(
+    board: ReplBoard, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    sent = []
+    real = SerialTransport.exec
+
+    def cable(self: SerialTransport, command: str, data_consumer: object = None) -> bytes:
+        sent.append(command)
+        return bytes(real(self, command.replace("(", "", len(sent) <= lost), data_consumer))
+
+    with Repl(board.port) as repl:
+        monkeypatch.setattr(SerialTransport, "exec", cable)
+        if lost < RUN_TRIES:
+            assert repl.run("print(6*7)").strip() == b"42"
+        else:
+            with pytest.raises(FlashError, match="SyntaxError"):
+                repl.run("print(6*7)")
+        assert len(sent) == min(lost + 1, RUN_TRIES)
+        assert repl.run("print(6*7)").strip() == b"42"
 
 
 def test_slots_of_an_empty_board(board: ReplBoard) -> None:
