@@ -9,6 +9,7 @@ machine is, changes nothing, as long as it keeps up.
 from __future__ import annotations
 
 import itertools
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -115,7 +116,7 @@ class Snippets:
         self._coder = coder
         self.memory = Memory()
         self._captures: dict[str, list[_Capture]] = {name: [] for name in streams}
-        self._taken_until_ns: dict[str, int] = {}
+        self._taken: dict[str, list[tuple[int, int]]] = {name: [] for name in streams}
         self._severity: dict[str, Severity] = {}
         self._waiting: list[Snippet] = []
         self._numbers = itertools.count(1)
@@ -160,19 +161,27 @@ class Snippets:
         at_ns = start_ns if known else decided_ns
         for name in streams:
             if name in self._captures:
-                wanted = _Capture(
-                    at_ns - before_ns, at_ns + after_ns, max(at_ns + after_ns, decided_ns), severity, [event]
-                )
-                self._want(name, wanted)
+                for begin_ns, end_ns in self._not_taken(name, at_ns - before_ns, at_ns + after_ns):
+                    cut_ns = max(end_ns, decided_ns)
+                    self._want(name, _Capture(begin_ns, end_ns, cut_ns, severity, [event]))
+
+    def _not_taken(self, name: str, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+        """Return what was not cut yet of a span: also what lies before the first piece of one that grew."""
+        free = []
+        for taken_start_ns, taken_end_ns in self._taken[name]:
+            if start_ns < min(taken_start_ns, end_ns):
+                free.append((start_ns, min(taken_start_ns, end_ns)))
+            start_ns = max(start_ns, taken_end_ns)
+        return [*free, (start_ns, end_ns)] if start_ns < end_ns else free
 
     def _want(self, name: str, wanted: _Capture) -> None:
-        wanted.start_ns = max(wanted.start_ns, self._taken_until_ns.get(name, wanted.start_ns))
         for other in self._captures[name]:
             if wanted.start_ns > other.end_ns or wanted.end_ns < other.start_ns:
                 continue
             start_ns, end_ns = min(wanted.start_ns, other.start_ns), max(wanted.end_ns, other.end_ns)
             if end_ns - start_ns > LONGEST_NS:
-                wanted.start_ns = max(wanted.start_ns, other.end_ns)
+                if wanted.end_ns > other.start_ns:
+                    wanted.start_ns = max(wanted.start_ns, other.end_ns)
                 continue
             other.start_ns, other.end_ns = start_ns, end_ns
             other.cut_ns = max(other.cut_ns, wanted.cut_ns)
@@ -195,7 +204,7 @@ class Snippets:
             self._cut(name, capture, cut_ns)
 
     def _cut(self, name: str, capture: _Capture, cut_ns: int) -> None:
-        self._taken_until_ns[name] = max(capture.end_ns, self._taken_until_ns.get(name, capture.end_ns))
+        insort(self._taken[name], (capture.start_ns, capture.end_ns))
         blocks = self.memory.cut(name, capture.start_ns, capture.end_ns)
         if not blocks:
             return
@@ -216,7 +225,10 @@ class Snippets:
     def forget_before(self, horizon_ns: int) -> None:
         """Drop what nothing that happens from `horizon_ns` on can ask for."""
         starts = (capture.start_ns for captures in self._captures.values() for capture in captures)
-        self.memory.forget_before(min((horizon_ns - MEMORY_NS - SLACK_NS, *starts)))
+        oldest_ns = min((horizon_ns - MEMORY_NS - SLACK_NS, *starts))
+        self.memory.forget_before(oldest_ns)
+        for name, taken in self._taken.items():
+            self._taken[name] = [span for span in taken if span[1] > oldest_ns - MEMORY_NS]
 
     def offered(self, time_ns: int, *, ended: bool = False) -> Iterator[Snippet]:
         """Yield what may go up now, the most severe first, of these the oldest; say `sent` of what does.

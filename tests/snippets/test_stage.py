@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.blocks import NS_PER_S, Block, ListedClock, RegularClock
 from agent.pipeline import Item, Pipeline
@@ -99,6 +100,49 @@ def test_getting_worse_takes_more() -> None:
     happen(snippets, "drop-1", 30, Severity.CRITICAL, Phase.END)
     snippets.cut_until(60 * S)
     assert spans(snippets, 60) == [(25.0, 35.0, ("drop-1",))]
+
+
+def test_getting_worse_late_takes_what_lies_before_the_first_piece_too() -> None:
+    snippets = stage()
+    snippets.feed(accel(0, 80))
+    happen(snippets, "warm-1", 30, Severity.GENERAL)
+    snippets.cut_until(39 * S)
+    for decided_s, severity in [(39, Severity.MAJOR), (44, Severity.CRITICAL)]:
+        snippets.event("warm-1", Phase.UPDATE, severity, ["accel"], start_ns=30 * S, decided_ns=decided_s * S)
+        snippets.cut_until(decided_s * S)
+    said = sorted(spans(snippets, 80))
+    assert [one[:2] for one in said] == [(25, 28), (28, 29.5), (29.5, 31), (31, 33), (33, 35)], said
+    assert {one[2] for one in said} == {("warm-1",)}
+
+
+@given(
+    events=st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 300), st.sampled_from(Severity)), min_size=2, max_size=12
+    )
+)
+def test_whatever_grows_worse_no_sample_is_cut_twice_and_none_left_out(
+    events: list[tuple[int, int, Severity]],
+) -> None:
+    """Each is told some time after it began, in the order in which it was decided."""
+    snippets = stage()
+    wanted = np.zeros(6000, bool)
+    for i, (late_s, decided, severity) in enumerate(sorted(events, key=lambda one: one[1])):
+        decided_ns = (100 + decided) * S // 10 + 15 * S
+        start_ns = decided_ns - late_s * S
+        snippets.feed(accel(0, 60)) if i == 0 else None
+        snippets.cut_until(decided_ns)
+        snippets.forget_before(decided_ns)
+        phase = Phase.UPDATE
+        snippets.event(f"bump-{i}", phase, severity, ["accel"], start_ns=start_ns, decided_ns=decided_ns)
+        before_ns, after_ns = snippets.settings.span_ns(severity)
+        wanted[(start_ns - before_ns) * 100 // S : (start_ns + after_ns) * 100 // S] = True
+    snippets.cut_until(100 * S)
+    sent = np.zeros(6000, int)
+    for snippet in snippets.offered(100 * S, ended=True):
+        for run in (run for part in snippet.parts for run in part.runs):
+            sent[run.first : run.end] += 1
+    assert sent.max(initial=0) <= 1, "twice"
+    assert (sent[wanted] == 1).all(), "left out"
 
 
 def test_what_began_long_ago_is_shown_as_it_was_noticed() -> None:
