@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import shlex
+import signal
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
+    if argv is None:  # a process of its own: told to end, it leaves nothing half done either
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = list(sys.argv[1:] if argv is None else argv)
     status = 0
     try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import glob
 import json
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; 1 when a part of a log, or all of one, could not be read."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     wish = Wish(args.force, args.strict, not args.no_verify, _take_of(args.take))
     if args.to is not None:
         return convert_many.run(
