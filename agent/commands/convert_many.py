@@ -174,7 +174,9 @@ def _anew(
     task: Task, out: Path, key: str, wish: Wish, on_progress: Callable[[float], None], *, known: bool
 ) -> dict[str, Any]:
     """Convert, and note that it is done."""
-    if task.taken and known and not wish.force:
+    # a table whose map had its name already when the run was killed
+    unfinished = known and 0 < len(task.taken) < len(task.names)
+    if task.taken and known and not wish.force and not unfinished:
         raise UsageError(
             f"converting {task.log}",
             got=f"{task.out}, made of another state of the log or its map, by other options or software, "
@@ -183,13 +185,17 @@ def _anew(
             remedy="Say --force as well to replace it, or name another folder.",
         )
     task.out.parent.mkdir(parents=True, exist_ok=True)
-    check_free(task, force=wish.force)
+    check_free(task, force=wish.force or unfinished)
     fingerprint = _fingerprint(task, wish)
-    document = convert(task, wish, on_progress)
-    noted = {**document, "name": key, "fingerprint": fingerprint, "sha256": _digest_of(task.names)}
-    with (out / JOURNAL).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(noted) + "\n")
-    return noted
+    known_of_it = {"name": key, "fingerprint": fingerprint}
+
+    def note(document: dict[str, Any], paths: Sequence[Path]) -> None:
+        # before it has its name: stopped in between, --resume else found a file of which nothing was known
+        known_of_it["sha256"] = _digest_of(paths)
+        with (out / JOURNAL).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**document, **known_of_it}) + "\n")
+
+    return {**convert(task, wish, on_progress, note), **known_of_it}
 
 
 def _journal(out: Path) -> dict[str, dict[str, Any]]:

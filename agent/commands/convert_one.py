@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import importlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,12 +91,20 @@ def check_free(task: Task, *, force: bool) -> None:
         )
 
 
-def convert(task: Task, wish: Wish, on_progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
+def convert(
+    task: Task,
+    wish: Wish,
+    on_progress: Callable[[float], None] = lambda _: None,
+    on_verified: Callable[[dict[str, Any], Sequence[Path]], None] = lambda _document, _paths: None,
+) -> dict[str, Any]:
     """Convert, whether or not something has the name; return what to tell. Nothing half is ever left.
+
+    `on_verified` is called with that, and with where each of `task.names` stands until it has its name.
 
     Raises LogFileError, UsageError, ConfigError, OSError.
     """
     out, suffix = task.out, task.suffix
+    _tidy(out)
     source = open_log(task.log, map_path=task.map_path, take=wish.take)
     # in a folder, so that it has its own name from the start: a ROS 2 bag holds the name that it began with
     unfinished = out.with_name(f".{out.stem}.part{os.getpid()}")
@@ -103,12 +112,28 @@ def convert(task: Task, wish: Wish, on_progress: Callable[[float], None] = lambd
     try:
         unfinished.mkdir()
         document = _written(source, task, wish, part, on_progress)
+        size = sum(path.stat().st_size for path in _files(part))
+        document = {"in": str(task.log), "out": str(out), **document, "bytes": size}
+        on_verified(document, [unfinished / path.name for path in task.names])
         _take_name(part, out, suffix)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         source.close()
-    size = sum(path.stat().st_size for path in _files(out))
-    return {"in": str(task.log), "out": str(out), **document, "bytes": size}
+    return document
+
+
+def _tidy(out: Path) -> None:
+    """Take away what a killed conversion to `out` left, and put back what it was about to replace."""
+    for kind in ("part", "old"):
+        stem = out.stem if kind == "part" else out.name
+        for left in out.parent.glob(f".{glob.escape(stem)}.{kind}*"):
+            pid = left.name.rpartition(kind)[2]
+            if not pid.isdigit() or Path("/proc", pid).exists():
+                continue
+            if kind == "old" and not out.exists():
+                left.rename(out)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _written(

@@ -117,12 +117,12 @@ def test_stopped_it_leaves_nothing_half_and_resume_does_the_others(
 ) -> None:
     out = tmp_path / "out"
 
-    def stopping(task: Task, wish: Wish, on_progress: Any) -> dict[str, Any]:
+    def stopping(task: Task, wish: Wish, *hooks: Any) -> dict[str, Any]:
         def stop(part: float) -> None:
             if task.log.stem == "b" and part > 0.3:
                 raise KeyboardInterrupt
 
-        return convert(task, wish, stop)
+        return convert(task, wish, stop, *hooks[1:])
 
     with monkeypatch.context() as patch:
         patch.setattr(convert_many, "convert", stopping)
@@ -243,3 +243,41 @@ def test_of_two_topics_the_shorter_can_be_chosen(tmp_path: Path) -> None:
         "accel": 200.0,
         "accel_long": 300.0,
     }
+
+
+@pytest.mark.parametrize(("to", "renamed"), [("mcap", 1), ("csv", 1), ("csv", 2), ("ros2", 0)])
+def test_killed_while_a_result_takes_its_name_resume_goes_on(
+    logs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    to: str,
+    renamed: int,
+) -> None:
+    """After none, one or both of a table and its map; what is left of it lies there as after `kill -9`."""
+    out, real = tmp_path / "out", Path.replace
+    names: list[Path] = []
+
+    def killing(self: Path, target: Path) -> Path:
+        if len(names) == renamed:
+            raise KeyboardInterrupt
+        names.append(Path(target))
+        moved = real(self, target)
+        if len(names) == renamed and renamed == 1 + (to == "csv"):
+            raise KeyboardInterrupt
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killing)
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("os.getpid", lambda: 1 << 30)
+        assert main(["convert", str(logs / "a.mcap"), str(out), "--to", to]) == 130
+    assert [path for path in out.iterdir() if path.name.startswith(".")], "what a kill leaves"
+    capsys.readouterr()
+    status, document, err = told(logs / "a.mcap", out, "--to", to, "--resume", capsys=capsys)
+    assert status == 0, err
+    (one,) = document["logs"].values()
+    done = renamed == 1 + (to == "csv")
+    assert one["resumed"] == done
+    if not done:
+        assert not [path for path in out.iterdir() if path.name.startswith(".")], "nothing is left of it"
