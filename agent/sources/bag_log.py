@@ -156,6 +156,7 @@ class BagLog(LaidOutLog):
         from rosbags.rosbag2 import Reader
 
         store, _ = _store(2)
+        self._check_kinds()
         self._check_databases()
         count = expected = 0
         try:
@@ -188,6 +189,16 @@ class BagLog(LaidOutLog):
                 yield topic, kind, received_ns, lambda d=data, k=kind: store.deserialize_cdr(d, k)
             if salvage.lost:
                 self._damage(f"Lost of {file.name}: {'; '.join(salvage.lost[:_TELL])}.")
+
+    def _check_kinds(self) -> None:
+        """Let nothing in the folder be opened that may never end: a pipe waits for a writer."""
+        for path in sorted(self._path.iterdir()) if self._path.is_dir() else []:
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise self._no_log(
+                    f"{path.name} in its folder, which is a pipe or a device",
+                    "plain files alone",
+                    "Move it away, and copy the bag anew if it stands in the place of its data.",
+                )
 
     def _check_databases(self) -> None:
         """Let SQLite look at its own structure first: a damaged page gives wrong rows without a word."""

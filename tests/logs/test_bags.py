@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from io import BytesIO
@@ -210,3 +211,12 @@ def test_a_reading_is_the_same_however_it_is_cut(tmp_path: Path) -> None:
     wanted: Reading = read(path)
     got = read(path, block_samples=3)
     assert got.lanes["accel"].times_ns == lanes_of(wanted.items)["accel"].times_ns
+
+
+def test_a_pipe_in_the_place_of_a_bags_data_is_not_waited_for(tmp_path: Path) -> None:
+    bag = ros2(tmp_path / "bag", [("/imu", "Imu", BEGIN_NS, imu(1.0))])
+    (data,) = bag.glob("*.mcap")
+    data.unlink()
+    os.mkfifo(data)
+    with pytest.raises(LogFileError, match="a pipe or a device"):
+        read(bag)
