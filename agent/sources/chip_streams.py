@@ -70,6 +70,8 @@ class _Open:
     """For how long it must be sound before that is told."""
     hold_until_ns: int
     lanes: list[_Lane]
+    told: FaultKind
+    """What was said last of what it is."""
 
 
 class ChipStreams:
@@ -243,8 +245,10 @@ class ChipStreams:
         known = self._open.get(names)
         if known is not None:
             known.hold_until_ns = max(known.hold_until_ns, now_ns + known.hold_ns if known.hold_ns else 0)
-            if known.kind is kind or known.hold_ns:
-                known.kind = kind
+            known_kind, known.kind = known.kind, kind
+            # of one that comes and goes, only what is behind it is news: no overflow may hide a pulled cable
+            news = kind in _DEEPER and known.told not in _DEEPER if known.hold_ns else known_kind is not kind
+            if not news:
                 return
         log.warning("%s: %s: %s, expected %s", self.sensor, kind.value, got, expected)
         # after the last sample that was handed on, and not before what was said to be silent
@@ -253,10 +257,10 @@ class ChipStreams:
             self.faults += 1
             phase = FaultPhase.START
             hold_ns = self._hold_ns(names, now_ns)
-            self._open[names] = _Open(kind, at_ns, hold_ns, now_ns + hold_ns if hold_ns else 0, lanes)
+            self._open[names] = _Open(kind, at_ns, hold_ns, now_ns + hold_ns if hold_ns else 0, lanes, kind)
         else:
             phase = FaultPhase.UPDATE
-            known.kind, known.at_ns = kind, max(known.at_ns, at_ns)
+            known.told, known.at_ns = kind, max(known.at_ns, at_ns)
         at_ns = self._open[names].at_ns
         self._out.append(SensorFault(names[0], at_ns, phase, kind, self.sensor, names, got, expected))
 

@@ -256,3 +256,22 @@ def test_a_bad_contact_is_one_fault_that_goes_on(rig: Rig) -> None:
     assert 2 <= starts <= 6, f"told {starts} times in 34 s: {taken.kinds()}"
     assert taken.kinds()[-1] == "end nack", "and that it is over, once it stayed sound for long enough"
     assert len([gap for gap in taken.gaps if gap.reason == "nack"]) >= 15, "each gap is told all the same"
+
+
+def test_a_pulled_cable_is_told_of_a_chip_that_was_read_too_late(rig: Rig) -> None:
+    case = BY_NAME["ADXL345"]
+    _, chip = case.make(rig, faults=True)
+    script: list[Step] = []
+    for again in range(2):
+        begin_s = SOUND_S + 1 + 12 * again
+        script += [(begin_s, rig.pull), (begin_s + 1, rig.plug)]
+        # soon after it was well again, so that it is held; and the cable goes before that is over
+        script += [
+            (begin_s + 2, lambda: rig.hold_up(1_000_000_000)),
+            (begin_s + 4, rig.pull),
+            (begin_s + 6, rig.plug),
+        ]
+    kinds = run(case, rig, chip, script, SOUND_S + 60).kinds()
+    late = kinds.index("start overflow")
+    assert kinds[late + 1] == "update bus_gone", kinds
+    assert kinds[-1] == "end bus_gone", kinds
