@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from agent.sources.csv_times import parse_times
 
 PIECE_BYTES = 4 << 20
 LARGEST = 1e15  # no sensor gives more, and the squares of less fit into a 32-bit float
+LONGEST_LINE = 1 << 20  # a row of 10,000 columns has a tenth of it; cells take fifty times their text
+_NO_ROW = "\0"  # in the place of a line that no table has: one cell, and no number
 EXAMPLES = 5  # so many unreadable lines are quoted; the rest are counted
 GOOD, BLANK, BAD = 0, 1, 2
 _CONTROLS = bytes({*range(32)} - set(b"\t\n\r\f"))
@@ -145,24 +148,30 @@ class _Reader:
     def _pieces(self) -> Iterator[tuple[str, int, bool]]:
         """Yield the text in whole lines, its bytes, and whether it is the end."""
         rest = b""
-        first = True
+        first, in_long = True, False
         with self._path.open("rb") as file:
             while True:
                 data = file.read(PIECE_BYTES)
+                size = len(data)
                 self._digest.update(data)
                 if first:
                     self._refuse_binary(data)
                     data = data.removeprefix(b"\xef\xbb\xbf")
                     first = False
-                if not data:
+                if not size:
                     yield self._decode(rest), 0, True
                     return
-                cut = data.rfind(b"\n") + 1
-                if not cut:
-                    rest += data
-                    continue
-                yield self._decode(rest + data[:cut]), len(data), False
-                rest = data[cut:]
+                if in_long:
+                    found = re.search(rb"[\r\n]", data)
+                    data, in_long = (data[found.start() :], False) if found else (b"", True)
+                # a last "\r" may be half of "\r\n"
+                cut = data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, -1) + 1
+                yield self._decode(rest + data[:cut] if cut else b""), size, False
+                rest = data[cut:] if cut else rest + data
+                if len(rest) > LONGEST_LINE and not in_long:
+                    if not self._width:
+                        raise self._too_long()
+                    rest, in_long = _NO_ROW.encode(), True
 
     def _decode(self, data: bytes) -> str:
         text = data.decode("utf-8", errors="replace")
@@ -197,6 +206,8 @@ class _Reader:
         self._line += taken
         if not body:
             return []
+        if len(body[0]) > LONGEST_LINE:
+            raise self._too_long()
         first = [cell.strip() for cell in self._cells(body[0])]
         self._width = len(first)
         names: list[Column] = list(first) if form.header else list(range(len(first)))
@@ -235,7 +246,17 @@ class _Reader:
             return False
         return len(self._cells(lines[-1])) != self._width or self._width - 1 in self._positions.values()
 
+    def _too_long(self) -> LogFileError:
+        return LogFileError(
+            self._doing,
+            got=f"a first line of over {LONGEST_LINE:,} characters",
+            expected="a row of some columns, and then another line",
+            remedy="Check which file this is.",
+        )
+
     def _cells(self, line: str) -> list[str]:
+        if len(line) > LONGEST_LINE:
+            return [_NO_ROW]
         if '"' in line:
             return next(csv.reader([line], delimiter=self._form.delimiter, skipinitialspace=True), [])
         return line.split(self._split_at)

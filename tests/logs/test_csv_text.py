@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.errors import ConfigError, LogFileError, UsageError
+from agent.sources import csv_table
 from agent.sources.log_file import open_log
 from tests.logs.reading import ACCEL_MAP, Csv, assert_same
 
@@ -70,6 +71,34 @@ def test_bad_rows_are_found_in_whatever_piece_they_are(
     got = csv.rows(rows)
     assert got.lanes["accel"].gaps == [(20, 1, "log"), (30, 1, "log")]
     assert "line 22: 1 columns, expected 4; line 32: x is 'a'" in got.notes
+
+
+@pytest.mark.parametrize("size", [16, 64, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_line_without_end_is_one_bad_row_and_is_not_kept(
+    csv: Csv, size: int, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.sources.csv_table.PIECE_BYTES", size)
+    monkeypatch.setattr("agent.sources.csv_table.LONGEST_LINE", 100)
+    longest = 0
+
+    def cells(reader: csv_table._Reader, line: str) -> list[str]:
+        nonlocal longest
+        taken = real(reader, line)
+        longest = max(longest, len(taken))
+        return taken
+
+    real = csv_table._Reader._cells
+    monkeypatch.setattr(csv_table._Reader, "_cells", cells)
+    rows = list(PLAIN)
+    rows[20] = "1," * 5000
+    got = csv.read(end.join(["t,x,y,z", *rows, ""]))
+    assert got.lanes["accel"].gaps == [(20, 1, "log")]
+    assert "line 22: 1 columns, expected 4" in got.notes
+    assert longest <= 4
+    for text in ("1," * 5000, f"{'x,' * 5000}{end}1,2,3,4{end}"):
+        with pytest.raises(LogFileError, match="a first line of over 100 characters"):
+            csv.read(text)
 
 
 def test_a_last_line_without_an_end_is_not_trusted(csv: Csv) -> None:
