@@ -161,7 +161,7 @@ def _pcodec(numbers: Values) -> int:
         modes += [ModeSpec.try_float_mult(step) for step in (0.001, 0.01)]
         modes += [ModeSpec.try_float_mult(float(gaps.min()))] if len(gaps) else []
     deltas = [DeltaSpec.auto(), DeltaSpec.no_op(), DeltaSpec.try_consecutive(1), DeltaSpec.try_consecutive(2)]
-    if len(numbers) > 64:
+    if len(numbers) > 64 and numbers.dtype.itemsize <= 4:  # pcodec convolves no wider ones
         deltas += [DeltaSpec.try_conv1(order) for order in (4, 16)]
     return min(
         len(standalone.simple_compress(numbers, ChunkConfig(12, mode_spec=mode, delta_spec=delta)))
