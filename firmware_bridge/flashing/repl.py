@@ -98,9 +98,16 @@ class Repl:
     def __enter__(self) -> Repl:
         """Take the port and reach the prompt."""
         take_port(self.port).close()  # whatever is wrong with the port is told in its words
-        with self._in_words("opening the port"):
-            self._transport = _Transport(self.port, PROMPT_BAUD, timeout=ANSWER_S)
-            self._transport.serial.write_timeout = ANSWER_S
+        deadline_s = time.monotonic() + ENTER_S
+        while self._transport is None:
+            try:
+                with self._in_words("opening the port"):
+                    self._transport = _Transport(self.port, PROMPT_BAUD, timeout=ANSWER_S)
+                    self._transport.serial.write_timeout = ANSWER_S
+            except VanishedError:  # it was there a moment ago: a board that begins anew comes back
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(QUIET_S)  # there is no event for a name under /dev
         try:
             self._enter()
         except KeyboardInterrupt:
