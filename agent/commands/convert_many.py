@@ -17,14 +17,13 @@ from typing import Any
 
 from agent.commands import replay_words as words
 from agent.commands.convert_one import Task, Wish, check_free, convert
-from agent.errors import FourPartError, LogFileError, UsageError
-from agent.replay.job import content_of
+from agent.errors import LogFileError, UsageError
+from agent.replay.job import content_of, told_of
 from agent.replay.selection import Chosen, Selection, select
 from agent.replay.software import software
 from agent.sources.log_file import FOLDER, choice_of
 
 JOURNAL = "converted.jsonl"
-EXIT_INTERRUPTED = 130
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ def run(
                 say(
                     f"stopped: {place} of {len(tasks)} are done and nothing is half; --resume does the others"
                 )
-                return EXIT_INTERRUPTED
+                return words.EXIT_INTERRUPTED
             progress(place, 1.0)
     _sum_up(totals, selection, out, as_json=as_json)
     return int(bool(totals.failed))
@@ -139,28 +138,13 @@ def _one(
         resumed = document is not None
         if document is None:
             document = _anew(task, out, key, wish, on_progress, known=key in known)
-    except FourPartError as error:
-        totals.failed[name] = str(error)
-    except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
-        told = LogFileError(
-            f"converting {name}",
-            got=f"{what}{error.strerror or error}",
-            expected="a log and a folder that this user may read and write, with room for what is written",
-            remedy="Check their permissions and the free space (`df -h`).",
-        )
-        totals.failed[name] = str(told)
     except ModuleNotFoundError:
         raise  # an extra: it is told how to get it, once
-    except Exception as error:
-        say(traceback.format_exc())
-        told = LogFileError(
-            f"converting {name}",
-            got=f"{type(error).__name__}: {error}",
-            expected="a log that is converted or refused in words",
-            remedy="This is a fault of the software: send it with the log to whoever looks after it.",
-        )
-        totals.failed[name] = str(told)
+    except Exception as error:  # whatever it is, the others are done
+        wrong, is_ours = told_of(error, f"converting {name}", "converted")
+        if is_ours:
+            say(traceback.format_exc())
+        totals.failed[name] = str(wrong)
     else:
         totals.done[name] = {**document, "resumed": resumed}
         say(_line(document, resumed=resumed))

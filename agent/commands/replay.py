@@ -44,8 +44,6 @@ from agent.replay.totals import Totals, together
 from calibration.certificate import Certificate
 from calibration.store import read_kept
 
-EXIT_INTERRUPTED = 130
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -194,7 +192,7 @@ def _single(args: argparse.Namespace, work: _Work, stop: threading.Event) -> int
             outcome = do(job, stop=stop, on_progress=lambda part: progress(0, part), on_records=publish)
         except Interrupted:
             print(f"stopped in {job.name}; {job.out} holds no finished result of it", file=sys.stderr)
-            return EXIT_INTERRUPTED
+            return words.EXIT_INTERRUPTED
     summary = outcome.summary
     assert summary is not None
     print(words.block(job.name, Path(job.out), summary, resumed=outcome.resumed), file=sys.stderr)
@@ -233,7 +231,7 @@ def _many(
             in_order(_hand(args, publish), jobs, stop=stop, told=hear, bar=progress)
         except Interrupted:
             say(f"stopped: {told} of {len(jobs)} are done and nothing is half; --resume does the others")
-            return EXIT_INTERRUPTED
+            return words.EXIT_INTERRUPTED
     return _sum_up(args, points, work, selection)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from agent.replay.runner import Summary
 
+EXIT_INTERRUPTED = 130
+
 Progress = Callable[[int, float], None]
 Say = Callable[[str], None]
 

@@ -156,21 +156,32 @@ def outcome_of(
         return do(job, stop=stop, on_progress=on_progress, on_records=on_records, attempt=attempt)
     except Interrupted:
         return Outcome(interrupted=True)
-    except (FourPartError, CalibrationError) as error:
-        return Outcome(error=Told.of(error))
-    except OSError as error:
+    except Exception as error:  # whatever it is, the others are done
+        told, is_ours = told_of(error, f"replaying {job.name}", "replayed")
+        return Outcome(error=told, trace=traceback.format_exc() if is_ours else "")
+
+
+def told_of(error: Exception, doing: str, done: str) -> tuple[Told, bool]:
+    """Say what is wrong with one log among many, and whether that is a fault of ours.
+
+    `done`: what becomes of a log that is sound: "replayed".
+    """
+    if isinstance(error, FourPartError | CalibrationError):
+        return Told.of(error), False
+    if isinstance(error, OSError):
         what = f"{error.filename}: " if error.filename else ""
-        got = f"{what}{error.strerror or error}"
-        remedy = "Check their permissions and the free space (`df -h`)."
-        expected = "a log and a folder that this user may read and write, with room for what is written"
-        return Outcome(error=Told(f"replaying {job.name}", got, expected, remedy))
-    except Exception as error:
-        got = f"{type(error).__name__}: {error}"
-        expected = "a log that is replayed or refused in words"
-        remedy = "This is a fault of the software: send it with the log to whoever looks after it."
-        return Outcome(
-            error=Told(f"replaying {job.name}", got, expected, remedy), trace=traceback.format_exc()
-        )
+        return Told(
+            doing,
+            got=f"{what}{error.strerror or error}",
+            expected="a log and a folder that this user may read and write, with room for what is written",
+            remedy="Check their permissions and the free space (`df -h`).",
+        ), False
+    return Told(
+        doing,
+        got=f"{type(error).__name__}: {error}",
+        expected=f"a log that is {done} or refused in words",
+        remedy="This is a fault of the software: send it with the log to whoever looks after it.",
+    ), True
 
 
 def run_remotely(data: bytes) -> bytes:
