@@ -8,10 +8,8 @@ is marked, counted and told with its line. What is kept is eight bytes a cell, f
 from __future__ import annotations
 
 import csv
-import hashlib
-import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,15 +18,12 @@ import numpy.typing as npt
 
 from agent.errors import ConfigError, LogFileError, did_you_mean
 from agent.sources.csv_map import Column, CsvForm, CsvMap
+from agent.sources.csv_text import NO_ROW, CsvText, is_too_long
 from agent.sources.csv_times import parse_times
 
-PIECE_BYTES = 4 << 20
 LARGEST = 1e15  # no sensor gives more, and the squares of less fit into a 32-bit float
-LONGEST_LINE = 1 << 20  # a row of 10,000 columns has a tenth of it; cells take fifty times their text
-_NO_ROW = "\0"  # in the place of a line that no table has: one cell, and no number
 EXAMPLES = 5  # so many unreadable lines are quoted; the rest are counted
 GOOD, BLANK, BAD = 0, 1, 2
-_CONTROLS = bytes({*range(32)} - set(b"\t\n\r\f"))
 _DELIMITERS = (",", ";", "\t", "|", " ")
 
 Floats = npt.NDArray[np.float64]
@@ -79,7 +74,7 @@ class _Reader:
         self._on_progress = on_progress
         self._stop = stop
         self._split_at = None if self._form.delimiter == " " else self._form.delimiter
-        self._digest = hashlib.sha256()
+        self._text = CsvText(path)
         self._line = 0  # lines of the file before the piece
         self._rows = 0
         self._bad_after: list[int] = []
@@ -99,7 +94,7 @@ class _Reader:
         columns = tuple(dict.fromkeys(wanted))
         pieces: list[tuple[Ints | None, list[tuple[Floats, States | None]]]] = []
         done_bytes = 0
-        for text, bytes_read, last in self._pieces():
+        for text, bytes_read, last in self._text.pieces():
             lines = text.split("\n")
             if not lines[-1]:
                 lines.pop()
@@ -140,60 +135,10 @@ class _Reader:
             cells,
             states,
             np.array(self._bad_after, dtype=np.int64),
-            self._digest.digest(),
+            self._text.digest.digest(),
             size_bytes,
             self._notes(),
         )
-
-    def _pieces(self) -> Iterator[tuple[str, int, bool]]:
-        """Yield the text in whole lines, its bytes, and whether it is the end."""
-        rest = b""
-        first, in_long = True, False
-        with self._path.open("rb") as file:
-            while True:
-                data = file.read(PIECE_BYTES)
-                size = len(data)
-                self._digest.update(data)
-                if first:
-                    self._refuse_binary(data)
-                    data = data.removeprefix(b"\xef\xbb\xbf")
-                    first = False
-                if not size:
-                    yield self._decode(rest), 0, True
-                    return
-                if in_long:
-                    found = re.search(rb"[\r\n]", data)
-                    data, in_long = (data[found.start() :], False) if found else (b"", True)
-                # a last "\r" may be half of "\r\n"
-                cut = data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, -1) + 1
-                yield self._decode(rest + data[:cut] if cut else b""), size, False
-                rest = data[cut:] if cut else rest + data
-                if len(rest) > LONGEST_LINE and not in_long:
-                    if not self._width:
-                        raise self._too_long()
-                    rest, in_long = _NO_ROW.encode(), True
-
-    def _decode(self, data: bytes) -> str:
-        text = data.decode("utf-8", errors="replace")
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return text
-
-    def _refuse_binary(self, head: bytes) -> None:
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise LogFileError(
-                self._doing,
-                got="UTF-16 text",
-                expected="UTF-8 or plain ASCII",
-                remedy="Save it as UTF-8, or run `iconv -f UTF-16 -t UTF-8`.",
-            )
-        if len(head.translate(None, _CONTROLS)) < 0.98 * len(head):
-            raise LogFileError(
-                self._doing,
-                got=f"binary data that begins with {head[:8].hex(' ')}",
-                expected="text in rows and columns",
-                remedy="Check which file this is; an MCAP log must end in .mcap.",
-            )
 
     def _take_header(self, lines: list[str], columns: Sequence[Column]) -> list[str]:
         """Find out how wide the table is and where the columns are; return the lines after the header."""
@@ -206,8 +151,7 @@ class _Reader:
         self._line += taken
         if not body:
             return []
-        if len(body[0]) > LONGEST_LINE:
-            raise self._too_long()
+        self._text.check_first(body[0])
         first = [cell.strip() for cell in self._cells(body[0])]
         self._width = len(first)
         names: list[Column] = list(first) if form.header else list(range(len(first)))
@@ -246,17 +190,9 @@ class _Reader:
             return False
         return len(self._cells(lines[-1])) != self._width or self._width - 1 in self._positions.values()
 
-    def _too_long(self) -> LogFileError:
-        return LogFileError(
-            self._doing,
-            got=f"a first line of over {LONGEST_LINE:,} characters",
-            expected="a row of some columns, and then another line",
-            remedy="Check which file this is.",
-        )
-
     def _cells(self, line: str) -> list[str]:
-        if len(line) > LONGEST_LINE:
-            return [_NO_ROW]
+        if is_too_long(line):
+            return [NO_ROW]
         if '"' in line:
             return next(csv.reader([line], delimiter=self._form.delimiter, skipinitialspace=True), [])
         return line.split(self._split_at)

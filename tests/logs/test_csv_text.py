@@ -55,7 +55,7 @@ def test_columns_by_number_where_there_is_no_header(csv: Csv) -> None:
 def test_a_file_longer_than_a_piece_is_one_log(csv: Csv, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = csv.rows(PLAIN)
     for size in (7, 16, 64, 333):
-        monkeypatch.setattr("agent.sources.csv_table.PIECE_BYTES", size)
+        monkeypatch.setattr("agent.sources.csv_text.PIECE_BYTES", size)
         got = csv.rows(PLAIN)
         assert_same(got.lanes, wanted.lanes)
         assert got.source.identity == wanted.source.identity
@@ -65,7 +65,7 @@ def test_a_file_longer_than_a_piece_is_one_log(csv: Csv, monkeypatch: pytest.Mon
 def test_bad_rows_are_found_in_whatever_piece_they_are(
     csv: Csv, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.sources.csv_table.PIECE_BYTES", size)
+    monkeypatch.setattr("agent.sources.csv_text.PIECE_BYTES", size)
     rows = list(PLAIN)
     rows[20], rows[30] = "oops", "300,a,1,1"
     got = csv.rows(rows)
@@ -78,8 +78,8 @@ def test_bad_rows_are_found_in_whatever_piece_they_are(
 def test_a_line_without_end_is_one_bad_row_and_is_not_kept(
     csv: Csv, size: int, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.sources.csv_table.PIECE_BYTES", size)
-    monkeypatch.setattr("agent.sources.csv_table.LONGEST_LINE", 100)
+    monkeypatch.setattr("agent.sources.csv_text.PIECE_BYTES", size)
+    monkeypatch.setattr("agent.sources.csv_text.LONGEST_LINE", 100)
     longest = 0
 
     def cells(reader: csv_table._Reader, line: str) -> list[str]:
