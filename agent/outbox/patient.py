@@ -94,6 +94,7 @@ class PatientDisk(Disk):
 
     def write_soon(self, fd: int, offset: int, data: bytes) -> None:
         """Write as `write_at` does, and have the kernel begin at once."""
+        # not super's: that one writes by `self.write_at`, and would hand the call over a second time
         self._do(functools.partial(_PLAIN.write_soon, fd, offset, data))
 
     def sync(self, fd: int) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,8 +42,8 @@ FAULT = SensorFault(
 )
 
 
-def recorder_at(path: Path, **settings: object) -> McapRecorder:
-    return McapRecorder(path, LogInfo(box="b", boot="0" * 16, software="0.1.0", streams=SPECS), **settings)  # type: ignore[arg-type]
+def recorder_at(path: Path, **settings: Any) -> McapRecorder:
+    return McapRecorder(path, LogInfo(box="b", boot="0" * 16, software="0.1.0", streams=SPECS), **settings)
 
 
 def test_the_stock_reader_finds_everything(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from agent.blocks import Block, RegularClock
@@ -98,16 +101,13 @@ def test_what_stays_at_home_is_told_by_health_and_summary() -> None:
     pipeline, _ = ride(GENEROUS, budget=0.06)
     withheld = pipeline.tally.as_dict()["withheld_snippets"]
     assert withheld and pipeline.tally.upload_ratio <= 0.06, pipeline.tally
+    nobody: dict[str, Any] = dict.fromkeys(("directory", "outbox", "uplink", "streams", "firmware"))
     around = Surroundings(
-        **dict.fromkeys(("directory", "outbox", "uplink", "streams", "firmware"), None),  # type: ignore[arg-type]
+        **nobody,
         tally=lambda: pipeline.tally,
         clock_steps=list,
     )
     body, _ = Monitor(around, 0.0, probes=()).look(60.0)
     assert body["withheld_snippets"] == withheld
-    quiet = Monitor(Surroundings(**{**_of(around), "tally": Tally}), 0.0, probes=())  # type: ignore[arg-type]
+    quiet = Monitor(replace(around, tally=Tally), 0.0, probes=())
     assert "withheld_snippets" not in quiet.look(60.0)[0]
-
-
-def _of(around: Surroundings) -> dict[str, object]:
-    return {name: getattr(around, name) for name in around.__slots__}
