@@ -37,6 +37,7 @@ HEARD_BYTES = 200  # enough to say what came instead
 GONE_S = 0.15  # a board that knows no machine.reset says so at once
 RUN_TRIES = 3
 CHUNK_BYTES = 1024  # of a file, a command; its source takes up to four times that of the board's heap
+OLD_CHUNK_BYTES = 12  # its source fits the 64 bytes that an old board's UART holds until it is read
 
 KNOCK = b"\r" + b"\x03" * 8  # our own launcher's door opens to no less, see firmware/main.py
 FRIENDLY, RAW, SOFT_RESET = b"\r\x02", b"\r\x01", b"\x04"
@@ -59,7 +60,21 @@ _BROKEN = (
 
 
 class _Transport(SerialTransport):  # type: ignore[misc]  # mpremote has no types
-    """mpremote's, which waits for bytes rather than sleeping 10 ms before it looks again."""
+    """mpremote's, which waits for bytes rather than sleeping 10 ms before it looks again.
+
+    An old board, which knows no raw paste, has no way to say that it is full, and loses letters then. What
+    is no Python without them was not begun, and is sent again.
+    """
+
+    def exec(self, command: str | bytes, data_consumer: Callable[[bytes], object] | None = None) -> bytes:
+        """Return what a command printed."""
+        for _ in range(RUN_TRIES - 1):
+            try:
+                return bytes(super().exec(command, data_consumer))
+            except TransportExecError as error:
+                if not _NO_PYTHON.search(error.error_output):
+                    raise
+        return bytes(super().exec(command, data_consumer))
 
     def read_until(
         self,
@@ -125,19 +140,9 @@ class Repl:
     # --- what one asks ---
 
     def run(self, source: str) -> bytes:
-        """Run a few lines on the board; return what they printed.
-
-        An old board may lose a letter of them when the computer sends faster than it reads. What then is no
-        Python was not begun, and is sent again.
-        """
+        """Run a few lines on the board; return what they printed."""
         with self._in_words("running a line on it") as transport:
-            for _ in range(RUN_TRIES - 1):
-                try:
-                    return bytes(transport.exec(source))
-                except TransportExecError as error:
-                    if not _NO_PYTHON.search(error.error_output):
-                        raise
-            return bytes(transport.exec(source))
+            return transport.exec(source)
 
     def value(self, expression: str) -> Any:
         """Return the value of an expression of plain literals."""
@@ -152,8 +157,9 @@ class Repl:
     def write_file(self, path: str, data: bytes, progress: Callable[[int], object] = lambda _: None) -> None:
         """Write a file; `progress` is called with the bytes written so far. Raises OSError ENOSPC."""
         with self._in_words(f"writing {path}") as transport:
+            chunk_bytes = CHUNK_BYTES if transport.use_raw_paste else OLD_CHUNK_BYTES
             transport.fs_writefile(
-                path, data, chunk_size=CHUNK_BYTES, progress_callback=lambda done, _: progress(done)
+                path, data, chunk_size=chunk_bytes, progress_callback=lambda done, _: progress(done)
             )
 
     def hash_file(self, path: str) -> bytes:
@@ -191,6 +197,7 @@ class Repl:
             self._reach_prompt(transport, b"")
             transport.serial.timeout = ANSWER_S
             transport.in_raw_repl = True
+            transport.exec("0")  # it is known from here on whether there is raw paste
 
     def _reach_prompt(self, transport: _Transport, first: bytes) -> None:
         """Get an answer at the raw prompt; all that came before it is read, only its ``>`` is left."""
