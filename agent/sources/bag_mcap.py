@@ -6,7 +6,6 @@ messages of channels whose record stood in a lost chunk are lost with it. Format
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from mcap.opcode import Opcode
 
+from agent.sources.file_bytes import FileBytes
 from agent.sources.mcap_frames import MESSAGE_HEAD, Broken, Damage, Unpacked, records_in, walk
 
 _TEXT_AT = struct.Struct("<I")
@@ -30,8 +30,8 @@ class McapSalvage:
         """Yield topic, type, time of receipt in ns, and bytes of each message."""
         kinds: dict[int, str] = {}
         channels: dict[int, tuple[str, str]] = {}
-        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for found in walk(data, checksum=False):
+        with self.path.open("rb") as file:
+            for found in walk(FileBytes(file), checksum=False):
                 if isinstance(found, Damage):
                     self.lost.append(f"{found.size:,} bytes at byte {found.at:,}")
                 elif isinstance(found, Broken):

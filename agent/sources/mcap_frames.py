@@ -8,12 +8,12 @@ Format: mcap.dev/spec.
 
 from __future__ import annotations
 
-import mmap
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mcap.opcode import Opcode
 
@@ -28,6 +28,17 @@ _HEAD = struct.Struct("<BQ")
 _CHUNK = struct.Struct("<QQQII")  # times, size, checksum, length of the name of the compression
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
+
+
+class Bytes(Protocol):
+    """What a file holds: ``bytes``, or `agent.sources.file_bytes.FileBytes`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+    def find(self, mark: bytes, begin: int, /) -> int:
+        """Return where it next stands, or -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class ChunkError(Exception):
     """The content of a chunk is not what its checksum says."""
 
 
-def walk(data: mmap.mmap | bytes, *, checksum: bool = True) -> Iterator[Frame | Damage | Unpacked | Broken]:
+def walk(data: Bytes, *, checksum: bool = True) -> Iterator[Frame | Damage | Unpacked | Broken]:
     """Yield what a file holds, up to the end of the data section, its chunks unpacked.
 
     `checksum`: see `open_chunk`.
@@ -117,7 +128,7 @@ def records_in(chunk: bytes) -> Iterator[tuple[int, memoryview]]:
         at += length
 
 
-def frames(data: mmap.mmap | bytes, *, after: int | None = None) -> Iterator[Frame | Damage]:
+def frames(data: Bytes, *, after: int | None = None) -> Iterator[Frame | Damage]:
     """Yield records up to the end of the data section, and what lies between as `Damage`.
 
     `after`: begin by looking for the next chunk beyond this place, that of a chunk found to be bad.
@@ -131,56 +142,57 @@ def frames(data: mmap.mmap | bytes, *, after: int | None = None) -> Iterator[Fra
             return
         at = found
     while at < size:
-        length = _believable(data, at)
-        if length is None:
+        believed = _believable(data, at)
+        if believed is None:
             found = _next_chunk(data, at + 1)
             yield Damage(at, (size if found is None else found) - at, found is None)
             if found is None:
                 return
             at = found
             continue
-        opcode = data[at]
+        opcode, length = believed
         yield Frame(opcode, at, data[at + _HEAD.size : at + _HEAD.size + length])
         if opcode == Opcode.DATA_END:
             return
         at += _HEAD.size + length
 
 
-def _believable(data: mmap.mmap | bytes, at: int) -> int | None:
-    """Return the length of the content of the record at `at`, or None if it contradicts itself."""
-    if at + _HEAD.size > len(data):
-        return None
-    opcode, length = _HEAD.unpack_from(data, at)
-    begin, end = at + _HEAD.size, at + _HEAD.size + length
-    if end > len(data):
-        return None
+def _believable(data: Bytes, at: int) -> tuple[int, int] | None:
+    """Return opcode and length of the content of the record at `at`, or None if it contradicts itself."""
     try:
+        opcode, length = _HEAD.unpack(data[at : at + _HEAD.size])
+        begin, end = at + _HEAD.size, at + _HEAD.size + length
+        if end > len(data):
+            return None
         if opcode == Opcode.CHUNK:
             ours = _chunk_end(data, begin, end) == end
         elif opcode == Opcode.MESSAGE_INDEX:
-            ours = length >= 6 and 6 + _U32.unpack_from(data, begin + 2)[0] == length
+            ours = length >= 6 and 6 + _number(data, begin + 2) == length
         elif opcode in (Opcode.HEADER, Opcode.METADATA):
-            (first,) = _U32.unpack_from(data, begin)
-            (second,) = _U32.unpack_from(data, begin + 4 + first)
-            ours = 4 + first + 4 + second == length
+            first = _number(data, begin)
+            ours = 4 + first + 4 + _number(data, begin + 4 + first) == length
         else:
             ours = opcode == Opcode.DATA_END and length == 4
-    except struct.error:
+    except struct.error:  # the file ends before
         return None
-    return length if ours else None
+    return (opcode, length) if ours else None
 
 
-def _chunk_end(data: mmap.mmap | bytes, begin: int, end: int) -> int | None:
+def _number(data: Bytes, at: int) -> int:
+    return int(_U32.unpack(data[at : at + _U32.size])[0])
+
+
+def _chunk_end(data: Bytes, begin: int, end: int) -> int | None:
     if end - begin < _CHUNK.size + _U64.size:
         return None
-    name_length = _CHUNK.unpack_from(data, begin)[4]
+    name_length = _CHUNK.unpack(data[begin : begin + _CHUNK.size])[4]
     if name_length > len("zstd"):
         return None
     at = begin + _CHUNK.size + name_length
-    return int(at + _U64.size + _U64.unpack_from(data, at)[0])
+    return int(at + _U64.size + _U64.unpack(data[at : at + _U64.size])[0])
 
 
-def _next_chunk(data: mmap.mmap | bytes, at: int) -> int | None:
+def _next_chunk(data: Bytes, at: int) -> int | None:
     """Return where the next thing that looks like a chunk begins."""
     mark = bytes([Opcode.CHUNK])
     while (at := data.find(mark, at)) >= 0:

@@ -7,15 +7,11 @@ is told and becomes a jump of the index.
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import os
 import struct
 import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from mcap.data_stream import ReadDataStream
@@ -36,39 +32,26 @@ from agent.mcap_codec import (
     decode_silence,
     info_of,
 )
+from agent.sources.file_bytes import FileBytes
 from agent.sources.log_source import LogCounters, LogIdentity, LogItem, LogOptions
-from agent.sources.mcap_frames import MAGIC, MESSAGE_HEAD, Damage, Frame, Unpacked, frames, records_in, walk
+from agent.sources.mcap_frames import (
+    MAGIC,
+    MESSAGE_HEAD,
+    Bytes,
+    Damage,
+    Frame,
+    Unpacked,
+    frames,
+    records_in,
+    walk,
+)
 from agent.streams import StreamSpec, table_order
 from agent.timebase import TimeMark
 
 LOST_REASON = "log"
-COPIED_BYTES = 32 << 20
-LET_GO_BYTES = 16 << 20
 _MOST_LOST = 1000
 _MOST_NONSENSE = 1000  # in a chunk; 2 KB unpack to millions of messages of which none is true
 _TELL = 5  # so many damaged places are told one by one
-
-
-def _content(file: BinaryIO) -> contextlib.AbstractContextManager[mmap.mmap | bytes]:
-    """Return what is in a file; of a small one a copy.
-
-    Who writes it may yet cut it, and a worn card may not give it back: the one kills who reads it as memory,
-    by a signal, and the agent itself reads its own recordings; the copy only raises OSError.
-    """
-    file.seek(0, os.SEEK_END)
-    if file.tell() <= COPIED_BYTES:
-        file.seek(0)
-        return contextlib.nullcontext(file.read())
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _let_go(data: mmap.mmap | bytes, begin: int, end: int) -> int:
-    """Give back the memory of what was read of a file; return from where on there is some to give back."""
-    if not isinstance(data, mmap.mmap) or end - begin < LET_GO_BYTES:
-        return begin
-    end -= end % mmap.PAGESIZE
-    data.madvise(mmap.MADV_DONTNEED, begin, end - begin)
-    return end
 
 
 class McapLog:
@@ -119,15 +102,14 @@ class McapLog:
                     expected=f"an MCAP file: {MAGIC.hex(' ')}",
                     remedy="Check that the file was copied whole, and that it is a recording.",
                 )
-            with _content(file) as data:
-                self._info = self._find_info(data)
+            self._info = self._find_info(FileBytes(file))
         self._channels = Channels(self._info.streams)
         return table_order(self._info.streams)
 
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    def _find_info(self, data: mmap.mmap | bytes) -> LogInfo:
+    def _find_info(self, data: Bytes) -> LogInfo:
         """Return the first undamaged copy of our metadata: one stands at the beginning, one at the end."""
         others = set()
         trouble = ""
@@ -170,14 +152,13 @@ class McapLog:
 
     def _stored(self, stop: threading.Event | None) -> Iterator[LogItem]:
         self._known()
-        with self._path.open("rb") as file, _content(file) as data:
+        with self._path.open("rb") as file:
+            data = FileBytes(file)
             whole = False
-            passed = 0
             for found in walk(data):
                 if stop is not None and stop.is_set():
                     return
                 self.progress = found.at / len(data)
-                passed = _let_go(data, passed, found.at)
                 if isinstance(found, Damage):
                     self._note_damage(found)
                 elif isinstance(found, Unpacked):
