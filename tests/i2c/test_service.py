@@ -31,10 +31,14 @@ OTHERS = ("other_accel", "other_temperature", "other_humidity")
 SECOND = Path("/run/virtual-i2c-2")
 SENSORS = 3
 
-# the emulated processor is some thirty times slower than a Pi's: few samples, in long reads
+# the emulated processor is some thirty times slower than a Pi's: few samples, in long reads.
+# A fifth of so few bytes would pay for no features in a minute beside the alarms of a pulled cable.
 CONFIGURATION = """
 [box]
 id = "virtual-pi"
+
+[upload]
+budget = 1.0
 
 [[source.i2c]]
 bus = "/dev/i2c-1"

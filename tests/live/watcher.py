@@ -18,6 +18,8 @@ from agent.records import TOPIC_ROOT, decode
 from tests.live.processes import PATIENCE_S
 from tests.uplink.brokers import HOST
 
+LAST = 50  # messages, told when another did not come
+
 
 @dataclass(frozen=True)
 class Message:
@@ -98,8 +100,10 @@ class Watcher:
     def until(self, done: Callable[[], bool], what: str) -> None:
         """Wait for something to be true of what has come."""
         with self._changed:
-            come = self._changed.wait_for(done, PATIENCE_S)
-            assert come, f"no {what} in {PATIENCE_S:.0f} s; {len(self.messages)} messages: {self.counts()}"
+            if not self._changed.wait_for(done, PATIENCE_S):
+                told = "\n".join(f"{m.topic} {m.payload[:300]!r}" for m in self.messages[-LAST:])
+                came = f"{len(self.messages)} messages: {self.counts()}"
+                raise AssertionError(f"no {what} in {PATIENCE_S:.0f} s; {came}; last:\n{told}")
 
     def counts(self) -> Counter[str]:
         """Return how many messages of each kind have come."""
