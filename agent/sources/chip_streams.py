@@ -72,6 +72,17 @@ class _Open:
     lanes: list[_Lane]
     told: FaultKind
     """What was said last of what it is."""
+    deep_until_ns: int = 0
+    """Until then it may still be what is behind the others that comes and goes."""
+
+    def is_news(self, kind: FaultKind, now_ns: int) -> bool:
+        """Whether one that comes and goes has become another: no overflow may hide a pulled cable.
+
+        But one that goes on by overflows alone is no pulled cable any more.
+        """
+        if self.told in _DEEPER:
+            return kind not in _DEEPER and now_ns >= self.deep_until_ns
+        return kind in _DEEPER
 
 
 class ChipStreams:
@@ -246,8 +257,9 @@ class ChipStreams:
         if known is not None:
             known.hold_until_ns = max(known.hold_until_ns, now_ns + known.hold_ns if known.hold_ns else 0)
             known_kind, known.kind = known.kind, kind
-            # of one that comes and goes, only what is behind it is news: no overflow may hide a pulled cable
-            news = kind in _DEEPER and known.told not in _DEEPER if known.hold_ns else known_kind is not kind
+            news = known.is_news(kind, now_ns) if known.hold_ns else known_kind is not kind
+            if kind in _DEEPER:
+                known.deep_until_ns = now_ns + known.hold_ns
             if not news:
                 return
         log.warning("%s: %s: %s, expected %s", self.sensor, kind.value, got, expected)
@@ -257,7 +269,8 @@ class ChipStreams:
             self.faults += 1
             phase = FaultPhase.START
             hold_ns = self._hold_ns(names, now_ns)
-            self._open[names] = _Open(kind, at_ns, hold_ns, now_ns + hold_ns if hold_ns else 0, lanes, kind)
+            until_ns = now_ns + hold_ns if hold_ns else 0
+            self._open[names] = _Open(kind, at_ns, hold_ns, until_ns, lanes, kind, until_ns)
         else:
             phase = FaultPhase.UPDATE
             known.told, known.at_ns = kind, max(known.at_ns, at_ns)
@@ -286,4 +299,4 @@ class ChipStreams:
             at_ns = max(start_ns, one.at_ns)
             if one.hold_until_ns and lane.last_ns is not None:
                 at_ns = max(at_ns, lane.last_ns + self._period_ns)
-            self._out.append(SensorFault(names[0], at_ns, FaultPhase.END, one.kind, self.sensor, names))
+            self._out.append(SensorFault(names[0], at_ns, FaultPhase.END, one.told, self.sensor, names))

@@ -23,6 +23,7 @@ UNIT_FILE = Path("/etc/systemd/system") / UNIT
 CONFIGURATION = Path("/etc/cargobox/cargobox.toml")
 LEFT_BEHIND = ("/var/lib/cargobox",)
 START_TIMEOUT_S = 60
+LAST_LINES = 100
 JOURNAL_LINES = 40
 
 
@@ -53,6 +54,8 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            print(f"what the service said last:\n{self.journal(LAST_LINES)}")
         self.stop()
 
     def install(self) -> None:

@@ -275,3 +275,20 @@ def test_a_pulled_cable_is_told_of_a_chip_that_was_read_too_late(rig: Rig) -> No
     late = kinds.index("start overflow")
     assert kinds[late + 1] == "update bus_gone", kinds
     assert kinds[-1] == "end bus_gone", kinds
+
+
+def test_a_cable_that_is_back_is_not_called_pulled_because_the_chip_is_read_too_late(rig: Rig) -> None:
+    case = BY_NAME["ADXL345"]
+    _, chip = case.make(rig, faults=True)
+    begin_s = SOUND_S + 1
+    script: list[Step] = [
+        (begin_s, rig.pull),
+        (begin_s + 1, rig.plug),
+        (begin_s + 3, rig.pull),
+        (begin_s + 4, rig.plug),
+    ]
+    # more often than the fault of the second pull is held for
+    script += [(begin_s + 5 + n, lambda: rig.hold_up(1_000_000_000)) for n in range(0, 20, 1)]
+    kinds = run(case, rig, chip, script, SOUND_S + 60).kinds()
+    assert kinds[-2:] == ["update overflow", "end overflow"], kinds
+    assert kinds.count("update overflow") == 1, kinds

@@ -97,13 +97,13 @@ class Watcher:
             self.messages.append(came)
             self._changed.notify_all()
 
-    def until(self, done: Callable[[], bool], what: str) -> None:
+    def until(self, done: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
         """Wait for something to be true of what has come."""
         with self._changed:
-            if not self._changed.wait_for(done, PATIENCE_S):
+            if not self._changed.wait_for(done, patience_s):
                 told = "\n".join(f"{m.topic} {m.payload[:300]!r}" for m in self.messages[-LAST:])
                 came = f"{len(self.messages)} messages: {self.counts()}"
-                raise AssertionError(f"no {what} in {PATIENCE_S:.0f} s; {came}; last:\n{told}")
+                raise AssertionError(f"no {what} in {patience_s:.0f} s; {came}; last:\n{told}")
 
     def counts(self) -> Counter[str]:
         """Return how many messages of each kind have come."""
