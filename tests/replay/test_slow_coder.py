@@ -15,14 +15,19 @@ from agent.snippets import coding
 from agent.snippets.coding import Coded, Values
 from tests.replay.making import write_log
 
-LATE_S = 0.5
+SECONDS = 60
+SPEED = 20.0
+LATE_S = 1.0
 
 
 def test_a_slow_coder_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 100 × real time each piece takes 50 s of the trip, ten times what a live agent waits for."""
-    log = write_log(tmp_path / "trip.mcap", seconds=20)
+    """Coding is over at once in the one, in the other 20 s of the trip later, and snippets are due before that.
+
+    Both run at one speed: where it mattered when a piece is coded, they would differ.
+    """
+    log = write_log(tmp_path / "trip.mcap", seconds=SECONDS)
     config = Config(upload=UploadSettings(budget=1.0))  # room for what is coded
-    replay_log(log, tmp_path / "quick", config, ReplayOptions())
+    replay_log(log, tmp_path / "quick", config, ReplayOptions(speed=SPEED))
     slept = threading.Event()
     quick = coding.coded
 
@@ -32,7 +37,7 @@ def test_a_slow_coder_changes_no_byte(tmp_path: Path, monkeypatch: pytest.Monkey
         return quick(values)
 
     monkeypatch.setattr(coding, "coded", slow)
-    replay_log(log, tmp_path / "slow", config, ReplayOptions(speed=100.0))
+    replay_log(log, tmp_path / "slow", config, ReplayOptions(speed=SPEED))
     assert slept.is_set(), "the log has a snippet, and it was coded slowly"
     records = [(tmp_path / name / "records.jsonl").read_bytes() for name in ("quick", "slow")]
     assert b"/snippet" in records[0] and records[0] == records[1]
