@@ -21,7 +21,7 @@ LATE_S = 1.0
 
 
 def test_a_slow_coder_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coding is over at once in the one, in the other 20 s of the trip later, and snippets are due before that.
+    """Coding is over at once in the one, in the other 20 s of the trip later: after snippets are due.
 
     Both run at one speed: where it mattered when a piece is coded, they would differ.
     """
