@@ -122,9 +122,9 @@ def sealed(found: Findings) -> None:
     CONFIGURATION.write_text(text, encoding="utf-8")
     SECRET.write_text("a secret", encoding="utf-8")
     typed("sudo systemctl restart cargobox")
-    failed_s = until(lambda: shown("ActiveState")["ActiveState"] == "failed")
-    _, words = typed("journalctl -u cargobox --no-pager -o cat -n 8")
-    found.say(failed_s is not None and "credential" in words, f"without it: {words}")
+    journal = "journalctl -u cargobox --no-pager -o cat -n 8"
+    told_s = until(lambda: "expected a credential that systemd hands" in typed(journal)[1])
+    found.say(told_s is not None and reads(), "without it: said in words, and all else goes on")
     code, words = typed(f"sudo systemd-creds encrypt --name=password {SECRET} {SEALED}")
     found.say(code == 0 and b"a secret" not in SEALED.read_bytes(), f"sealed {words}")
     SECRET.write_text(f"[Service]\nLoadCredentialEncrypted=password:{SEALED}\n", encoding="utf-8")
