@@ -5,6 +5,10 @@ stopped by anything. So each such call is made on a thread of its own. When it t
 OSError(ETIMEDOUT) is raised and the thread is left to it; until it comes back all other calls are refused at
 once, so that nothing overtakes what is late. Reads are not waited for in this way: what is waiting to be sent
 was written a while ago, and the kernel has most of it in memory.
+
+A card that is only slow could keep an alarm for several calls, each of them within its time, and those that
+others have begun among them; and it may stand behind others that have waited. So whoever must not wait says
+so (`hurry`): all that was waited for in a row counts, and is forgotten as time passes without waiting.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import errno
 import functools
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +27,10 @@ from agent.outbox.files import Disk
 
 PATIENCE_S = 2.0
 """Many times what a sound card takes (SD specification, part 1, 4.6.2.2: 250 ms, SDXC 500 ms)."""
+LEAST_S = 0.1
+"""So long a call is given also where all was waited for: a card that is well again takes milliseconds."""
+LOOK_S = 0.05
+"""So often who waits looks whether somebody is in a hurry."""
 
 T = TypeVar("T")
 _PLAIN = Disk()
@@ -70,6 +79,23 @@ class PatientDisk(Disk):
         self._idle: list[_Hand] = []
         self._late = 0
         self._to_close: list[int] = []
+        self._hurried_s: list[float] = []
+        """Until when (monotonic) any call may take, of each who is in a hurry."""
+        self._spare_s, self._rested_s = patience_s, time.monotonic()
+
+    @contextlib.contextmanager
+    def hurry(self) -> Iterator[None]:
+        """Have no call, whoever's, wait for longer than one may, all together, inside the ``with``."""
+        begun_s = time.monotonic()
+        self._spare_s = min(self._patience_s, max(LEAST_S, self._spare_s + begun_s - self._rested_s))
+        until_s = begun_s + self._spare_s
+        self._hurried_s.append(until_s)
+        try:
+            yield
+        finally:
+            self._hurried_s.remove(until_s)
+            self._rested_s = time.monotonic()
+            self._spare_s -= self._rested_s - begun_s
 
     def make_directory(self, path: Path) -> None:
         """Create `path` and its missing parents."""
@@ -127,12 +153,12 @@ class PatientDisk(Disk):
 
     def _do(self, call: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
         with self._lock:
-            if self._late:
+            if self._late or self._left_s(self._patience_s) <= 0.0:
                 raise self._unanswered()
             hand = self._idle.pop() if self._idle else None
         hand = hand or _Hand(self)
         hand.give(call, undo)
-        if not hand.came_back.acquire(timeout=self._patience_s):
+        if not self._came_back(hand):
             with self._lock:
                 if not hand.is_back:
                     hand.is_late = True
@@ -145,6 +171,18 @@ class PatientDisk(Disk):
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]
+
+    def _came_back(self, hand: _Hand) -> bool:
+        until_s = time.monotonic() + self._patience_s
+        while (left_s := self._left_s(until_s - time.monotonic())) > 0.0:
+            if hand.came_back.acquire(timeout=min(LOOK_S, left_s)):
+                return True
+        return False
+
+    def _left_s(self, left_s: float) -> float:
+        """Return for how long a call may still be waited for that has `left_s` of its own."""
+        hurried_s = [*self._hurried_s]  # at once: others come and go
+        return min(left_s, min(hurried_s) - time.monotonic()) if hurried_s else left_s
 
     def back(self, hand: _Hand) -> None:
         """Take note that a call has come back; on the thread that made it."""

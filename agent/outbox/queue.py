@@ -40,13 +40,11 @@ from agent.timebase import rfc3339
 
 COMMIT_BYTES = 256 << 10
 """So many undurable bytes are committed before the window is over: it bounds what is kept to be retried."""
-
 TELL_S = 600.0
 """Losses that go on are told of once in so long: gap records need room, too."""
 HARD_SEGMENTS = 4
 """So many segments beyond the bound, whoever puts waits for room; before, it is made beside."""
 ENDURANCE_TBW = 10.0
-
 _PLAIN = int(Flag.RECORD)  # of an enum, each put would make one anew
 _URGENT = int(Flag.RECORD | Flag.URGENT)
 
@@ -69,7 +67,7 @@ class Outbox:
         disk: Disk | None = None,
         beat: Beat | None = None,
     ) -> None:
-        disk = disk or Disk()
+        self._disk = disk = disk or Disk()
         self._beat = beat or Beat()
         self._segments = SegmentLog(
             directory, segment_bytes=segment_bytes, memory_max_bytes=memory_max_bytes, disk=disk
@@ -82,7 +80,7 @@ class Outbox:
         self._wear = Wear(directory, disk, card_endurance_tbw)
         self._told_s: float | None = None
         self._drops, self._refusals = Seldom(TELL_S), Seldom(TELL_S)
-        self._on_dropped = on_dropped
+        self._on_dropped = on_dropped or (lambda _: None)
         self._lock = self._segments.lock
         self._ready = threading.Condition(self._lock)  # something may be handed out
         self._work = threading.Condition(self._lock)  # the committing thread has something to do
@@ -104,6 +102,10 @@ class Outbox:
 
     def put(self, records: Sequence[Record]) -> None:
         """Queue records, in order; returns when the alarms among them are durable. Never raises."""
+        with self._disk.hurry():  # also for what others have begun: the next alarm may be behind us
+            self._put(records)
+
+    def _put(self, records: Sequence[Record]) -> None:
         items: list[tuple[bytes, int]] = []
         dropped: list[Dropped] = []
         urgent = False
@@ -113,9 +115,8 @@ class Outbox:
                 self._book.add([Loss(record.kind.value, record.boot, ((record.seq, record.seq),))])
                 dropped.append((record.boot, record.seq, record.kind.value))
                 continue
-            is_urgent = record.urgent
-            urgent = urgent or is_urgent
-            items.append((body, _URGENT if is_urgent else _PLAIN))
+            urgent = urgent or record.urgent
+            items.append((body, _URGENT if record.urgent else _PLAIN))
         with self._lock:
             was_idle = not urgent and not self._segments.needs_commit
             if items:
@@ -163,9 +164,10 @@ class Outbox:
     def put_gaps(self, losses: Sequence[Loss], records: Sequence[Record]) -> None:
         """Queue the gap records that tell of losses; durable on return, and the losses are forgotten."""
         self.put(records)
-        self._commit(sweep=False)
-        if self._segments.card.trouble is None:
-            self._book.told(losses, records)
+        with self._disk.hurry():
+            self._commit(sweep=False)
+            if self._segments.card.trouble is None:
+                self._book.told(losses, records)
 
     def try_card_now(self) -> None:
         """Offer the card at once what it refused: somebody has made room, or mended it."""
@@ -232,12 +234,12 @@ class Outbox:
 
     def acknowledge(self, doc_ids: Iterable[int]) -> None:
         """Forget records: they have arrived."""
-        with self._lock:
+        with self._disk.hurry(), self._lock:  # on the thread that sends alarms
             ids = list(doc_ids)
-            was_busy = self._segments.needs_commit
+            was_idle = not self._segments.needs_commit
             self._lanes.forget(ids)
             self._acknowledged += self._segments.done(ids, Why.ACKNOWLEDGED)
-            if not was_busy and self._segments.needs_commit:
+            if was_idle and self._segments.needs_commit:
                 self._work.notify()
 
     def release(self, doc_ids: Iterable[int]) -> None:
@@ -304,10 +306,9 @@ class Outbox:
             self._work.notify_all()
             self._ready.notify_all()
         self._committer.join()
-        if many := self._drops.rest():
-            _log.warning("outbox: %d more records were not kept", many)
-        if many := self._refusals.rest():
-            _log.warning("outbox: %d more records were set aside", many)
+        for seldom, what in ((self._drops, "not kept"), (self._refusals, "set aside")):
+            if many := seldom.rest():
+                _log.warning("outbox: %d more records were %s", many, what)
         self._segments.commit()
         self._book.write()
         self._count()
@@ -354,8 +355,7 @@ class Outbox:
             self._dropped += len(dropped)
         if many := self._drops.of(len(dropped)):
             _log.warning("outbox: %d records were not kept, the oldest first", many)
-        if self._on_dropped is not None:
-            self._on_dropped(dropped)
+        self._on_dropped(dropped)
 
     def _read_all(self, ids: Sequence[int]) -> list[Waiting]:
         stored = read_many(self._segments, ids)

@@ -1,8 +1,9 @@
 """The ring: raw streams in files of some minutes each, of which the oldest go when there is no room.
 
 Whatever the card does, it ends neither the ring nor the agent: where it refuses, is full or does not answer,
-the ring pauses, says so once, counts what it could not record, and tries again. What an incident keeps stays
-until the room for that is used up, too. It never takes the room that the outbox may need.
+the ring pauses, says so once, counts what it could not record, and tries again; more and more rarely until
+it has recorded for longer than it paused: a slow card is slower with a new file every second. What an
+incident keeps stays until the room for that is used up, too. It never takes room that the outbox may need.
 
 All of it but `look`, `skipped` and `take_missed` runs on the recording's thread.
 """
@@ -36,6 +37,8 @@ from agent.streams import StreamSpec
 from agent.timebase import TimeMark, TimeQuality
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
+WELL_TIMES = 2
+"""So many times its last pause a card has to take what comes until it is taken for well."""
 LOOK_S = 5.0
 """So often it is asked how much room is left."""
 
@@ -109,6 +112,9 @@ class Ring:
         self._missing = MissingBook()
         self._retry_at_s = 0.0
         self._wait_s = 0.0
+        self._pauses = 0
+        """Since the card was last well."""
+        self._resumed_s = 0.0
         self._looked_s = 0.0
         self._began_s = time.monotonic()
         self._recorded_bytes = 0
@@ -205,9 +211,9 @@ class Ring:
         if self._open is None:
             return False
         if self.trouble:
-            _log.info("recordings: the card takes them again")
+            _log.log(_loud(logging.INFO, self._pauses), "recordings: the card takes them again")
+            self._resumed_s = time.monotonic()
         self.trouble = ""
-        self._wait_s = 0.0
         return True
 
     def _begin_file(self, at_ns: int) -> None:
@@ -243,8 +249,16 @@ class Ring:
                 self._recorded_bytes += grown
                 self._wear.wrote(pages=1 + grown // PAGE_BYTES, syncs=1)
             self._wear.save_if_due()
+            self._see_whether_well()
             self._on_synced(current.path, current.counted_bytes, current.last_ns)
         return grown
+
+    def _see_whether_well(self) -> None:
+        if not self._pauses or time.monotonic() - self._resumed_s < WELL_TIMES * self._wait_s:
+            return
+        if self._pauses > 1:
+            _log.info("recordings: the card is well again, after %d pauses", self._pauses)
+        self._pauses, self._wait_s = 0, 0.0
 
     def _after_write(self, current: _Open) -> None:
         grown = self._count(current)
@@ -292,7 +306,9 @@ class Ring:
         self._wait_s = min(RETRY_MAX_S, max(RETRY_MIN_S, self._wait_s * 2))
         self._retry_at_s = time.monotonic() + self._wait_s
         if not self.trouble:
-            _log.warning("recordings pause: %s; all else goes on, and it is tried again", why)
+            self._pauses += 1
+            words = "recordings pause: %s; all else goes on, and it is tried again"
+            _log.log(_loud(logging.WARNING, self._pauses), words, why)
         self.trouble = why
 
     def _make_room(self) -> None:
@@ -372,6 +388,11 @@ class _Refusals(contextlib.AbstractContextManager[None]):
             self._ring._pause(error.got)
             return True
         return False
+
+
+def _loud(level: int, pauses: int) -> int:
+    """Return how loud it is said: a card that comes and goes would bury what else the log has to say."""
+    return level if pauses <= 1 else logging.DEBUG
 
 
 def _time_of(item: Silence | SensorFault) -> int:

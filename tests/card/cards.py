@@ -1,4 +1,4 @@
-"""Cards that can be filled, made read-only and stopped, as the kernel really does it.
+"""Cards that can be filled, made read-only, stopped and slowed down, as the kernel really does it.
 
 A card is an ext4 in a file behind a loop device, as on an SD card of its own, or a tmpfs. To mount them one
 has to be root, if only of a namespace (``unshare -rm``, which is enough for a tmpfs).
@@ -15,6 +15,8 @@ from pathlib import Path
 FILLER = "filler"
 PIECE_BYTES = 1 << 16
 SMALLEST_PIECE_BYTES = 512
+LIMITS = ("blkio.throttle.write_iops_device", "blkio.throttle.write_bps_device")
+"""Requests and bytes a second (Documentation/admin-guide/cgroup-v1/blkio-controller.rst)."""
 
 
 class CannotMount(Exception):
@@ -130,6 +132,43 @@ class Ext4(Card):
             yield
         finally:
             done("fsfreeze", "-u", self.path)
+
+    @contextlib.contextmanager
+    def slow(self, requests_hz: int, bytes_hz: int) -> Iterator[None]:
+        """Let it take no more than so many requests and bytes a second, as long as the ``with`` lasts."""
+        number = Path(f"/sys/block/{Path(self._device).name}/dev").read_text().strip()
+        limits = list(zip(LIMITS, (requests_hz, bytes_hz), strict=True))
+        groups = throttling_groups()
+        try:
+            for group in groups:
+                for name, most in limits:
+                    _limit(group / name, number, most)
+            yield
+        finally:
+            for group in groups:
+                for name, _ in limits:
+                    _limit(group / name, number, 0)
+
+
+def throttling_groups() -> set[Path]:
+    """Return where the kernel throttles block devices: for us, and for its own journal. Raises CannotMount.
+
+    In the second version of control groups there is no limit for the root, in which the journal is written.
+    """
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    at = [Path(m[1]) for m in mounts if m[2] == "cgroup" and "blkio" in m[3].split(",")]
+    if not at or not all((at[0] / name).exists() for name in LIMITS):
+        raise CannotMount("this kernel throttles no block device by blkio.throttle (cgroup v1)")
+    groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    ours = next((path for _, names, path in groups if "blkio" in names.split(",")), "/")
+    return {at[0], at[0] / ours.lstrip("/")}
+
+
+def _limit(path: Path, number: str, most: int) -> None:
+    try:
+        path.write_text(f"{number} {most}\n")
+    except OSError as error:
+        raise CannotMount(f"{path.name}: {error.strerror}") from error
 
 
 def done(*command: str | Path) -> str:

@@ -94,6 +94,8 @@ class Phase:
     """Of them, arrived before it was over."""
     slowest_ms: float = 0.0
     """From the alarm's making to its arrival, the worst of those."""
+    late_ms: list[float] = field(default_factory=list)
+    """Of each of them."""
     silence_s: float = 0.0
     """Longest without a beat for the watchdog."""
     memory_mib: float = 0.0
@@ -165,7 +167,8 @@ class Ride:
         phase.alarms = len(mine)
         late_s = [self.watcher.came_s[self.boot, seq] - t_s for t_s, seq in mine]
         phase.left = sum(t_s + late <= phase.end_s for (t_s, _), late in zip(mine, late_s, strict=True))
-        phase.slowest_ms = 1000 * max(late_s, default=0.0)
+        phase.late_ms = [1000 * late for late in late_s]
+        phase.slowest_ms = max(phase.late_ms, default=0.0)
         phase.silence_s = self.heard.longest_s(phase.begin_s, phase.end_s)
 
     def settle(self) -> None:
@@ -211,7 +214,7 @@ def account(messages: Iterable[dict[str, Any]], boot: str, made: int, twice: int
             if "window_s" in body:
                 stood_for.update(_numbers(body.get("seqs", ())))
         if body.get("of") == boot:
-            told.update(_numbers(body["seqs"]))
+            told.update(_numbers(body.get("seqs", ())))  # that of a recording has none
     stood_for -= arrived
     told -= arrived | stood_for
     holes = sorted(set(range(made)) - arrived - stood_for - told)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_bridge.virtual import VirtualBox
+from firmware_bridge.virtual.playback import Trip
 from tests.card.cards import Card, Ext4
 from tests.card.riding import Account, Phase, Ride, TimedWatcher, account
 from tests.card.trip import FallsAgain
@@ -81,13 +82,15 @@ class Setting:
 
 
 @contextlib.contextmanager
-def setting(folder: Path, card: Card, *, outbox: str = "", more: str = "") -> Iterator[Setting]:
+def setting(
+    folder: Path, card: Card, *, outbox: str = "", more: str = "", trip: Trip | None = None
+) -> Iterator[Setting]:
     """A box, a broker, a card and a configuration that brings them together."""
     with (
         card,
         LastingBroker(folder / "broker") as broker,
         TimedWatcher(broker.port) as watcher,
-        VirtualBox(FallsAgain(), folder / "port", folder / "board") as box,
+        VirtualBox(trip or FallsAgain(), folder / "port", folder / "board") as box,
     ):
         config = write_config(folder, port=box.port, broker_port=broker.port, more=MORE + more)
         text = config.read_text().replace(

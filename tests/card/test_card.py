@@ -14,6 +14,7 @@ import pytest
 
 from tests.card.cards import CannotMount, Tmpfs, done
 from tests.card.scenarios import Told, full, read_only, stuck
+from tests.card.slow import slow
 from tests.live.processes import TOP, environment
 
 pytestmark = [pytest.mark.board, pytest.mark.broker, pytest.mark.slow]
@@ -23,6 +24,7 @@ PROOFS = {
     "full": lambda folder: full(folder, card=Tmpfs, seconds=0.5, at_once=True),
     "read-only": lambda folder: read_only(folder, seconds=0.5, error=False),
     "stuck": lambda folder: stuck(folder, seconds=3.0),
+    "slow": lambda folder: slow(folder, seconds=3.0),
 }
 
 

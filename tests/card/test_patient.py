@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,3 +85,35 @@ def test_nothing_overtakes_what_is_late(tmp_path: Path, monkeypatch: pytest.Monk
         except OSError:
             break
     assert (tmp_path / "file").read_bytes() == b"later"
+
+
+def test_an_alarm_waits_for_all_of_a_slow_card_no_longer_than_for_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience_s = 0.6
+    pause = threading.Event()
+
+    def slow(call: Callable[..., object]) -> Callable[..., object]:
+        def late(*arguments: object) -> object:
+            pause.wait(0.75 * patience_s)  # each within its time
+            return call(*arguments)
+
+        return late
+
+    with Outbox(tmp_path, commit_window_s=NEVER_S, disk=PatientDisk(patience_s)) as outbox:
+        outbox.put([record(0, Kind.ALARM)])
+        with monkeypatch.context() as patched:
+            for name in ("pwrite", "fdatasync"):
+                patched.setattr(os, name, slow(getattr(os, name)))
+            began_s = time.monotonic()
+            for seq in (1, 2):
+                outbox.put([record(seq, Kind.ALARM)])
+                assert time.monotonic() - began_s < 1.4 * patience_s, "one after the other was waited for"
+                outbox.try_card_now()
+            assert [w.seq for w in outbox.take(10, timeout_s=0)] == [0, 1, 2], "handed out from memory"
+            stats = outbox.stats()
+            assert stats.trouble is not None and "does not answer" in stats.trouble
+        while outbox.stats().trouble is not None:
+            outbox.try_card_now()
+            outbox.flush()
+    assert set(seqs_after(tmp_path)) == {0, 1, 2}
