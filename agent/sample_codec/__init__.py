@@ -21,7 +21,8 @@ import numpy.typing as npt
 from agent.sample_codec import forms
 from agent.sample_codec.ans import Reader
 
-VERSION = 1
+VERSION = 2
+READ_VERSIONS = (1, 2)
 MOST_VALUES = 1 << 20
 MOST_AXES = 64
 _TYPES = tuple(np.dtype(name) for name in ("int16", "int32", "float32", "float64"))
@@ -44,6 +45,9 @@ def encode(values: Values) -> bytes:
         table = np.ascontiguousarray(values.astype(dtype, copy=False)).reshape(len(values), -1)
         form, out = forms.write(table)
         body = out.bytes()
+        if len(body) > table.nbytes and dtype.itemsize > 2:
+            bits_form, out = forms.write_bits(table)
+            form, body = min((form, body), (bits_form, out.bytes()), key=lambda coded: len(coded[1]))
     head = VERSION << 5 | (_HAS_AXES if values.ndim == 2 else 0) | _TYPES.index(dtype) << 2 | form
     coded = bytes((head,)) + sizes + body
     return coded + binascii.crc_hqx(coded, 0xFFFF).to_bytes(_CRC_BYTES, "big")
@@ -57,8 +61,9 @@ def decode(data: bytes) -> Values:
     if binascii.crc_hqx(coded, 0xFFFF).to_bytes(_CRC_BYTES, "big") != data[-_CRC_BYTES:]:
         raise ValueError("coded samples are damaged: their checksum does not match")
     head = coded[0]
-    if head >> 5 != VERSION:
-        raise ValueError(f"coded samples of version {head >> 5}; this reads version {VERSION}")
+    version = head >> 5
+    if version not in READ_VERSIONS:
+        raise ValueError(f"coded samples of version {version}; this reads versions up to {VERSION}")
     rows, at = _read_varint(coded, 1)
     shape: tuple[int, ...] = (rows,)
     if head & _HAS_AXES:
@@ -72,7 +77,7 @@ def decode(data: bytes) -> Values:
         if at != len(coded):
             raise ValueError("coded samples where there are none")
         return np.zeros(shape, dtype)
-    source = Reader(coded[at:])
+    source = Reader(coded[at:], version)
     values = forms.read(forms.Form(head & 3), dtype, rows, size // rows, len(coded), source)
     source.end()
     return values.reshape(shape)

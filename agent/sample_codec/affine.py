@@ -23,10 +23,10 @@ Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[Any]
 
 _LEAST_LEVELS = 4
-_MOST_LEVEL = 1e30
 _MOST_CORRECTION_BITS = 20
 _LEAST_GAIN_BITS = 2.0
 _SEARCHES = 60
+_MOST_OFF = 0.3
 _DOUBLE_BITS = 64
 
 
@@ -40,7 +40,7 @@ class Scale:
 
 def write(values: Values, out: Writer) -> bool:
     """Add (n, axes) finite floats; False where they are not of this kind, and what was added is no use."""
-    if not np.isfinite(values).all() or not float(np.abs(values).max()) < _MOST_LEVEL:
+    if not np.isfinite(values).all() or not float(np.abs(values).max()) < steps.MOST_LEVEL:
         return False
     scales = []
     for axis in range(values.shape[1]):
@@ -119,18 +119,16 @@ def _scale_of(values: Values) -> Scale | None:
         return None
     if at.dtype == values.dtype:
         half = half * 4  # rounded more than once
-    gaps = np.diff(at)
-    gaps = gaps[gaps > 4 * half[1:]]
-    if not len(gaps) or gaps.min() < steps.LEAST_LEVEL:
-        return None
     origin = int(np.argmin(np.abs(at)))
-    step = _step_of(at - at[origin], float(gaps.min()))
+    step = steps.pitch(at, half)
     if (
-        step <= 0
+        step < steps.LEAST_LEVEL
         or math.log2(step) - np.log2(np.maximum(half, steps.LEAST_LEVEL)).mean() < _LEAST_GAIN_BITS + 1
     ):
         return None
     numbers = np.rint((at - at[origin]) / step)
+    if (np.abs(at - at[origin] - numbers * step) > _MOST_OFF * step).any():
+        return None
     reach = float(np.abs(numbers).max())
     width = 4 * float(half.max()) / reach
     low, high = step - width, step + width
@@ -161,21 +159,3 @@ def _room(at: Floats, half: Floats, numbers: Floats, step: float) -> float:
     """Return how wide the interval of offsets is in which every value stays within its last place."""
     rest = at - numbers * step
     return float((rest + half).min() - (rest - half).max())
-
-
-def _step_of(distances: Floats, least: float) -> float:
-    """Return the step of which all distances are multiples, about; 0: none."""
-    sizes = np.abs(distances[distances != 0])
-    for parts in (1, 2, 3):
-        step, limit = least / parts, 8.0
-        while True:
-            near = sizes <= step * limit
-            if near.any():
-                numbers = np.maximum(np.rint(sizes[near] / step), 1.0)
-                if (np.abs(sizes[near] - numbers * step) > 0.3 * step).any():
-                    break
-                step = float((sizes[near] * numbers).sum() / (numbers * numbers).sum())
-            if near.all():
-                return step
-            limit *= 2
-    return 0.0

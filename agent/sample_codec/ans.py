@@ -15,6 +15,7 @@ MOST_BITS = 32  # of one symbol
 RAW_BITS = 24  # of one symbol without a model
 LENGTH_BITS = 6  # of a number of any size: how many bits follow
 MOST_SMALL = 128
+_RARE_BITS = 4  # one in 16
 _WORD_BITS = 32
 _WORD_BYTES = 4
 _WORD = (1 << _WORD_BITS) - 1
@@ -38,6 +39,10 @@ class Writer:
         for bits in _raw_parts(count):
             count -= bits
             self._parts.append(([value >> count & ((1 << bits) - 1)], [1], [bits]))
+
+    def rare(self, said: bool) -> None:
+        """Add what is seldom so."""
+        self._parts.append(([0], [1], [_RARE_BITS]) if said else ([1], [(1 << _RARE_BITS) - 1], [_RARE_BITS]))
 
     def number(self, value: int) -> None:
         """Add a whole number of either sign, below 2^62."""
@@ -79,7 +84,9 @@ class Writer:
 class Reader:
     """Reads what a `Writer` wrote, first symbol first. Raises ValueError."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, version: int) -> None:
+        self.version = version
+        """Of the form of the symbols: what they mean."""
         size = len(data)
         head = size if size <= _WORD_BYTES else _WORD_BYTES + 1 + (size - 1) % _WORD_BYTES
         if size == 0 or data[0] == 0:
@@ -113,6 +120,12 @@ class Reader:
             self.take(part, 1, bits)
             value = value << bits | part
         return value
+
+    def rare(self) -> bool:
+        """Read what is seldom so."""
+        said = self.peek(_RARE_BITS) == 0
+        self.take(*((0, 1) if said else (1, (1 << _RARE_BITS) - 1)), _RARE_BITS)
+        return said
 
     def number(self) -> int:
         """Read a whole number of either sign."""

@@ -3,31 +3,36 @@
 * WHOLE: integers.
 * LATTICE: floats that are whole numbers times a step: decimals of a text, counts times a scale. The step is
   one of those that decimals and units give, or the shortest that gives back every value (as the
-  ``FloatMult`` of pcodec and the decimals of ALP do: A. Afroozeh et al., SIGMOD 2023). Whole numbers may
-  be multiples of something once more: `stepped`.
+  ``FloatMult`` of pcodec and the decimals of ALP do: A. Afroozeh et al., SIGMOD 2023), or two factors with
+  a rounding after each (`factors`). Whole numbers may be multiples of something once more: `stepped`.
 * SPLIT: floats with a step and an offset for each axis: `affine`; or any others: the upper part as fixed
   point, some bits below the noise, predicted; and the rest of the mantissa as it is: `split`.
 * BITS: anything else: the bit pattern as an integer in the order of the numbers.
 
-`write` always tries the way back; values that a lattice does not give (a NaN, a -0.0) are sent beside it.
+Doubles that hold singles, also with a factor, are seen as those. `write` always tries the way back; values
+that a lattice does not give (a NaN, an odd -0.0) are sent beside it.
 """
 
 from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.sample_codec import affine, split, stepped, steps, wholes
+from agent.sample_codec import affine, factors, split, stepped, steps, wholes
 from agent.sample_codec.ans import Reader, Writer
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[Any]
+Lattice = int | float | factors.Chain
+"""The number of a known step; a step of the values' own; or in several factors."""
 
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 _STANDARD_GRAVITY_MPS2 = 9.80665
 UNITS = (
     1.0,
@@ -41,6 +46,8 @@ _POWERS_OF_TEN = tuple(float(10**decimals) for decimals in range(10))
 _MOST_DECIMALS = len(_POWERS_OF_TEN) - 1
 _STEP_BITS = 6
 _OWN_STEP = (1 << _STEP_BITS) - 1
+_CHAIN = _OWN_STEP - 1
+_COARSER = 1.5  # a step of the values' own, than one that decimals and units give
 _MOST_PATCHED = 0.03  # of all values
 _LEAST_GAIN_BITS = 2.0  # a value, of a lattice over the floats' own
 
@@ -56,30 +63,35 @@ class Form(enum.IntEnum):
 
 def write(values: Values) -> tuple[Form, Writer]:
     """Return the form that suits (n, axes) values, n and axes at least 1, and all its symbols."""
+    singles = factors.carried(values) if values.dtype == _DOUBLE else None
+    for form, write_, said in _WAYS:
+        out = Writer()
+        if values.dtype == _DOUBLE:
+            factors.write_carried(None if singles is None else singles[0], out)
+        if said is not None:
+            out.raw(said, 1)
+        if write_(values if singles is None else singles[1], out):
+            return form, out
+    raise AssertionError("bits can always be written")
+
+
+def write_bits(values: Values) -> tuple[Form, Writer]:
+    """Return the symbols of what is of no other form: little more than the values take as they are."""
     out = Writer()
-    if values.dtype.kind == "i":
-        whole = values.astype(np.int64)
-        if wholes.fits(whole):
-            stepped.write(whole, out)
-            return Form.WHOLE, out
-    else:
-        if _write_lattice(values, out):
-            return Form.LATTICE, out
-        out = Writer()
-        out.raw(1, 1)
-        if affine.write(values, out):
-            return Form.SPLIT, out
-        out = Writer()
-        out.raw(0, 1)
-        if split.write(values, out):
-            return Form.SPLIT, out
-        out = Writer()
+    if values.dtype == _DOUBLE:
+        factors.write_carried(None, out)
     _write_bits(values, out)
     return Form.BITS, out
 
 
 def read(form: Form, dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
     """Read (rows, axes) values. Raises ValueError."""
+    if dtype == _DOUBLE and source.version > 1 and (place := factors.read_carried(source)) is not None:
+        return factors.doubles(_read(form, _SINGLE, rows, axes, data_bytes, source), place)
+    return _read(form, dtype, rows, axes, data_bytes, source)
+
+
+def _read(form: Form, dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
     if form is Form.BITS:
         return _read_bits(dtype, rows, axes, data_bytes, source)
     if (form is Form.WHOLE) != (dtype.kind == "i"):
@@ -96,6 +108,16 @@ def read(form: Form, dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int
 # WHOLE
 
 
+def _write_whole(values: Values, out: Writer) -> bool:
+    if values.dtype.kind != "i":
+        return False
+    whole = values.astype(np.int64)
+    if not wholes.fits(whole):
+        return False
+    stepped.write(whole, out)
+    return True
+
+
 def _read_whole(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
     whole = stepped.read(rows, axes, data_bytes, source)
     limits = np.iinfo(dtype)
@@ -108,18 +130,19 @@ def _read_whole(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, sou
 
 
 def _write_lattice(values: Values, out: Writer) -> bool:
-    finite = values[np.isfinite(values)].astype(np.float64)
+    finite = values[np.isfinite(values)]
     if len(finite) < 2 or not np.abs(finite).max() < 1e15:
         return False
-    step = _known_step(finite, values.dtype)
-    size = _size_of(step) if step is not None else 0.0
-    if step is None:
-        size = steps.of_floats(finite, values.dtype)
-        if not size:
-            return False
-    numbers = np.rint(np.where(np.isfinite(values), values, 0).astype(np.float64) / size).astype(np.int64)
-    back = _of_lattice(numbers, step, size, values.dtype)
+    found = _lattice_of(finite)
+    if found is None:
+        return False
+    lattice, size = found
     layout = split.LAYOUTS[values.dtype]
+    with np.errstate(invalid="ignore"):
+        numbers = np.rint(np.where(np.isfinite(values), values, 0).astype(np.float64) / size).astype(np.int64)
+    back = _of_lattice(numbers, lattice, values.dtype)
+    negative = _negative_zeros(values, numbers)
+    back[(numbers == 0) & negative] = -0.0
     wrong = np.flatnonzero((back.view(layout.unsigned) != values.view(layout.unsigned)).ravel())
     if len(wrong) > _MOST_PATCHED * values.size or not _gains(finite, size, layout):
         return False
@@ -129,11 +152,17 @@ def _write_lattice(values: Values, out: Writer) -> bool:
         numbers = np.take_along_axis(numbers, np.maximum.accumulate(at, axis=0), axis=0)
     if not wholes.fits(numbers):
         return False
-    if step is None:
+    if isinstance(lattice, int):
+        out.raw(lattice, _STEP_BITS)
+    elif isinstance(lattice, float):
         out.raw(_OWN_STEP, _STEP_BITS)
-        steps.write(size, out)
+        steps.write(lattice, out)
     else:
-        out.raw(step, _STEP_BITS)
+        out.raw(_CHAIN, _STEP_BITS)
+        lattice.write(out)
+    out.rare(bool(negative.any()))
+    for one in negative.tolist() if negative.any() else ():
+        out.raw(one, 1)
     out.number(len(wrong))
     bits = values.view(layout.unsigned).ravel()
     last = 0
@@ -145,16 +174,24 @@ def _write_lattice(values: Values, out: Writer) -> bool:
     return True
 
 
+def _negative_zeros(values: Values, numbers: Ints) -> npt.NDArray[np.bool_]:
+    """Tell of which axes a zero is mostly a -0.0, as where counts were multiplied by a negative number."""
+    zeros = (numbers == 0) & (values == 0)
+    return np.asarray(2 * (zeros & np.signbit(values)).sum(axis=0) > zeros.sum(axis=0))
+
+
 def _read_lattice(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
-    step: int | None = source.raw(_STEP_BITS)
+    step = source.raw(_STEP_BITS)
+    lattice: Lattice = step
     if step == _OWN_STEP:
-        size = steps.read(source)
-        step = None
-    else:
-        assert step is not None
-        if step >= (_MOST_DECIMALS + 1) * len(UNITS):
-            raise ValueError("coded samples with a step that is not known")
-        size = _size_of(step)
+        lattice = steps.read(source)
+    elif step == _CHAIN and source.version > 1:
+        lattice = factors.Chain.read(source)
+    elif step >= (_MOST_DECIMALS + 1) * len(UNITS):
+        raise ValueError("coded samples with a step that is not known")
+    negative = np.zeros(axes, np.bool_)
+    if source.version > 1 and source.rare():
+        negative[:] = [source.raw(1) for _ in range(axes)]
     layout = split.LAYOUTS[dtype]
     patches = []
     at = 0
@@ -167,11 +204,21 @@ def _read_lattice(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, s
             raise ValueError("coded samples with an exception beyond their end")
         patches.append((at, source.raw(layout.bits)))
     numbers = stepped.read(rows, axes, data_bytes, source)
-    values = _of_lattice(numbers, step, size, dtype)
+    values = _of_lattice(numbers, lattice, dtype)
+    values[(numbers == 0) & negative] = -0.0
     bits = values.view(layout.unsigned).reshape(-1)
     for at, pattern in patches:
         bits[at] = pattern
     return values
+
+
+def _lattice_of(finite: Values) -> tuple[Lattice, float] | None:
+    """Return the lattice on which finite values lie, and its step: the coarser of two."""
+    wide, dtype = finite.astype(np.float64), finite.dtype
+    known, own = _known_step(wide, dtype), steps.of_floats(wide, dtype)
+    if known is not None and _COARSER * _size_of(known) > own:
+        return known, _size_of(known)
+    return (own, own) if own else factors.chain_of(finite, _MOST_PATCHED)
 
 
 def _size_of(step: int) -> float:
@@ -179,13 +226,15 @@ def _size_of(step: int) -> float:
     return float(UNITS[unit] / _POWERS_OF_TEN[decimals])
 
 
-def _of_lattice(numbers: Ints, step: int | None, size: float, dtype: np.dtype[Any]) -> Values:
-    if step is None:
-        wide = numbers * size
-    else:
-        decimals, unit = divmod(step, len(UNITS))
-        wide = numbers / _POWERS_OF_TEN[decimals] * UNITS[unit]
+def _of_lattice(numbers: Ints, lattice: Lattice, dtype: np.dtype[Any]) -> Values:
+    if isinstance(lattice, factors.Chain):
+        return lattice.of(numbers, dtype)
     with np.errstate(over="ignore"):
+        if isinstance(lattice, float):
+            wide = numbers * lattice
+        else:
+            decimals, unit = divmod(lattice, len(UNITS))
+            wide = numbers / _POWERS_OF_TEN[decimals] * UNITS[unit]
         return np.ascontiguousarray(wide.astype(dtype))
 
 
@@ -200,7 +249,7 @@ def _known_step(finite: Floats, dtype: np.dtype[Any]) -> int | None:
                 numbers = np.rint(part / _size_of(step))
                 if np.abs(numbers).max() >= 1 << 40:
                     break
-                back = _of_lattice(numbers.astype(np.int64), step, 0.0, dtype)
+                back = _of_lattice(numbers.astype(np.int64), step, dtype)
                 if (back != part.astype(dtype)).mean() > _MOST_PATCHED:
                     break
             else:
@@ -218,11 +267,12 @@ def _gains(finite: Floats, size: float, layout: split.Layout) -> bool:
 # BITS
 
 
-def _write_bits(values: Values, out: Writer) -> None:
+def _write_bits(values: Values, out: Writer) -> bool:
     ordered = _ordered(values)
     spare = values.dtype.itemsize * 8 - wholes.RANGE_BITS
     out.raws(*_each(ordered & ((1 << spare) - 1), spare))
     wholes.write(ordered >> spare, out)
+    return True
 
 
 def _read_bits(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
@@ -249,3 +299,17 @@ def _ordered(values: Values) -> Ints:
 def _each(values: Ints, count: int) -> tuple[Ints, Ints]:
     flat = values.ravel()
     return flat, np.full(len(flat), count, np.int64)
+
+
+def _floats(write_: Callable[[Values, Writer], bool]) -> Callable[[Values, Writer], bool]:
+    return lambda values, out: values.dtype.kind == "f" and write_(values, out)
+
+
+_WAYS: tuple[tuple[Form, Callable[[Values, Writer], bool], int | None], ...] = (
+    (Form.WHOLE, _write_whole, None),
+    (Form.LATTICE, _floats(_write_lattice), None),
+    (Form.SPLIT, _floats(affine.write), 1),
+    (Form.SPLIT, _floats(split.write), 0),
+    (Form.BITS, _write_bits, None),
+)
+"""In the order in which they are tried; the bit tells two of one form apart."""

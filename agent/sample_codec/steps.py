@@ -16,6 +16,12 @@ Floats = npt.NDArray[np.float64]
 LEAST_STEP = 2.0  # of whole numbers: below it, too little is gained
 LEAST_LEVELS = 5  # fewer have a common step by chance
 LEAST_LEVEL = 1e-60
+MOST_LEVEL = 1e30
+_MOST_PITCHED = 2048
+_MOST_OFF = 0.3
+_MOST_PARTINGS = 8
+_CLEAR = 2.0  # so much larger than what rounding does, a distance is one
+_SURELY = 8.0
 _EXPONENT_BITS = 12
 _EXPONENT_BIAS = 1 << (_EXPONENT_BITS - 1)
 _MOST_EXPONENT = 1000
@@ -46,11 +52,60 @@ def of_floats(finite: Floats, dtype: np.dtype[Any]) -> float:
     if len(levels) < 2 or levels[0] < LEAST_LEVEL:
         return 0.0
     half_ulp = np.spacing(levels.astype(dtype)).astype(np.float64) / 2
-    gaps = np.diff(levels)
-    gaps = gaps[gaps > 4 * half_ulp[1:]]
+    low, high = bounds_of(levels, half_ulp)
+    return shortest(low, high) if low < high else 0.0
+
+
+def bounds_of(levels: Floats, half: Floats) -> tuple[float, float]:
+    """Return between which steps all levels, above 0, are multiples; the low one not below the high: none."""
+    least = pitch(levels, half)
+    for parts in (1, 2, 3) if least else ():
+        low, high = _bounds(levels, half, least / parts)
+        if low < high:
+            return low, high
+    return 1.0, 0.0
+
+
+def pitch(levels: Floats, half: Floats) -> float:
+    """Return the step, about, of which all distances between levels, in order, are multiples; 0: none.
+
+    Short distances tell it roughly, and longer and longer ones, from wherever to wherever, ever more exactly.
+    """
+    if len(levels) > _MOST_PITCHED:  # neighbours stay neighbours
+        block = _MOST_PITCHED // 4
+        places = np.linspace(0, len(levels) - block, 4).astype(int)
+        chosen = np.unique(np.concatenate([np.arange(place, place + block) for place in places]))
+        levels, half = levels[chosen], half[chosen]
+    noise = 2 * float(half.max())
+    gaps = levels[1:] - levels[:-1]
+    gaps = gaps[gaps > _CLEAR * noise]
     if not len(gaps):
         return 0.0
-    return _common(levels, half_ulp, min(float(gaps.min()), float(levels[0])))
+    spans = [1 << power for power in range((len(levels) - 1).bit_length())]
+    sizes = np.sort(np.concatenate([levels[span:] - levels[:-span] for span in spans]))
+    step = float(gaps.min())
+    for _ in range(_MOST_PARTINGS):
+        told, limit = 1.0, 8.0
+        while True:
+            near = sizes[: int(sizes.searchsorted(step * limit, "right"))]
+            if len(near):
+                numbers = np.rint(near / step)
+                off = np.abs(near - numbers * step)
+                broken = off > min(_MOST_OFF * step, _SURELY * noise * (1 + limit / told))
+                if broken.any():
+                    break
+                weight = float((numbers * numbers).sum())
+                step = float((near * numbers).sum()) / weight if weight else 0.0
+                told = limit
+            if not step > LEAST_LEVEL:
+                return 0.0
+            if len(near) == len(sizes):
+                return step
+            limit *= 2
+        step = float(off[broken].min())  # as Euclid did
+        if step < _CLEAR * noise:
+            break
+    return 0.0
 
 
 def of_wholes(numbers: Ints) -> float:
@@ -94,6 +149,8 @@ def _bounds(levels: Floats, half_ulp: Floats, step: float) -> tuple[float, float
 
 def shortest(low: float, high: float) -> float:
     """Return the number between the two with the fewest bits."""
+    if high < LEAST_LEVEL:
+        return (low + high) / 2
     exponent = math.frexp(high)[1]
     for bits in range(1, 53):
         unit = math.ldexp(1.0, exponent - bits)

@@ -22,12 +22,14 @@ FRACTION_BITS = 8  # of a mean magnitude
 SUB_BITS = 3  # steps in an octave: 8
 LEAST_MAGNITUDE = 1 << SUB_BITS
 EVEN_FROM = 12  # bit length of a mean magnitude of 8 up to 16 counts: the widest table
+MARGIN = 128  # counts on either side of a wide table
+_WIDEST = 15  # up to 128 counts
 MOST_LOW_BITS = 12  # MOST_BITS of ans less PLACES
 CELLS = 4  # a count
 _REACH = 12  # scales that a table spans, either way
 _SIMPSON = 4
 _LEAST_ESCAPE = 1 << (PLACES - 14)
-_MOST_LIKELY = (1 << PLACES) - (1 << (PLACES - 6))
+MOST_LIKELY = (1 << PLACES) - (1 << (PLACES - 6))
 """What one residual may take: it costs 0.022 bits or more, so few bytes cannot claim many samples."""
 MOST_VALUES_A_BYTE = 360
 
@@ -83,6 +85,20 @@ def table(index: int, shape: int) -> Table:
     return _built(length << SUB_BITS | index & (LEAST_MAGNITUDE - 1), shape)
 
 
+def wide(index: int, shape: int) -> tuple[Ints, int]:
+    """Return the edges for a scale index in whole counts, also where low bits are even, and `Table.half`.
+
+    Both ends go on for `MARGIN` counts more, which counts as half.
+    """
+    return _wide(min(index >> SUB_BITS, _WIDEST) << SUB_BITS | index & (LEAST_MAGNITUDE - 1), shape)
+
+
+@functools.cache
+def _wide(index: int, shape: int) -> tuple[Ints, int]:
+    found = _built(index, shape)
+    return np.pad(found.edges, CELLS * MARGIN, mode="edge"), found.half + MARGIN
+
+
 @functools.cache
 def _built(index: int, shape: int) -> Table:
     freedom, factor = SHAPES[shape]
@@ -107,8 +123,8 @@ def _built(index: int, shape: int) -> Table:
     edges = np.zeros(cells + 1, np.int64)
     edges[1:] = np.floor(total / total[-1] * room).astype(np.int64) + np.arange(1, cells + 1)
     peak = int((edges[CELLS:] - edges[:-CELLS]).max())
-    if peak > _MOST_LIKELY:
-        cut = np.arange(cells + 1) + np.floor((edges - np.arange(cells + 1)) * (_MOST_LIKELY / peak))
+    if peak > MOST_LIKELY:
+        cut = np.arange(cells + 1) + np.floor((edges - np.arange(cells + 1)) * (MOST_LIKELY / peak))
         edges = cut.astype(np.int64)
     edges += (1 << PLACES) - int(edges[-1])
     return Table(edges, edges.tolist(), half)

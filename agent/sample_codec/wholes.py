@@ -7,15 +7,15 @@ How far off it will be is told by how far off it was: the mean of a fast and a s
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from agent.sample_codec import tables
+from agent.sample_codec import residuals, tables
 from agent.sample_codec.ans import Reader, Writer
+from agent.sample_codec.levels import Levels
 from agent.sample_codec.prediction import (
     COEFFICIENT_BITS,
     FIT_BITS,
@@ -40,10 +40,7 @@ _FAR = 8  # so many spreads from the mean, the first sample is the better offset
 _USUAL_SHAPE = 4
 _LONG_ROWS = 1500  # from so many on, low orders are not tried
 _DAMPED = 2  # octaves below the spread from which on a row counts less
-_ESCAPE_BITS = 24  # what an escape costs, about
 _TO_MAGNITUDE = COEFFICIENT_BITS - tables.FRACTION_BITS
-_TO_CELLS = COEFFICIENT_BITS - 2  # a prediction in quarter counts
-assert tables.CELLS == 1 << 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def read(rows: int, axes: int, data_bytes: int, source: Reader) -> Ints:
 
 def _write_part(wholes: Ints, out: Writer) -> None:
     moving = (wholes != wholes[0]).any(axis=0)
-    out.raw(bool(moving.all()), 1)
+    out.rare(not moving.all())
     for is_moving, first in zip(moving.tolist(), wholes[0].tolist(), strict=True):
         if not moving.all():
             out.raw(is_moving, 1)
@@ -106,12 +103,12 @@ def _write_part(wholes: Ints, out: Writer) -> None:
     plans = [_plan(values, axes, shift, order) for order in orders]
     plan = min(plans, key=lambda plan: plan.bits)
     flat = values.ravel()
-    costs = [_cost(flat, plan.predicted, plan.indices, shape) for shape in range(len(tables.SHAPES))]
+    costs = [residuals.cost(flat, plan.predicted, plan.indices, shape) for shape in range(len(tables.SHAPES))]
     shape = costs.index(min(costs))
     out.raw(shift, _SHIFT_BITS)
     out.raw(plan.order, _ORDER_BITS)
     out.raw(shape, _SHAPE_BITS)
-    _write_residuals(flat, plan, shape, out)
+    residuals.write(flat, plan.predicted, plan.indices, shape, len(axes), out)
 
 
 def _axis_of(values: Ints) -> _Axis:
@@ -176,7 +173,9 @@ def _plan(values: Ints, axes: list[_Axis], shift: int, order: int) -> _Plan:
             predictor.learn(fit_windows, slice(begin, end), fitted[reach:], damping)
         begin = end
     flat = predicted.ravel()
-    return _Plan(order, flat, indices.ravel(), _cost(values.ravel(), flat, indices.ravel(), _USUAL_SHAPE))
+    return _Plan(
+        order, flat, indices.ravel(), residuals.cost(values.ravel(), flat, indices.ravel(), _USUAL_SHAPE)
+    )
 
 
 class _Running:
@@ -213,48 +212,10 @@ def _mean(fast: int, slow: int) -> int:
     return mean if mean > tables.LEAST_MAGNITUDE else tables.LEAST_MAGNITUDE
 
 
-def _cells(values: Ints, predicted: Ints, indices: Ints, shape: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return start and width (start -1: escape), the distance in quarter counts, and the low bits' number."""
-    low = np.maximum(0, (indices >> tables.SUB_BITS) - tables.EVEN_FROM)
-    centres = (predicted - (((1 << low) - 1) << (COEFFICIENT_BITS - 1))) >> (low + _TO_CELLS)
-    starts, widths, offsets = tables.intervals(values >> low, centres, indices, shape)
-    return starts, widths, offsets, low
-
-
-def _cost(values: Ints, predicted: Ints, indices: Ints, shape: int) -> float:
-    starts, widths, _, low = _cells(values, predicted, indices, shape)
-    known = starts >= 0
-    bits = tables.PLACES * int(known.sum()) - float(np.log2(widths[known]).sum())
-    return bits + float(low.sum()) + _ESCAPE_BITS * int((~known).sum())
-
-
-def _write_residuals(values: Ints, plan: _Plan, shape: int, out: Writer) -> None:
-    starts, widths, offsets, low = _cells(values, plan.predicted, plan.indices, shape)
-    joined = np.minimum(low, tables.MOST_LOW_BITS)
-    even = values & ((1 << low) - 1)
-    alone = np.flatnonzero((starts < 0) | (low > joined)).tolist()
-    codes = (starts << joined) + (even >> (low - joined)) * widths
-    bits = joined + tables.PLACES
-    begin = 0
-    for at in [*alone, len(values)]:
-        out.many(codes[begin:at], widths[begin:at], bits[begin:at])
-        begin = at + 1
-        if at == len(values):
-            break
-        if starts[at] < 0:
-            width = tables.table(int(plan.indices[at]), shape).listed[0]
-            out.many(np.array([0]), width << joined[at : at + 1], bits[at : at + 1])
-            out.number(int(offsets[at]) >> 2)
-            out.raw(int(even[at]), int(low[at]))
-        else:
-            out.many(codes[at : at + 1], widths[at : at + 1], bits[at : at + 1])
-            out.raw(int(even[at]), int(low[at] - joined[at]))
-
-
 def _read_part(rows: int, count: int, data_bytes: int, source: Reader) -> Ints:
     wholes = np.zeros((rows, count), np.int64)
     moving = []
-    all_move = source.raw(1)
+    all_move = bool(source.raw(1)) if source.version == 1 else not source.rare()
     for i in range(count):
         if all_move or source.raw(1):
             moving.append(i)
@@ -277,13 +238,20 @@ def _read_part(rows: int, count: int, data_bytes: int, source: Reader) -> Ints:
     shift = source.raw(_SHIFT_BITS)
     order = source.raw(_ORDER_BITS)
     shape = source.raw(_SHAPE_BITS)
-    values = _read_residuals(rows, axes, shift, ORDERS[order], shape, source)
+    levels = residuals.read_levels(len(axes), shape, source)
+    values = _read_residuals(rows, axes, shift, ORDERS[order], shape, levels, source)
     wholes[:, moving] = values + np.array([axis.offset for axis in axes])
     return wholes
 
 
 def _read_residuals(
-    rows: int, axes: list[_Axis], shift: int, order: Order, shape: int, source: Reader
+    rows: int,
+    axes: list[_Axis],
+    shift: int,
+    order: Order,
+    shape: int,
+    levels: dict[int, Levels],
+    source: Reader,
 ) -> Ints:
     predictor = _predictor(order, axes, shift)
     count, reach = len(axes), predictor.reach
@@ -302,7 +270,10 @@ def _read_residuals(
                 predicted = int(padded[at : at + reach].dot(weights[axis]))
                 index = tables.scale_index(_mean(fast[axis], slow[axis]))
                 indices[row, axis] = index
-                value = _read_value(predicted, index, shape, source)
+                if axis in levels:
+                    value = levels[axis].read(predicted >> residuals.TO_CELLS, index, source)
+                else:
+                    value = residuals.read_value(predicted, index, shape, source)
                 padded[at + reach] = value
                 at += 1
                 magnitude = abs((value << tables.FRACTION_BITS) - (predicted >> _TO_MAGNITUDE))
@@ -313,36 +284,7 @@ def _read_residuals(
             fitted[here] = np.floor(np.ldexp(padded[here], _SHIFT_BIAS - shift))
             damping = _damping(indices[begin:end], axes)
             predictor.learn(fit_windows, slice(begin, end), fitted[reach:], damping)
+        for one in levels.values():
+            one.learn()
         begin = end
     return padded[reach:].astype(np.int64).reshape(rows, count)
-
-
-def _read_value(predicted: int, index: int, shape: int, source: Reader) -> int:
-    found = tables.table(index, shape)
-    low = tables.low_bits(index)
-    joined = min(low, tables.MOST_LOW_BITS)
-    centre = (predicted - (((1 << low) - 1) << (COEFFICIENT_BITS - 1))) >> (low + _TO_CELLS)
-    place = source.peek(tables.PLACES + joined)
-    edges = found.listed
-    slot = place >> joined
-    if slot < edges[0]:
-        source.take(0, edges[0] << joined, tables.PLACES + joined)
-        distance = source.number()
-        value = distance + (centre + (tables.CELLS - 1) >> 2)
-        value = value << low | source.raw(low)
-    else:
-        cell = bisect_right(edges, slot) - 1 - tables.CELLS * found.half
-        value = (cell + tables.CELLS // 2 + centre) >> 2
-        first = tables.CELLS * value - centre - tables.CELLS // 2 + tables.CELLS * found.half
-        if first < 0 or first + tables.CELLS >= len(edges):
-            raise ValueError("coded samples that no writer writes")
-        start = edges[first]
-        width = edges[first + tables.CELLS] - start
-        even = (place - (start << joined)) // width
-        source.take((start << joined) + even * width, width, tables.PLACES + joined)
-        value = value << joined | even
-        if low > joined:
-            value = value << (low - joined) | source.raw(low - joined)
-    if not -(1 << VALUE_BITS) < value < 1 << VALUE_BITS:
-        raise ValueError("coded samples beyond what they can be")
-    return value

@@ -18,8 +18,10 @@ from agent import sample_codec
 
 RAW = "raw"
 """Little-endian values, a row a sample: where the codec does not take them, or does not give them back."""
-SAMPLES = "samples-1"
+SAMPLES = "samples-2"
 """`agent.sample_codec`."""
+READ_SAMPLES = (SAMPLES, "samples-1")
+"""What boxes with older software sent is read for good."""
 Values = npt.NDArray[Any]
 
 
@@ -61,7 +63,7 @@ def coded(values: Values) -> Coded:
 
 def decoded(codec: str, data: bytes, dtype: str, axes: int) -> Values:
     """Return the samples again. Raises ValueError."""
-    if codec == SAMPLES:
+    if codec in READ_SAMPLES:
         values = sample_codec.decode(data)
         if values.ndim != 2 or values.shape[1] != axes or values.dtype.name != dtype:
             raise ValueError(f"{values.shape} {values.dtype}, said were {axes} axes of {dtype}")
