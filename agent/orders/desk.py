@@ -106,6 +106,9 @@ class Desk:
 
     def stop(self) -> None:
         """End; what waits is not done."""
+        if self.counts and not self._ending:
+            counted = ", ".join(f"{count} {word}" for word, count in sorted(self.counts.items()))
+            _log.info("orders: since the start %s", counted)
         with self._changed:
             self._ending = True
             self._changed.notify_all()
@@ -125,6 +128,11 @@ class Desk:
             self.counts["dropped"] += 1
             self._warn(self._drop_lines, "a message is dropped: not of QoS 1, too large, or one too many")
         acknowledge()
+
+    def missed(self, count: int) -> None:
+        """Take note of messages that were passed over, unread: there were too many."""
+        with self._changed:
+            self.counts["dropped"] += count
 
     def connected(self, say: Say) -> None:
         """Answer from now on."""

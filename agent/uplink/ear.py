@@ -31,6 +31,9 @@ class Ear(Protocol):
     def hear(self, message: Heard, acknowledge: Callable[[], object]) -> None:
         """Take a message; `acknowledge` from any thread, once."""
 
+    def missed(self, count: int) -> None:
+        """Take note of messages that were passed over, unread: there were too many."""
+
     def connected(self, say: Callable[[str, bytes], None]) -> None:
         """Answers can be published from now on, by topic and payload, one at a time ..."""
 

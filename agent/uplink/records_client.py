@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import struct
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -25,6 +26,13 @@ from agent.errors import BrokerError
 from agent.uplink import through
 
 READ_BYTES = 4096
+MOST_READS = 2
+"""So often is read in a turn, where more has come: then it is seen to what is to be sent."""
+SLICE_S, MOST_IN_SLICE = 1.0, 1000
+"""More messages in such a time are a flood: no order is one of so many."""
+LARGE_BYTES = 16 << 10
+"""One of so many bytes counts twice, of twice as many three times, and so on."""
+QOS = 0x06
 FIRST_BYTES = 64
 LEAST_QOS_1 = 0x02
 RETAIN = 0x01
@@ -36,6 +44,7 @@ MADE_FOR = "2.2.0"
 INNER = {
     "_create_socket_connection": ("self",),
     "_handle_pubackcomp": ("self", "cmd"),
+    "_handle_publish": ("self",),
     "_mid_generate": ("self",),
     "_packet_queue": ("self", "command", "packet", "mid", "qos", "info"),
     "_sock_recv": ("self", "bufsize"),
@@ -82,6 +91,12 @@ class RecordsClient(through.Client):
             )
         self._has_properties = kwargs.get("protocol") == MQTTProtocolVersion.MQTTv5
         self._ids: set[int] = set()
+        self.is_deaf = False
+        """Whether messages of QoS 0 are passed over, unread."""
+        self.unheard = 0
+        """How many were."""
+        self._in_slice, self._slice_end_s = 0, 0.0
+        self._reads = 0
         self._heard = b""
         self.first = b""
         """The first bytes of the far end: they tell what it is, should it be no broker."""
@@ -100,18 +115,42 @@ class RecordsClient(through.Client):
         if packets and self._sock is not None:
             self._packet_queue(MessageType.PUBLISH, packets, 0, 1)
 
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Take all that has come: select() does not know what is here already."""
-        code = super().loop_read(max_packets)
-        while code == MQTTErrorCode.MQTT_ERR_SUCCESS and self._heard and self._sock is not None:
-            code = super().loop_read(max_packets)
+    def turn(self, timeout_s: float) -> MQTTErrorCode:
+        """Send what is there to be sent, and take some of what has come; wait if there is neither."""
+        code = self.loop(0.0 if self._heard else timeout_s)
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS and self._heard and self._sock is not None:
+            code = self.loop_read()  # select() does not know what is here already
         return code
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Take what has come, but not without end: whoever floods us holds up no record."""
+        self._reads = 0
+        while True:
+            code = super().loop_read(max_packets)
+            is_good = code == MQTTErrorCode.MQTT_ERR_SUCCESS and self._sock is not None
+            if not is_good or not self._heard or self._reads >= MOST_READS:
+                return code
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether more is forwarded to us than anybody means."""
+        return self._in_slice > MOST_IN_SLICE and time.monotonic() < self._slice_end_s
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        if (now_s := time.monotonic()) >= self._slice_end_s:
+            self._slice_end_s, self._in_slice = now_s + SLICE_S, 0
+        self._in_slice += 1 + len(self._in_packet["packet"]) // LARGE_BYTES
+        if self.is_deaf and not self._in_packet["command"] & QOS:
+            self.unheard += 1
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return super()._handle_publish()
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self._heard:
             if bufsize >= READ_BYTES:
                 return super()._sock_recv(bufsize)
             self._heard = super()._sock_recv(READ_BYTES)
+            self._reads += 1
             if len(self.first) < FIRST_BYTES:
                 self.first = (self.first + self._heard)[:FIRST_BYTES]
         part, self._heard = self._heard[:bufsize], self._heard[bufsize:]

@@ -31,12 +31,16 @@ from agent.uplink import credentials, explain, through
 from agent.uplink.ear import Ear, Heard
 from agent.uplink.records_client import RecordsClient
 from agent.uplink.settings import BrokerConfig
+from agent.uplink.shield import Shield
 
 DEFAULT_RECEIVE_MAXIMUM = 65_535  # MQTT 5.0, 3.2.2.3.3
 JOIN_TIMEOUT_S = 5.0
 # What paho may have to hold in memory at once. Far above what an order has, since mosquitto 2.0 gives the
 # place of a message that it may not forward to nobody again: after a few, the ear would hear nothing more.
 PACKET_MAX_BYTES = 262_144
+
+HEARING_BYTES = 64 << 10
+"""So much the kernel takes from the broker ahead of us: what answers our records stands behind it."""
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +112,7 @@ class Session:
             manual_ack=ear is not None,
         )
         self._ear = ear
+        self._shield = None if ear is None else Shield(self._client, ear, self._subscribe)
         if ear is not None:
             self._client.on_message = self._heard
             self._client.on_subscribe = self._subscribed
@@ -122,7 +127,7 @@ class Session:
         self._client.on_puback = self._published
         # Its presence tells paho that another thread writes to the socket (see Client._packet_queue).
         self._client.on_socket_register_write = _leave_it_to_the_network_thread
-        self._client.on_socket_open = _send_at_once
+        self._client.on_socket_open = _send_at_once if ear is None else _hear_little
 
     def open(self) -> None:
         """Connect; returns when the broker has let us in. Raises BrokerError."""
@@ -201,10 +206,12 @@ class Session:
             while result == MQTTErrorCode.MQTT_ERR_SUCCESS and self.lost is None:
                 self._beat(SLOW_S)  # answers are noted in the outbox, and a card may be slow
                 rest_s = min(max(1.0, self._config.keepalive_s / 4), self._beat.rest_s)
-                result = self._client.loop(timeout=rest_s)
+                result = self._client.turn(rest_s)
                 if self._connected and not self._closing:
                     _confirm_at_once(self._client.socket())
                     self._take_turn()
+                    if self._shield is not None:
+                        self._shield.look()
             why = mqtt.error_string(result)
         except Exception as error:  # whatever the far end made paho trip over
             why = f"it sent what is no MQTT ({type(error).__name__}: {error})"
@@ -353,6 +360,13 @@ def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:
     """Let no alarm wait until the far end has confirmed what was sent before it (Nagle, RFC 896)."""
     with contextlib.suppress(OSError):  # a socket that is no TCP, or gone already
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _hear_little(client: mqtt.Client, data: Any, sock: Any) -> None:
+    """Let the kernel take little ahead of us; and as above."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HEARING_BYTES)
+    _send_at_once(client, data, sock)
 
 
 def _confirm_at_once(sock: Any) -> None:

@@ -32,11 +32,12 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -89,40 +90,79 @@ def bench(args: argparse.Namespace) -> list[Figure]:
     found = [one for some in times.alarms.values() for one in some]
     peer = "bare paho at QoS 1, same payloads, same run"
     figures = [Figure("alarms, measured", len(found), "", at_least=args.alarms)]
-    for name, at in (("p50", 50), ("p99", 99), ("max", 100)):
-        most = PROMISE_MS if at == 99 else None
-        figures.append(Figure(f"alarm time, {name}", _at(found, at), "ms", at_most=most))
+    for name, percent in (("p50", 50), ("p99", 99), ("max", 100)):
+        most = PROMISE_MS if percent == 99 else None
+        figures.append(Figure(f"alarm time, {name}", at(found, percent), "ms", at_most=most))
         for kind, some in sorted(times.alarms.items()):
-            figures.append(Figure(f"alarm time, {kind}, {name}", _at(some, at), "ms"))
-        figures.append(Figure(f"bare paho, {name}", _at(times.bare, at), "ms"))
-        figures.append(Figure(f"bare paho after a sync of the card, {name}", _at(times.synced, at), "ms"))
-    figures.append(Figure("alarm time, p50 to p50", _at(found, 50) / _at(times.bare, 50), "×", peer))
-    figures.append(Figure("alarm time, p99 to p99", _at(found, 99) / _at(times.bare, 99), "×", peer))
+            figures.append(Figure(f"alarm time, {kind}, {name}", at(some, percent), "ms"))
+        figures.append(Figure(f"bare paho, {name}", at(times.bare, percent), "ms"))
+        figures.append(Figure(f"bare paho after a sync of the card, {name}", at(times.synced, percent), "ms"))
+    figures.append(Figure("alarm time, p50 to p50", at(found, 50) / at(times.bare, 50), "×", peer))
+    figures.append(Figure("alarm time, p99 to p99", at(found, 99) / at(times.bare, 99), "×", peer))
     return figures
 
 
 def measure(count: int) -> Times:
     """Let `count` alarms through and time them."""
     trip = AlarmTrip()
+    travel = travelled(trip, count)
+    if "WARNING" in travel.said or "ERROR" in travel.said:
+        print(travel.said, file=sys.stderr)
+    return timed(trip, travel)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs while alarms are timed."""
+
+    broker: EmbeddedBroker
+    folder: Path
+    agent_pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """What came, each with when it was published (0: by the agent), since the trip began."""
+
+    begun_ns: int
+    came: list[tuple[Arrival, int]]
+    said: str
+    """The agent's log."""
+
+
+def travelled(
+    trip: AlarmTrip,
+    count: int,
+    *,
+    more: str = "",
+    topics: Sequence[str] = (),
+    trouble: Callable[[Running], AbstractContextManager[object]] = lambda _: nullcontext(),
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> Travel:
+    """Let `count` alarms through, with `more` tables of the configuration and `files` beside it.
+
+    `trouble` is there meanwhile.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         with (
             EmbeddedBroker(prefer="mosquitto") as broker,
-            _subscriber(broker.host, broker.port) as arrivals,
+            _subscriber(broker.host, broker.port, *topics) as arrivals,
             VirtualBox(trip, None, folder / "board") as box,
         ):
-            config = configured(folder, box.port, broker, more=DETECT)
+            for name, text in files.items():
+                (folder / name).write_text(text)
+            config = configured(folder, box.port, broker, more=DETECT + more)
             command = [sys.executable, "-m", "agent.cli", "run", "--config", str(config)]
             agent = subprocess.Popen(command, stderr=subprocess.PIPE)
             try:
-                came = _travel(arrivals, broker, folder, count)
+                with trouble(Running(broker, folder, agent.pid)):
+                    came = _travel(arrivals, broker, folder, count)
                 begun_ns = _begun_ns(folder / "board" / "flash")
             finally:
                 agent.send_signal(signal.SIGTERM)
                 _, said = agent.communicate(timeout=PATIENCE_S)
-    if b"WARNING" in said or b"ERROR" in said:
-        print(said.decode(), file=sys.stderr)
-    return _timed(trip, begun_ns, came)
+    return Travel(begun_ns, came, said.decode())
 
 
 def _travel(
@@ -165,16 +205,18 @@ def _travel(
     return came
 
 
-def _timed(trip: AlarmTrip, begun_ns: int, came: list[tuple[Arrival, int]]) -> Times:
+def timed(trip: AlarmTrip, travel: Travel, counts: Callable[[int], bool] = lambda _: True) -> Times:
+    """Return how long it took what `counts` by the time of its alarm's sample, or of its publishing."""
     alarms: dict[str, list[float]] = defaultdict(list)
     bare: dict[str, list[float]] = {BARE: [], SYNCED: []}
-    for one, published_ns in came:
+    for one, published_ns in travel.came:
         if published_ns:
-            bare[one.topic].append((one.came_ns - published_ns) / 1e6)
+            if counts(published_ns):
+                bare[one.topic].append((one.came_ns - published_ns) / 1e6)
             continue
         body = json.loads(one.payload)
-        complete_ns = _complete_ns(trip, begun_ns, one, body)
-        if complete_ns >= begun_ns + (QUIET_S + SETTLE_S) * NS_PER_S:
+        complete_ns = _complete_ns(trip, travel.begun_ns, one, body)
+        if complete_ns >= travel.begun_ns + (QUIET_S + SETTLE_S) * NS_PER_S and counts(complete_ns):
             alarms[body["type"]].append((one.came_ns - complete_ns) / 1e6)
     return Times(dict(alarms), bare[BARE], bare[SYNCED])
 
@@ -220,5 +262,6 @@ def _subscriber(host: str, port: int, *topics: str) -> Iterator[queue.SimpleQueu
         process.wait()
 
 
-def _at(some: list[float], percent: int) -> float:
+def at(some: list[float], percent: int) -> float:
+    """Return a percentile."""
     return float(np.percentile(some, percent)) if some else float("nan")

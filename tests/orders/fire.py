@@ -187,8 +187,8 @@ def under_fire(
         if alarms:
             begun_ns = bench._begun_ns(folder / "board" / "flash")
             for some, into in ((quiet, outcome.quiet_ms), (hit, outcome.fire_ms)):
-                timed = bench._timed(trip, begun_ns, [(one, 0) for one in some]).alarms
-                into += [ms for of_type in timed.values() for ms in of_type]
+                travel = bench.Travel(begun_ns, [(one, 0) for one in some], "")
+                into += [ms for of_type in bench.timed(trip, travel).alarms.values() for ms in of_type]
         line.answers.clear()
         line.online.clear()
         with _agent(config, wait=not alarms):
