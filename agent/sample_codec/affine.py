@@ -27,6 +27,8 @@ _MOST_CORRECTION_BITS = 20
 _LEAST_GAIN_BITS = 2.0
 _SEARCHES = 60
 _MOST_OFF = 0.3
+_CLEAR = 16.0  # halves of a unit in the last place
+_ROUNDINGS = 4  # halves of a unit in the last place, by which what was rounded more than once may be off
 _DOUBLE_BITS = 64
 
 
@@ -44,7 +46,9 @@ def write(values: Values, out: Writer) -> bool:
         return False
     scales = []
     for axis in range(values.shape[1]):
-        scale = _scale_of(values[:, axis])
+        scale = _plain_of(values[:, axis])
+        if scale is None:
+            scale = _scale_of(values[:, axis], _ROUNDINGS if values.dtype == np.float64 else 1)
         if scale is None:
             return False
         scales.append(scale)
@@ -111,14 +115,30 @@ def _back(numbers: Ints, scales: list[Scale], dtype: np.dtype[Any]) -> Values:
         return np.ascontiguousarray(wide.astype(dtype))
 
 
-def _scale_of(values: Values) -> Scale | None:
+def _plain_of(values: Values) -> Scale | None:
+    """Return a scale without an offset, rounded only once."""
+    levels = np.unique(np.abs(values))
+    levels = levels[levels > 0].astype(np.float64)
+    if len(levels) < _LEAST_LEVELS or levels[0] < steps.LEAST_LEVEL:
+        return None
+    half = np.spacing(levels.astype(values.dtype)).astype(np.float64) / 2
+    low, high = steps.bounds_of(levels, steps.SEVERAL * half)
+    if not _CLEAR * float(half.mean()) < low < high:
+        return None
+    wide = values.astype(np.float64)
+    numbers = np.rint(wide / ((low + high) / 2))
+    for step in (*steps.plain(low, high), *steps.between(low, high)):
+        if ((numbers * step).astype(values.dtype) == values).all():
+            return Scale(0.0, step)
+    return None
+
+
+def _scale_of(values: Values, blur: int) -> Scale | None:
     levels = np.unique(values)
-    half = np.spacing(np.abs(levels)).astype(np.float64) / 2
+    half = np.spacing(np.abs(levels)).astype(np.float64) / 2 * blur
     at = levels.astype(np.float64)
     if len(levels) < _LEAST_LEVELS:
         return None
-    if at.dtype == values.dtype:
-        half = half * 4  # rounded more than once
     origin = int(np.argmin(np.abs(at)))
     step = steps.pitch(at, half)
     if (
@@ -149,9 +169,11 @@ def _scale_of(values: Values) -> Scale | None:
     if not lowest < highest:
         middle, spare = (lowest + highest) / 2, float(half.min()) / 8
         lowest, highest = middle - spare, middle + spare
+    if lowest <= 0 <= highest:
+        return Scale(0.0, step)
     sign = 1.0 if highest >= -lowest else -1.0
     near, far = sorted((abs(lowest), abs(highest)))
-    offset = sign * steps.shortest(near if lowest * highest > 0 else far / 2, far)
+    offset = sign * steps.shortest(near, far)
     return Scale(offset if abs(offset) > steps.LEAST_LEVEL else 0.0, step)
 
 

@@ -5,7 +5,8 @@ anything: what a product was before it was rounded is lost. With the factors eve
 
 * `Chain`: whole numbers, times or over a first size, times a `FACTORS` or any number. (As pcodec's
   ``FloatMult``, but for values that were rounded twice.)
-* `carried`: doubles that hold singles, as they are or times a factor: half of their bits say nothing.
+* `carried`: doubles that hold singles, as they are, times a factor, or read from the text of one: half of
+  their bits say nothing.
 """
 
 from __future__ import annotations
@@ -53,11 +54,10 @@ FACTORS = (
 """Times the one, over the other: they are told by their places, so more may follow and none may change."""
 _FACTOR_BITS = 5
 _OWN_FACTOR = (1 << _FACTOR_BITS) - 1
-_SEVERAL = 8  # halves of a unit in the last place, by which several roundings may be off
+_TEXT = _OWN_FACTOR - 1  # the shortest decimals that tell a single from its neighbours
 _SOME = 24
 _MOST_NUMBER = float(1 << 40)
 _MOST_DECIMALS = 9
-_MOST_DIGITS = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def chain_of(finite: Values, most_wrong: float) -> tuple[Chain, float] | None:
     if len(levels) < steps.LEAST_LEVELS or levels[0] < steps.LEAST_LEVEL:
         return None
     half = np.spacing(levels).astype(np.float64) / 2
-    low, high = steps.bounds_of(levels.astype(np.float64), _SEVERAL * half)
+    low, high = steps.bounds_of(levels.astype(np.float64), steps.SEVERAL * half)
     if not steps.LEAST_LEVEL < low < high < steps.MOST_LEVEL:
         return None
     size = (low + high) / 2
@@ -123,13 +123,14 @@ def _candidates(low: float, high: float) -> list[Chain]:
     found = []
     for place, (times, over) in enumerate(FACTORS):
         factor = times / over
-        for size in _plain(low / factor, high / factor):
+        for size in steps.plain(low / factor, high / factor):
             found.append(Chain(False, size, place))
-        for size in _plain(factor / high, factor / low):
+        for size in steps.plain(factor / high, factor / low):
             found.append(Chain(True, size, place))
+    found += [Chain(False, size, 0) for size in steps.between(low, high)]
     for decimals in range(_MOST_DECIMALS + 1):
         first = float(10**decimals)
-        for size in _plain(low * first, high * first):
+        for size in steps.plain(low * first, high * first):
             found.append(Chain(True, first, size))
             found.append(Chain(False, 1 / first, size))
     return [one for one in found if _sendable(one.first) and _sendable(one.factor)]
@@ -137,16 +138,6 @@ def _candidates(low: float, high: float) -> list[Chain]:
 
 def _sendable(size: float | int) -> bool:
     return isinstance(size, int) or 1 / steps.MOST_LEVEL < size < steps.MOST_LEVEL
-
-
-def _plain(low: float, high: float) -> list[float]:
-    """Return the numbers between two that somebody is likely to have written down."""
-    found = [steps.shortest(low, high)]
-    for digits in range(1, _MOST_DIGITS + 1):
-        number = float(f"{(low + high) / 2:.{digits}g}")
-        if low <= number <= high:
-            return [*found, number]
-    return found
 
 
 # singles within doubles
@@ -158,10 +149,10 @@ def carried(values: Values) -> tuple[int, Values] | None:
     if not len(some) or not 1e-30 < float(some.min()) <= float(some.max()) < 1e30:
         return None
     some = some[np.linspace(0, len(some) - 1, _SOME).astype(int)]
-    for place, (times, over) in enumerate(FACTORS):
-        if not (doubles(_singles(some, times, over), place) == some).all():
+    for place in (*range(len(FACTORS)), _TEXT):
+        if not (doubles(_singles(some, place), place) == some).all():
             continue
-        singles = _singles(values, times, over)
+        singles = _singles(values, place)
         if doubles(singles, place).tobytes() == values.tobytes():
             return place, singles
     return None
@@ -176,16 +167,22 @@ def write_carried(place: int | None, out: Writer) -> None:
 
 def read_carried(source: Reader) -> int | None:
     """Read what `write_carried` wrote. Raises ValueError."""
-    return _known(source.raw(_FACTOR_BITS)) if source.rare() else None
+    if not source.rare():
+        return None
+    place = source.raw(_FACTOR_BITS)
+    return place if place == _TEXT else _known(place)
 
 
-def _singles(values: Values, times: float, over: float) -> Values:
+def _singles(values: Values, place: int) -> Values:
+    times, over = (1.0, 1.0) if place == _TEXT else FACTORS[place]
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray((values * (over / times)).astype(np.float32))
 
 
 def doubles(singles: Values, place: int) -> Values:
     """Return the doubles that singles became."""
+    if place == _TEXT:
+        return np.ascontiguousarray(singles.astype(np.str_).astype(np.float64))
     with np.errstate(over="ignore", invalid="ignore"):
         return _times(singles.astype(np.float64), place)
 

@@ -9,8 +9,8 @@
   point, some bits below the noise, predicted; and the rest of the mantissa as it is: `split`.
 * BITS: anything else: the bit pattern as an integer in the order of the numbers.
 
-Doubles that hold singles, also with a factor, are seen as those. `write` always tries the way back; values
-that a lattice does not give (a NaN, an odd -0.0) are sent beside it.
+Doubles that hold singles, also with a factor, are seen as those. `write` always tries the way back; what is
+no number (`holes`) and values that a lattice does not give (an odd -0.0) are sent beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agent.sample_codec import affine, factors, split, stepped, steps, wholes
+from agent.sample_codec import affine, factors, holes, split, stepped, steps, wholes
 from agent.sample_codec.ans import Reader, Writer
 
 Ints = npt.NDArray[np.int64]
@@ -63,14 +63,20 @@ class Form(enum.IntEnum):
 
 def write(values: Values) -> tuple[Form, Writer]:
     """Return the form that suits (n, axes) values, n and axes at least 1, and all its symbols."""
-    singles = factors.carried(values) if values.dtype == _DOUBLE else None
+    found = holes.filled(values) if values.dtype.kind == "f" else None
+    if values.dtype.kind == "f" and found is None:
+        return write_bits(values)
+    whole, at = found if found is not None else (values, np.zeros(0, np.int64))
+    singles = factors.carried(whole) if values.dtype == _DOUBLE else None
     for form, write_, said in _WAYS:
         out = Writer()
+        if values.dtype.kind == "f":
+            holes.write(values, at, out)
         if values.dtype == _DOUBLE:
             factors.write_carried(None if singles is None else singles[0], out)
         if said is not None:
             out.raw(said, 1)
-        if write_(values if singles is None else singles[1], out):
+        if write_(whole if singles is None else singles[1], out):
             return form, out
     raise AssertionError("bits can always be written")
 
@@ -78,6 +84,8 @@ def write(values: Values) -> tuple[Form, Writer]:
 def write_bits(values: Values) -> tuple[Form, Writer]:
     """Return the symbols of what is of no other form: little more than the values take as they are."""
     out = Writer()
+    if values.dtype.kind == "f":
+        out.rare(False)
     if values.dtype == _DOUBLE:
         factors.write_carried(None, out)
     _write_bits(values, out)
@@ -86,9 +94,14 @@ def write_bits(values: Values) -> tuple[Form, Writer]:
 
 def read(form: Form, dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
     """Read (rows, axes) values. Raises ValueError."""
-    if dtype == _DOUBLE and source.version > 1 and (place := factors.read_carried(source)) is not None:
-        return factors.doubles(_read(form, _SINGLE, rows, axes, data_bytes, source), place)
-    return _read(form, dtype, rows, axes, data_bytes, source)
+    if source.version == 1 or dtype.kind != "f":
+        return _read(form, dtype, rows, axes, data_bytes, source)
+    found = holes.read(dtype, rows * axes, data_bytes, source)
+    place = factors.read_carried(source) if dtype == _DOUBLE else None
+    if place is None:
+        return holes.put_back(_read(form, dtype, rows, axes, data_bytes, source), found)
+    singles = _read(form, _SINGLE, rows, axes, data_bytes, source)
+    return holes.put_back(factors.doubles(singles, place), found)
 
 
 def _read(form: Form, dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Reader) -> Values:
@@ -130,7 +143,7 @@ def _read_whole(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, sou
 
 
 def _write_lattice(values: Values, out: Writer) -> bool:
-    finite = values[np.isfinite(values)]
+    finite = values.ravel()
     if len(finite) < 2 or not np.abs(finite).max() < 1e15:
         return False
     found = _lattice_of(finite)
@@ -139,18 +152,14 @@ def _write_lattice(values: Values, out: Writer) -> bool:
     lattice, size = found
     layout = split.LAYOUTS[values.dtype]
     with np.errstate(invalid="ignore"):
-        numbers = np.rint(np.where(np.isfinite(values), values, 0).astype(np.float64) / size).astype(np.int64)
+        numbers = np.rint(values.astype(np.float64) / size).astype(np.int64)
     back = _of_lattice(numbers, lattice, values.dtype)
     negative = _negative_zeros(values, numbers)
     back[(numbers == 0) & negative] = -0.0
     wrong = np.flatnonzero((back.view(layout.unsigned) != values.view(layout.unsigned)).ravel())
     if len(wrong) > _MOST_PATCHED * values.size or not _gains(finite, size, layout):
         return False
-    patched = ~np.isfinite(values)
-    if patched.any():  # a NaN stands where the number before it stood
-        at = np.where(patched, 0, np.arange(len(values))[:, None])
-        numbers = np.take_along_axis(numbers, np.maximum.accumulate(at, axis=0), axis=0)
-    if not wholes.fits(numbers):
+    if not stepped.fits(numbers):
         return False
     if isinstance(lattice, int):
         out.raw(lattice, _STEP_BITS)

@@ -104,6 +104,9 @@ def read(dtype: np.dtype[Any], rows: int, axes: int, data_bytes: int, source: Re
 def _write_small(pattern: int, power: int, layout: Layout, out: Writer) -> None:
     """Add a magnitude below 2^power: how many zeros it begins with, and the bits behind the first one."""
     pattern &= (1 << (layout.bits - 1)) - 1
+    out.raw(pattern == 0, 1)
+    if not pattern:
+        return
     exponent = pattern >> layout.mantissa_bits
     zeros = power - 1 - (exponent - layout.bias) if exponent else _ZEROS
     for _ in range(min(zeros, _ZEROS)):
@@ -116,6 +119,8 @@ def _write_small(pattern: int, power: int, layout: Layout, out: Writer) -> None:
 
 
 def _read_small(power: int, layout: Layout, source: Reader) -> int:
+    if source.version > 1 and source.raw(1):
+        return 0
     zeros = 0
     while zeros < _ZEROS and not source.raw(1):
         zeros += 1

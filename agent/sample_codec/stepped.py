@@ -23,8 +23,22 @@ _KIND_BITS = 2
 _MOST_NUMBER = 1 << 53
 
 
+def fits(numbers: Ints) -> bool:
+    """Tell whether `write` takes these: whether their multiples are few enough."""
+    if wholes.fits(numbers):
+        return True
+    spans = numbers.max(axis=0) - numbers.min(axis=0)
+    if int(np.abs(numbers).max()) >= _MOST_NUMBER >> 1:
+        return False
+    columns = [_Column.of(numbers[:, i]) for i in range(numbers.shape[1])]
+    steps_ = [max(1.0, column.common, column.size) for column in columns if column.kind is not _Kind.PLAIN]
+    if len(steps_) < len(columns):
+        return False
+    return bool((spans / np.array(steps_) < (1 << wholes.RANGE_BITS) - 2).all())
+
+
 def write(numbers: Ints, out: Writer) -> None:
-    """Add (n, axes) whole numbers, as `wholes` takes them."""
+    """Add (n, axes) whole numbers that fit."""
     columns = [_Column.of(numbers[:, i]) for i in range(numbers.shape[1])]
     stepped = any(column.kind is not _Kind.PLAIN for column in columns)
     out.raw(stepped, 1)

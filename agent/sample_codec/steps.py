@@ -22,6 +22,10 @@ _MOST_OFF = 0.3
 _MOST_PARTINGS = 8
 _CLEAR = 2.0  # so much larger than what rounding does, a distance is one
 _SURELY = 8.0
+_MOST_DIGITS = 17
+_FEW = 32
+SEVERAL = 8
+"""Halves of a unit in the last place, by which what was rounded several times may be off."""
 _EXPONENT_BITS = 12
 _EXPONENT_BIAS = 1 << (_EXPONENT_BITS - 1)
 _MOST_EXPONENT = 1000
@@ -158,3 +162,21 @@ def shortest(low: float, high: float) -> float:
         if low < number < high:
             return number
     return (low + high) / 2
+
+
+def plain(low: float, high: float) -> list[float]:
+    """Return the numbers between two that somebody is likely to have written down."""
+    found = [shortest(low, high)]
+    for digits in range(1, _MOST_DIGITS + 1):
+        number = float(f"{(low + high) / 2:.{digits}g}")
+        if low <= number <= high:
+            return [*found, number]
+    return found
+
+
+def between(low: float, high: float) -> list[float]:
+    """Return all doubles from one to another, if they are few."""
+    found = [low]
+    while found[-1] < high and len(found) <= _FEW:
+        found.append(math.nextafter(found[-1], high))
+    return found if len(found) <= _FEW else []
