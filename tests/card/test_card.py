@@ -24,7 +24,8 @@ PROOFS = {
     "full": lambda folder: full(folder, card=Tmpfs, seconds=0.5, at_once=True),
     "read-only": lambda folder: read_only(folder, seconds=0.5, error=False),
     "stuck": lambda folder: stuck(folder, seconds=3.0),
-    "slow": lambda folder: slow(folder, seconds=3.0),
+    # how late they are is for scripts/prove_card, which has the machine to itself
+    "slow": lambda folder: slow(folder, seconds=3.0, beside_ms=20_000.0),
 }
 
 
