@@ -54,7 +54,7 @@ def make_pair(path: Path) -> tuple[Path, str]:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(_pem("PRIVATE", PRIVATE_HEAD + bytes(key)))
     with public.open("x") as file:
-        file.write(_pem("PUBLIC", PUBLIC_HEAD + bytes(key.verify_key)))
+        file.write(public_pem(bytes(key.verify_key)))
     return public, key_id(bytes(key.verify_key))
 
 
@@ -95,6 +95,11 @@ def _read(path: Path, kind: str) -> bytes:
         remedy="`cargobox order --key FILE make-key` makes a pair: FILE signs and stays with you, FILE.pub "
         "is for [orders] keys of the boxes.",
     )
+
+
+def public_pem(key: bytes) -> str:
+    """Return the text of a file that holds this public key, of 32 bytes."""
+    return _pem("PUBLIC", PUBLIC_HEAD + key)
 
 
 def _pem(kind: str, der: bytes) -> str:

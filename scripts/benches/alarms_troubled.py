@@ -20,23 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from agent.orders.keys import PUBLIC_HEAD, _pem
+from agent.orders.keys import public_pem
 from scripts.benches import alarms
 from scripts.benches.alarm_trip import AlarmTrip
 from scripts.benches.figures import Figure
 from scripts.benches.turns import NS_PER_S, Flooder, Turns, by_turns
+from tests.orders.fire import BOX, ORDERS
 from tests.orders.signing import PUBLIC
 
-BOX = "bench"
-ORDERS = """
-[orders]
-allow = ["status", "flush", "restart"]
-keys = ["key.pub"]
-state_file = "orders.json"
-"""
-
-
-SNIPPETS = ""
 TOPICS = ("cargobox/+/+/+/alarm", "bare/#")  # not the flood
 DONE = "done"
 
@@ -52,9 +43,8 @@ def flooded(args: argparse.Namespace) -> list[Figure]:
                 yield turns
             sent[0] = flooder.sent
 
-    key = _pem("PUBLIC", PUBLIC_HEAD + PUBLIC)
     name = "flooded"
-    measured = _measure(name, args.alarms, trouble, more=ORDERS, files={"key.pub": key})
+    measured = _measure(name, args.alarms, trouble, more=ORDERS, files={"key.pub": public_pem(PUBLIC)})
     told = re.findall(r"orders: since the start (.*)", measured.said)
     counts = {word: int(count) for count, word in re.findall(r"(\d+) (\w+)", told[-1] if told else "")}
     refused = sum(count for word, count in counts.items() if word != DONE)
@@ -84,7 +74,7 @@ def coder_stopped(args: argparse.Namespace) -> list[Figure]:
             stop(False)
 
     name = "coder stopped"
-    measured = _measure(name, args.alarms, trouble, more=SNIPPETS)
+    measured = _measure(name, args.alarms, trouble)
     return [*measured.figures, Figure(f"{name}: times", stopped[0], "", at_least=1)]
 
 
@@ -113,7 +103,7 @@ def _measure(
     count: int,
     trouble: Callable[[alarms.Running], AbstractContextManager[Turns]],
     *,
-    more: str,
+    more: str = "",
     files: Mapping[str, str] = MappingProxyType({}),
 ) -> Measured:
     trip = AlarmTrip()

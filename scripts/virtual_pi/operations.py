@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,16 @@ def exposed(found: Findings) -> None:
         found.say(level <= MOST_EXPOSED or "broker" in how, words)
 
 
+def let_in() -> int:
+    """Return how often the broker has let in who calls itself 'box'."""
+    return LOG.read_text(encoding="utf-8").count("u'box'")
+
+
+def let_in_since(times: int) -> bool:
+    """Return whether it has done so since it was `times`."""
+    return let_in() > times
+
+
 def sealed(found: Findings) -> None:
     """A password that only this computer can decrypt, by `systemctl edit`; after an upgrade, too."""
     good = CONFIGURATION.read_text(encoding="utf-8")
@@ -134,10 +145,10 @@ def sealed(found: Findings) -> None:
     code, words = typed(f"script -qec '{edit}' /dev/null")  # it wants a terminal
     found.say(code == 0, f"edited: {words.splitlines()[-1:]}")
     for step in ("systemctl restart cargobox", f"{CARGOBOX} service install"):
-        known = LOG.read_text(encoding="utf-8").count("u'box'")
+        known = let_in()
         code, _ = typed(f"sudo {step}")
         took_s = until(reads)
-        online = until(lambda known=known: LOG.read_text(encoding="utf-8").count("u'box'") > known)  # type: ignore[misc]
+        online = until(partial(let_in_since, known))
         found.say(
             code == 0 and took_s is not None and online is not None,
             f"reads the box after {took_s} s, and the broker knows it as u'box'",

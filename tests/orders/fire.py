@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.embedded_broker import EmbeddedBroker
 from agent.orders import Refusal
-from agent.orders.keys import PUBLIC_HEAD, _pem
+from agent.orders.keys import public_pem
 from firmware_bridge.virtual import VirtualBox
 from scripts.benches import alarms as bench
 from scripts.benches.agent_config import configured
@@ -155,8 +155,7 @@ def under_fire(
 ) -> Outcome:
     """Send `messages` wrong ones to an agent in `folder`, and return what came of it."""
     outcome = Outcome()
-    der = PUBLIC_HEAD + PUBLIC
-    (folder / "key.pub").write_text(_pem("PUBLIC", der))
+    (folder / "key.pub").write_text(public_pem(PUBLIC))
     with contextlib.ExitStack() as parts:
         broker = parts.enter_context(EmbeddedBroker(prefer="mosquitto"))
         trip = AlarmTrip()
